@@ -1,0 +1,79 @@
+/*
+ * What the judge is asked about one store directory.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+package io.cairnlog.stock;
+
+import java.nio.file.Path;
+import java.nio.file.Paths;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+
+/** Sizes and preparations for one directory; sizes of zero are found out from its files. */
+final class Options {
+    Path root;
+    int commitLogSize;
+    int queueSize;
+    /** Must be the writer's: the store enlarges index files of another size and finds nothing in them. */
+    int indexSlots = 5_000_000;
+    int indexItems = 20_000_000;
+    /** as-is, present or absent: what to do with the abort file of the copy before opening. */
+    String abort = "as-is";
+    /** Names directly under the store root that are removed from the copy before opening. */
+    List<String> drop = new ArrayList<>();
+    boolean keys = true;
+    boolean walk;
+    boolean verifyPropertyCrc;
+    /** When set, the copy is closed cleanly and kept under this name. */
+    Path keep;
+
+    /** Reads {@code [OPTION...] ROOT} as often as it occurs; each option counts for the next root only. */
+    static List<Options> parse(List<String> arguments) {
+        List<Options> all = new ArrayList<>();
+        Options next = new Options();
+        Iterator<String> words = arguments.iterator();
+        while (words.hasNext()) {
+            String word = words.next();
+            if (word.startsWith("--")) {
+                next.set(word, words);
+            } else {
+                next.root = Paths.get(word);
+                all.add(next);
+                next = new Options();
+            }
+        }
+        return all;
+    }
+
+    private void set(String option, Iterator<String> words) {
+        switch (option) {
+            case "--commitlog-size": commitLogSize = Integer.parseInt(words.next()); break;
+            case "--cq-size": queueSize = Integer.parseInt(words.next()); break;
+            case "--index-slots": indexSlots = Integer.parseInt(words.next()); break;
+            case "--index-items": indexItems = Integer.parseInt(words.next()); break;
+            case "--abort": abort = abortMode(words.next()); break;
+            case "--drop": drop.add(entryName(words.next())); break;
+            case "--no-keys": keys = false; break;
+            case "--walk": walk = true; break;
+            case "--verify-prop-crc": verifyPropertyCrc = true; break;
+            case "--keep": keep = Paths.get(words.next()); break;
+            default: throw new IllegalArgumentException("unknown option " + option);
+        }
+    }
+
+    private static String abortMode(String mode) {
+        if (!List.of("as-is", "present", "absent").contains(mode)) {
+            throw new IllegalArgumentException("abort is as-is, present or absent, not " + mode);
+        }
+        return mode;
+    }
+
+    private static String entryName(String name) {
+        if (name.indexOf('/') >= 0 || name.startsWith(".")) {
+            throw new IllegalArgumentException("not an entry of a store root: " + name);
+        }
+        return name;
+    }
+}
