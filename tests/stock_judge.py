@@ -137,7 +137,9 @@ def build() -> Path:
     return _OUTPUT
 
 
-def judge(store_root: Path, release: Release, *, abort: Abort = "as-is", **options: Any) -> Observation:
+def judge(
+    store_root: Path, release: Release, *, abort: Abort = "as-is", **options: Any
+) -> Observation:
     """Looks at a copy of one directory; the keyword arguments are the fields of Inspection."""
     return judge_all([Inspection(store_root, abort=abort, **options)], release)[0]
 
@@ -170,7 +172,9 @@ def judge_all(inspections: Sequence[Inspection], release: Release) -> list[Obser
         lines = _run(command, work)
     observations = list(_observations(lines, release))
     if len(observations) != len(inspections):
-        raise JudgeError(f"asked about {len(inspections)} directories, told about {len(observations)}")
+        raise JudgeError(
+            f"asked about {len(inspections)} directories, told about {len(observations)}"
+        )
     return observations
 
 
@@ -181,7 +185,13 @@ def _run(command: Sequence[str], work: Path) -> list[Record]:
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     with log.open("wb") as error:
         ended = subprocess.run(
-            command, cwd=work, env=environment, stdout=subprocess.PIPE, stderr=error, timeout=_MAX_SECONDS, check=False
+            command,
+            cwd=work,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=error,
+            timeout=_MAX_SECONDS,
+            check=False,
         )
     lines: list[Record] = [json.loads(line) for line in ended.stdout.decode("utf-8").splitlines()]
     if ended.returncode != 0:
@@ -225,7 +235,9 @@ def _maven(release: Release) -> None:
     ]
     ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if ended.returncode != 0:
-        raise JudgeError(f"Maven could not build the judge for {release}:\n{ended.stdout.decode(errors='replace')}")
+        raise JudgeError(
+            f"Maven could not build the judge for {release}:\n{ended.stdout.decode(errors='replace')}"
+        )
 
 
 def _fingerprint() -> str:
