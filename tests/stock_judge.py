@@ -1,7 +1,8 @@
 """Asks the stock RocketMQ store what it sees in store directories.
 
-RocketMQ 5.3.3 and 4.9.8 are used as Maven gives them; the Java program around them is in tests/stock/.
-Everything built, downloaded or copied goes to target/stock/ and target/m2/ of this checkout.
+RocketMQ 5.3.3 and 4.9.8 are used as Maven gives them; the Java program around them is in
+tests/stock/. Everything built, downloaded or copied goes to target/stock/ and target/m2/ of this
+checkout.
 
 ``python3 tests/stock_judge.py`` builds the judge ahead of its first use.
 
@@ -55,8 +56,9 @@ class JudgeError(Exception):
 class Inspection:
     """What to ask about one store directory.
 
-    Sizes are bytes; those of log and queue files are found out from the first file when None. The index
-    sizes must be the writer's: RocketMQ enlarges index files of another size and finds nothing in them.
+    Sizes are bytes; those of log and queue files are found out from the first file when None. The
+    index sizes must be the writer's: RocketMQ enlarges index files of another size and finds
+    nothing in them.
     """
 
     root: Path
@@ -100,13 +102,13 @@ class Inspection:
 
 @dataclass
 class Observation:
-    """What one RocketMQ release saw in one directory; records have the fields of a fixture manifest."""
+    """What one release saw in one directory; records have the fields of a fixture manifest."""
 
     release: Release
     root: Path
     messages: list[Record] = field(default_factory=list)
-    """One for each topic, queue and index from the queue's minimum to its maximum: queue_topic, queue,
-    index, status of getMessage, the queue unit, and the record if there was one."""
+    """One for each topic, queue and index from the queue's minimum to its maximum: queue_topic,
+    queue, index, status of getMessage, the queue unit, and the record if there was one."""
     keys: list[Record] = field(default_factory=list)
     """topic, key and physical_offsets (at most 64) for each key of those messages."""
     log_records: list[Record] = field(default_factory=list)
@@ -118,7 +120,7 @@ class Observation:
 
 
 def build() -> Path:
-    """Fetches the jars and compiles the judge for both releases unless that is done; returns target/stock.
+    """Builds the judge for both releases unless that is done; returns target/stock.
 
     Raises JudgeError with Maven's output when the build fails.
     """
@@ -147,8 +149,8 @@ def judge(
 def judge_all(inspections: Sequence[Inspection], release: Release) -> list[Observation]:
     """Looks at copies of several directories in one process; the results come in the same order.
 
-    Raises JudgeError when a directory could not be looked at. That RocketMQ refuses to load a directory
-    is not an error but load_ok in the summary.
+    Raises JudgeError when a directory could not be looked at. That RocketMQ refuses to load a
+    directory is not an error but load_ok in the summary.
     """
     output = build()
     scratch = output / "tmp"
@@ -235,9 +237,8 @@ def _maven(release: Release) -> None:
     ]
     ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if ended.returncode != 0:
-        raise JudgeError(
-            f"Maven could not build the judge for {release}:\n{ended.stdout.decode(errors='replace')}"
-        )
+        output = ended.stdout.decode(errors="replace")
+        raise JudgeError(f"Maven could not build the judge for {release}:\n{output}")
 
 
 def _fingerprint() -> str:

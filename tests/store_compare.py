@@ -1,9 +1,9 @@
 """Compares what should be in a store with what stock RocketMQ saw in it.
 
-An expected message is a dict with ``topic``, ``queue_id`` and ``queue_offset`` and any of the fields of a
-record in a fixture manifest: only the fields that are given are compared. Besides them ``tags`` and
-``keys`` stand for the properties TAGS and KEYS (None: not there), ``tags_code`` for the third field of the
-queue unit, and ``dispatched: False`` marks a record that no queue leads to.
+An expected message is a dict with ``topic``, ``queue_id`` and ``queue_offset`` and any of the
+fields of a record in a fixture manifest: only the fields that are given are compared. Besides them
+``tags`` and ``keys`` stand for the properties TAGS and KEYS (None: not there), ``tags_code`` for
+the third field of the queue unit, and ``dispatched: False`` marks a record that no queue leads to.
 
 Every function returns a list of sentences, one for each difference; empty means equal.
 
@@ -27,7 +27,7 @@ _MAX_KEY_RESULTS = 64
 
 
 def compare(expected: Sequence[Record], seen: Observation) -> list[str]:
-    """Returns every difference: queues, messages and, where the observation has them, log and index."""
+    """Returns every difference: queues, messages and, where observed, log and index."""
     if not seen.summary.get("load_ok"):
         return [f"RocketMQ {seen.release} refused to load {seen.root}"]
     differences = []
@@ -69,7 +69,7 @@ def compare_messages(expected: Sequence[Record], seen: Observation) -> list[str]
 
 
 def compare_log(expected: Sequence[Record], seen: Observation) -> list[str]:
-    """Checks the records of a walk over the commit log, in order; needs an observation with walk."""
+    """Checks the records of a walk over the log, in order; needs an observation with walk."""
     differences: list[str] = []
     walked = seen.log_records
     if len(walked) != len(expected):
@@ -88,7 +88,7 @@ def compare_log(expected: Sequence[Record], seen: Observation) -> list[str]:
 
 
 def compare_keys(expected: Sequence[Record], seen: Observation) -> list[str]:
-    """Checks what key look-ups returned; needs properties and physical_offset of all expected records."""
+    """Checks key look-ups; needs properties and physical_offset of all expected records."""
     by_hash: dict[int, set[int]] = defaultdict(set)
     for record in expected:
         if record.get("sys_flag", 0) & _TRANSACTION_TYPE != _ROLLBACK:
@@ -97,7 +97,7 @@ def compare_keys(expected: Sequence[Record], seen: Observation) -> list[str]:
     differences = []
     for answer in seen.keys:
         topic, key = answer["topic"], answer["key"]
-        # The index knows hashes only, so a look-up also returns messages whose key has the same hash.
+        # The index knows hashes only: a look-up also returns keys with the same hash.
         wanted = by_hash[_index_hash(topic, key)]
         found = set(answer["physical_offsets"])
         complete = len(answer["physical_offsets"]) < _MAX_KEY_RESULTS
@@ -142,7 +142,7 @@ def _unit_differences(name: str, wanted: Record, message: Record) -> list[str]:
         ("tags_code", "tags_code"),
     )
     return [
-        f"{name}: {in_unit} of the queue unit: expected {wanted[field]!r}, found {message[in_unit]!r}"
+        f"{name}: {in_unit} of the unit: expected {wanted[field]!r}, found {message[in_unit]!r}"
         for field, in_unit in pairs
         if field in wanted and wanted[field] != message[in_unit]
     ]

@@ -1,7 +1,7 @@
-"""The judge says about the fixtures what their manifests say, and notices when a store is different.
+"""The judge says about the fixtures what their manifests say, and notices damage.
 
-The manifests were made by RocketMQ when it wrote the directories. So these tests hold the judge itself: the
-compatibility tests lean on it. Each release looks at all directories in one process.
+The manifests were made by RocketMQ when it wrote the directories. So these tests hold the judge
+itself: the compatibility tests lean on it. Each release looks at all directories in one process.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_compare import compare, compare_messages, seen_queues
+
 from stock_judge import (
     RELEASES,
     Abort,
@@ -28,6 +28,7 @@ from stock_judge import (
     judge,
     judge_all,
 )
+from store_compare import compare, compare_messages, seen_queues
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 NAMES = tuple(sorted(path.parent.name for path in FIXTURES.glob("*/manifest.json")))
@@ -135,7 +136,7 @@ def test_damage_in_the_middle(release: Release, abort: Abort) -> None:
     before = [record for record in records if record["physical_offset"] < damaged]
     assert 0 < len(before) < len(records)
     if release == "533" and abort == "absent":
-        # Recovery starts behind the damage. The store serves the damaged body, and only that differs.
+        # Recovery starts behind the damage: the store serves the damaged body.
         differences = compare_messages(records, seen)
         assert len(differences) == 1
         assert "body_sha256" in differences[0]

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_compare import compare
+
 from stock_judge import Observation, Record
+from store_compare import compare
 
 RECORDS: list[Record] = json.loads(
     (Path(__file__).resolve().parent / "fixtures" / "v533-basic" / "manifest.json").read_text(

@@ -59,7 +59,8 @@ final class Compat {
     /** Topic, queue id, then {min index, max index}, as the store's own queue table has them. */
     static Map<String, Map<Integer, long[]>> queues(DefaultMessageStore store) {
         Map<String, Map<Integer, long[]>> all = new TreeMap<>();
-        for (Map.Entry<String, ConcurrentMap<Integer, ConsumeQueue>> topic : store.getConsumeQueueTable().entrySet()) {
+        for (Map.Entry<String, ConcurrentMap<Integer, ConsumeQueue>> topic
+            : store.getConsumeQueueTable().entrySet()) {
             Map<Integer, long[]> ids = new TreeMap<>();
             for (Map.Entry<Integer, ConsumeQueue> queue : topic.getValue().entrySet()) {
                 ids.put(queue.getKey(), new long[] {

@@ -29,7 +29,8 @@ final class Compat {
         BrokerConfig broker = new BrokerConfig();
         broker.setBrokerName("judge");
         return new DefaultMessageStore(config, new BrokerStatsManager("judge", false),
-            (topic, queueId, offset, tags, time, bitmap, properties) -> { }, broker, new ConcurrentHashMap<>());
+            (topic, queueId, offset, tags, time, bitmap, properties) -> { }, broker,
+            new ConcurrentHashMap<>());
     }
 
     static void configure(MessageStoreConfig config) {
