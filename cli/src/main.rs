@@ -1,0 +1,3 @@
+//! Tool of cairnlog.
+
+fn main() {}

@@ -1,0 +1,460 @@
+//! One record: its layout, encoding and structural check.
+
+use std::net::SocketAddr;
+
+use super::host::{EncodedHost, IPV4_HOST_BYTES, IPV6_HOST_BYTES};
+use super::properties::{
+    MAX_PROPERTIES_BYTES, PROPERTY_SEPARATOR, PropertySource, RECORD_CRC_BYTES,
+    appended_record_crc, record_crc_property,
+};
+use super::{Sink, read_i16, read_i32};
+use crate::error::{Error, Result};
+use crate::status::Status;
+
+/// Magic of a record with a one-byte topic length.
+pub(crate) const MAGIC_V1: u32 = 0xDAA3_20A7;
+/// Magic of a record with a two-byte topic length.
+pub(crate) const MAGIC_V2: u32 = 0xDAA3_20AB;
+/// Magic of the blank that ends a file.
+pub(crate) const MAGIC_BLANK: u32 = 0xCBD4_3194;
+/// Bytes written for a blank: its size and its magic.
+pub(crate) const BLANK_BYTES: u32 = 8;
+/// The longest topic length a V1 record can carry.
+pub(crate) const MAX_V1_TOPIC_BYTES: usize = 127;
+
+/// Positions inside a record that do not depend on the hosts' address families.
+pub(crate) mod at {
+    pub(crate) const MAGIC: usize = 4;
+    pub(crate) const BODY_CRC: usize = 8;
+    pub(crate) const QUEUE_ID: usize = 12;
+    pub(crate) const FLAG: usize = 16;
+    pub(crate) const QUEUE_OFFSET: usize = 20;
+    pub(crate) const PHYSICAL_OFFSET: usize = 28;
+    pub(crate) const SYS_FLAG: usize = 36;
+    pub(crate) const BORN_TIMESTAMP: usize = 40;
+    pub(crate) const BORN_HOST: usize = 48;
+}
+
+/// Bits of the system flag.
+pub(crate) mod sys_flag {
+    pub(crate) const TRANSACTION_TYPE: i32 = 0xC;
+    pub(crate) const TRANSACTION_NONE: i32 = 0;
+    pub(crate) const TRANSACTION_COMMIT: i32 = 8;
+    pub(crate) const BORN_HOST_V6: i32 = 0x10;
+    pub(crate) const STORE_HOST_V6: i32 = 0x20;
+    pub(crate) const NEED_UNWRAP: i32 = 0x40;
+    pub(crate) const INNER_BATCH: i32 = 0x80;
+}
+
+/// The shortest record: V1, IPv4 hosts, no body, topic or properties.
+pub(crate) const MIN_RECORD_BYTES: usize = 91;
+
+/// RocketMQ's CRC: CRC-32 with the top bit cleared, 0 for no bytes.
+pub(crate) fn masked_crc(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes) & 0x7FFF_FFFF
+}
+
+/// Everything of a record that is known before it has a place in the log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordDraft<'a> {
+    pub(crate) topic: &'a [u8],
+    pub(crate) queue_id: i32,
+    pub(crate) body: &'a [u8],
+    pub(crate) flag: i32,
+    sys_flag: i32,
+    /// `None` for the store timestamp.
+    pub(crate) born_timestamp_ms: Option<i64>,
+    born_host: EncodedHost,
+    store_host: EncodedHost,
+    pub(crate) reconsume_times: i32,
+    pub(crate) prepared_transaction_offset: i64,
+    properties: PropertySource<'a>,
+    record_crc: bool,
+    body_crc: u32,
+    properties_bytes: usize,
+    size: u32,
+}
+
+/// The fields of a draft that the caller of [`RecordDraft::new`] decides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DraftFields<'a> {
+    pub(crate) topic: &'a [u8],
+    pub(crate) queue_id: i32,
+    pub(crate) body: &'a [u8],
+    pub(crate) flag: i32,
+    pub(crate) sys_flag: i32,
+    pub(crate) born_timestamp_ms: Option<i64>,
+    pub(crate) born_host: SocketAddr,
+    pub(crate) store_host: SocketAddr,
+    pub(crate) reconsume_times: i32,
+    pub(crate) prepared_transaction_offset: i64,
+    pub(crate) properties: PropertySource<'a>,
+    /// Whether the record ends with the CRC property.
+    pub(crate) record_crc: bool,
+}
+
+/// What a record gets only under the append lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) physical_offset: u64,
+    pub(crate) queue_offset: u64,
+    pub(crate) store_timestamp_ms: i64,
+}
+
+impl<'a> RecordDraft<'a> {
+    /// Computes lengths and the body CRC. V2 is chosen when the topic exceeds 127 bytes, the host
+    /// bits are set from the addresses.
+    pub(crate) fn new(fields: DraftFields<'a>) -> Result<Self> {
+        let born_host = EncodedHost::new(fields.born_host);
+        let store_host = EncodedHost::new(fields.store_host);
+        let mut flags = fields.sys_flag & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6);
+        if born_host.is_ipv6() {
+            flags |= sys_flag::BORN_HOST_V6;
+        }
+        if store_host.is_ipv6() {
+            flags |= sys_flag::STORE_HOST_V6;
+        }
+        let mut properties_bytes = fields.properties.length();
+        if fields.record_crc {
+            properties_bytes += RECORD_CRC_BYTES;
+            properties_bytes += usize::from(fields.properties.lacks_last_separator());
+        }
+        if properties_bytes > MAX_PROPERTIES_BYTES {
+            return Err(
+                Error::new(Status::PropertiesTooLarge, "the properties are too long").expected(
+                    format!("at most {MAX_PROPERTIES_BYTES} bytes"),
+                    properties_bytes,
+                ),
+            );
+        }
+        let topic_width = if fields.topic.len() > MAX_V1_TOPIC_BYTES {
+            2
+        } else {
+            1
+        };
+        let size = 74
+            + born_host.as_bytes().len()
+            + store_host.as_bytes().len()
+            + fields.body.len()
+            + topic_width
+            + fields.topic.len()
+            + properties_bytes;
+        let size = u32::try_from(size)
+            .ok()
+            .filter(|&size| i32::try_from(size).is_ok())
+            .ok_or_else(|| Error::new(Status::MessageTooLarge, "the record exceeds 2 GiB"))?;
+        Ok(Self {
+            topic: fields.topic,
+            queue_id: fields.queue_id,
+            body: fields.body,
+            flag: fields.flag,
+            sys_flag: flags,
+            born_timestamp_ms: fields.born_timestamp_ms,
+            born_host,
+            store_host,
+            reconsume_times: fields.reconsume_times,
+            prepared_transaction_offset: fields.prepared_transaction_offset,
+            properties: fields.properties,
+            record_crc: fields.record_crc,
+            body_crc: masked_crc(fields.body),
+            properties_bytes,
+            size,
+        })
+    }
+
+    /// The record's length in bytes.
+    pub(crate) fn size_bytes(&self) -> u32 {
+        self.size
+    }
+
+    /// Whether the record counts in its queue: prepared and rolled back transactions do not.
+    pub(crate) fn takes_queue_offset(&self) -> bool {
+        matches!(
+            self.sys_flag & sys_flag::TRANSACTION_TYPE,
+            sys_flag::TRANSACTION_NONE | sys_flag::TRANSACTION_COMMIT
+        )
+    }
+
+    /// Writes the record, `size_bytes` bytes in order.
+    pub(crate) fn encode(&self, stamp: Stamp, sink: &mut impl Sink) {
+        if self.record_crc {
+            let mut summing = Summing {
+                sink,
+                hasher: crc32fast::Hasher::new(),
+            };
+            self.encode_fields(stamp, &mut summing);
+            if self.properties.lacks_last_separator() {
+                summing.put(&[PROPERTY_SEPARATOR]);
+            }
+            let crc = summing.hasher.finalize() & 0x7FFF_FFFF;
+            sink.put(&record_crc_property(crc));
+        } else {
+            self.encode_fields(stamp, sink);
+        }
+    }
+
+    fn encode_fields(&self, stamp: Stamp, sink: &mut impl Sink) {
+        let two_byte_topic = self.topic.len() > MAX_V1_TOPIC_BYTES;
+        let magic = if two_byte_topic { MAGIC_V2 } else { MAGIC_V1 };
+        let born_timestamp = self.born_timestamp_ms.unwrap_or(stamp.store_timestamp_ms);
+        let mut header = Header {
+            bytes: [0; MAX_HEADER_BYTES],
+            length: 0,
+        };
+        header.put(&self.size.to_be_bytes());
+        header.put(&magic.to_be_bytes());
+        header.put(&self.body_crc.to_be_bytes());
+        header.put(&self.queue_id.to_be_bytes());
+        header.put(&self.flag.to_be_bytes());
+        header.put(&stamp.queue_offset.to_be_bytes());
+        header.put(&stamp.physical_offset.to_be_bytes());
+        header.put(&self.sys_flag.to_be_bytes());
+        header.put(&born_timestamp.to_be_bytes());
+        header.put(self.born_host.as_bytes());
+        header.put(&stamp.store_timestamp_ms.to_be_bytes());
+        header.put(self.store_host.as_bytes());
+        header.put(&self.reconsume_times.to_be_bytes());
+        header.put(&self.prepared_transaction_offset.to_be_bytes());
+        header.put(&(self.body.len() as u32).to_be_bytes());
+        sink.put(&header.bytes[..header.length]);
+        sink.put(self.body);
+        if two_byte_topic {
+            sink.put(&(self.topic.len() as u16).to_be_bytes());
+        } else {
+            sink.put(&[self.topic.len() as u8]);
+        }
+        sink.put(self.topic);
+        sink.put(&(self.properties_bytes as u16).to_be_bytes());
+        self.properties.encode(sink);
+    }
+}
+
+const MAX_HEADER_BYTES: usize = 72 + 2 * IPV6_HOST_BYTES;
+
+/// The fixed part of a record, put together on the stack.
+struct Header {
+    bytes: [u8; MAX_HEADER_BYTES],
+    length: usize,
+}
+
+impl Header {
+    fn put(&mut self, field: &[u8]) {
+        self.bytes[self.length..self.length + field.len()].copy_from_slice(field);
+        self.length += field.len();
+    }
+}
+
+/// Passes bytes on and sums them up.
+struct Summing<'s, S> {
+    sink: &'s mut S,
+    hasher: crc32fast::Hasher,
+}
+
+impl<S: Sink> Sink for Summing<'_, S> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.sink.put(bytes);
+    }
+}
+
+/// The blank that fills `room` bytes up to the end of a file.
+pub(crate) fn encode_blank(room: u32) -> [u8; BLANK_BYTES as usize] {
+    let mut blank = [0; BLANK_BYTES as usize];
+    blank[..4].copy_from_slice(&room.to_be_bytes());
+    blank[4..].copy_from_slice(&MAGIC_BLANK.to_be_bytes());
+    blank
+}
+
+/// Where the variable parts of a record are, relative to its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RecordLayout {
+    pub(crate) size: u32,
+    pub(crate) sys_flag: i32,
+    pub(crate) body_start: u32,
+    pub(crate) body_bytes: u32,
+    pub(crate) topic_start: u32,
+    pub(crate) topic_bytes: u16,
+    pub(crate) properties_start: u32,
+    pub(crate) properties_bytes: u16,
+}
+
+/// What stands at a position of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    /// A whole record.
+    Record(RecordLayout),
+    /// The blank that ends the file, with the size it states.
+    Blank(u32),
+}
+
+/// Why there is neither a record nor a blank at a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Defect {
+    /// Zeros, or too few bytes for anything: free space.
+    Free,
+    /// Something is there, and this is wrong with it.
+    Damaged {
+        what: &'static str,
+        expected: String,
+        found: String,
+    },
+}
+
+/// How thoroughly [`parse`] looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CrcCheck {
+    /// Body CRC, or the record CRC where there is one.
+    Verify,
+    /// Structure only.
+    Skip,
+}
+
+fn damaged(what: &'static str, expected: impl ToString, found: impl ToString) -> Defect {
+    Defect::Damaged {
+        what,
+        expected: expected.to_string(),
+        found: found.to_string(),
+    }
+}
+
+/// Looks at what begins with `bytes`, which stands at `physical_offset` and reaches to the end of
+/// the file or of what is readable of it.
+pub(crate) fn parse(
+    bytes: &[u8],
+    physical_offset: u64,
+    crc: CrcCheck,
+) -> std::result::Result<Parsed, Defect> {
+    let (Some(size), Some(magic)) = (read_i32(bytes, 0), read_i32(bytes, at::MAGIC)) else {
+        return Err(Defect::Free);
+    };
+    if size == 0 && magic == 0 {
+        return Err(Defect::Free);
+    }
+    let magic = magic.cast_unsigned();
+    if magic == MAGIC_BLANK {
+        let size = u32::try_from(size).map_err(|_| damaged("bad size of a blank", ">= 8", size))?;
+        return Ok(Parsed::Blank(size));
+    }
+    if magic != MAGIC_V1 && magic != MAGIC_V2 {
+        let expected = format!("{MAGIC_V1:08x} or {MAGIC_V2:08x}");
+        return Err(damaged("bad magic", expected, format!("{magic:08x}")));
+    }
+    let layout = parse_layout(bytes, size, magic)?;
+    let stored_offset = super::read_i64(bytes, at::PHYSICAL_OFFSET).unwrap_or(-1);
+    if u64::try_from(stored_offset) != Ok(physical_offset) {
+        return Err(damaged(
+            "bad physical offset",
+            physical_offset,
+            stored_offset,
+        ));
+    }
+    if crc == CrcCheck::Verify {
+        verify_crc(bytes, &layout)?;
+    }
+    Ok(Parsed::Record(layout))
+}
+
+fn parse_layout(bytes: &[u8], size: i32, magic: u32) -> std::result::Result<RecordLayout, Defect> {
+    let record = usize::try_from(size)
+        .ok()
+        .filter(|&size| size >= MIN_RECORD_BYTES)
+        .and_then(|size| bytes.get(..size))
+        .ok_or_else(|| {
+            damaged(
+                "bad record size",
+                format!("{MIN_RECORD_BYTES} to {}", bytes.len()),
+                size,
+            )
+        })?;
+    let short = || {
+        damaged(
+            "record fields exceed the record",
+            "fields inside",
+            record.len(),
+        )
+    };
+    let sys_flag = read_i32(record, at::SYS_FLAG).ok_or_else(short)?;
+    let hosts = host_bytes(sys_flag, sys_flag::BORN_HOST_V6)
+        + host_bytes(sys_flag, sys_flag::STORE_HOST_V6);
+    let body_start = 72 + hosts;
+    let body_bytes = read_i32(record, body_start - 4).ok_or_else(short)?;
+    let body_bytes = usize::try_from(body_bytes)
+        .map_err(|_| damaged("bad body length", "0 or more", body_bytes))?;
+    let topic_length_at = body_start.checked_add(body_bytes).ok_or_else(short)?;
+    let (topic_start, topic_bytes) = if magic == MAGIC_V2 {
+        (
+            topic_length_at + 2,
+            read_i16(record, topic_length_at).ok_or_else(short)?,
+        )
+    } else {
+        let length = *record.get(topic_length_at).ok_or_else(short)?;
+        (topic_length_at + 1, i16::from(length.cast_signed()))
+    };
+    let topic_bytes = u16::try_from(topic_bytes)
+        .ok()
+        .filter(|&length| length > 0)
+        .ok_or_else(|| damaged("bad topic length", "1 or more", topic_bytes))?;
+    let properties_length_at = topic_start + usize::from(topic_bytes);
+    let properties_bytes = read_i16(record, properties_length_at).ok_or_else(short)?;
+    let properties_bytes = u16::try_from(properties_bytes)
+        .map_err(|_| damaged("bad properties length", "0 or more", properties_bytes))?;
+    let properties_start = properties_length_at + 2;
+    let computed = properties_start + usize::from(properties_bytes);
+    if computed != record.len() {
+        return Err(damaged(
+            "record size disagrees with its fields",
+            computed,
+            record.len(),
+        ));
+    }
+    // Everything lies inside a record of at most 2^31 - 1 bytes, so nothing is cut off here.
+    Ok(RecordLayout {
+        size: record.len() as u32,
+        sys_flag,
+        body_start: body_start as u32,
+        body_bytes: body_bytes as u32,
+        topic_start: topic_start as u32,
+        topic_bytes,
+        properties_start: properties_start as u32,
+        properties_bytes,
+    })
+}
+
+/// The length of a host whose address family is told by `bit` of the system flag.
+pub(crate) fn host_bytes(sys_flag: i32, bit: i32) -> usize {
+    if sys_flag & bit == 0 {
+        IPV4_HOST_BYTES
+    } else {
+        IPV6_HOST_BYTES
+    }
+}
+
+fn verify_crc(bytes: &[u8], layout: &RecordLayout) -> std::result::Result<(), Defect> {
+    let slice = |start: u32, length: u32| {
+        let start = start as usize;
+        bytes
+            .get(start..start + length as usize)
+            .unwrap_or_default()
+    };
+    let properties = slice(layout.properties_start, u32::from(layout.properties_bytes));
+    let (what, expected, found) = if let Some(stored) = appended_record_crc(properties) {
+        let covered = slice(0, layout.size - RECORD_CRC_BYTES as u32);
+        ("bad record CRC", stored, masked_crc(covered))
+    } else {
+        let stored = read_i32(bytes, at::BODY_CRC).unwrap_or(-1).cast_unsigned();
+        let body = slice(layout.body_start, layout.body_bytes);
+        ("bad body CRC", stored, masked_crc(body))
+    };
+    if expected == found {
+        return Ok(());
+    }
+    Err(damaged(
+        what,
+        format!("{expected:08x}"),
+        format!("{found:08x}"),
+    ))
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;
