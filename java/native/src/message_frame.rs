@@ -1,0 +1,144 @@
+//! A message as Java passes it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use cairnlog::{Error, Message, Result, Status};
+
+use crate::wire::Reader;
+
+/// A message and the lists it borrows.
+pub(crate) struct MessageFrame<'a> {
+    fields: Message<'a>,
+    keys: Vec<&'a str>,
+    properties: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> MessageFrame<'a> {
+    /// Reads one message; `io.cairnlog.Message.write` wrote it.
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self> {
+        let queue_id = reader.i32()?;
+        let flag = reader.i32()?;
+        let sys_flag = reader.i32()?;
+        let reconsume_times = reader.i32()?;
+        let wait_store_ok = reader.i32()? != 0;
+        let prepared_transaction_offset = reader.i64()?;
+        let born_timestamp_ms = reader.i64()?;
+        let born_host = read_host(reader)?;
+        let topic = reader.text()?;
+        let tag = reader.optional_text()?;
+        let mut keys = Vec::new();
+        for _ in 0..reader.length()? {
+            keys.push(reader.text()?);
+        }
+        let mut properties = Vec::new();
+        for _ in 0..reader.length()? {
+            properties.push((reader.text()?, reader.text()?));
+        }
+        let body = reader.bytes()?;
+        let fields = Message {
+            topic,
+            queue_id,
+            body,
+            tag,
+            keys: &[],
+            properties: &[],
+            flag,
+            sys_flag,
+            born_timestamp_ms: (born_timestamp_ms != i64::MIN).then_some(born_timestamp_ms),
+            born_host,
+            reconsume_times,
+            prepared_transaction_offset,
+            wait_store_ok,
+        };
+        Ok(Self {
+            fields,
+            keys,
+            properties,
+        })
+    }
+
+    /// Reads the only message of a request.
+    pub(crate) fn read_single(bytes: &'a [u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes);
+        let frame = Self::read(&mut reader)?;
+        reader.finish()?;
+        Ok(frame)
+    }
+
+    /// The message.
+    pub(crate) fn message(&self) -> Message<'_> {
+        Message {
+            keys: &self.keys,
+            properties: &self.properties,
+            ..self.fields
+        }
+    }
+}
+
+/// Reads an address: 0 for none, else 4 or 16 address bytes behind their length, then the port.
+fn read_host(reader: &mut Reader<'_>) -> Result<Option<SocketAddr>> {
+    let address = reader.bytes()?;
+    let ip = match *address {
+        [] => return Ok(None),
+        [a, b, c, d] => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+        _ => {
+            let octets: [u8; 16] = address
+                .try_into()
+                .map_err(|_| Error::new(Status::InvalidArgument, "an address has an odd length"))?;
+            IpAddr::V6(Ipv6Addr::from(octets))
+        }
+    };
+    let port = u16::try_from(reader.i32()?)
+        .map_err(|_| Error::new(Status::InvalidArgument, "a port is above 65535 or negative"))?;
+    Ok(Some(SocketAddr::new(ip, port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Writer;
+
+    #[test]
+    fn every_field_arrives() {
+        let mut writer = Writer::default();
+        writer
+            .i32(3)
+            .i32(-1)
+            .i32(8)
+            .i32(2)
+            .flag(false)
+            .i64(99)
+            .i64(i64::MIN);
+        writer.bytes(&[10, 0, 0, 1]).i32(65_535);
+        writer.text("orders").optional_text(Some("new"));
+        writer
+            .i32(2)
+            .text("k1")
+            .text("k2")
+            .i32(1)
+            .text("a")
+            .text("b");
+        writer.bytes(b"body");
+        let bytes = writer.as_slice().to_vec();
+        let frame = MessageFrame::read_single(&bytes).unwrap();
+        let message = frame.message();
+        assert_eq!(
+            (message.queue_id, message.flag, message.sys_flag),
+            (3, -1, 8)
+        );
+        assert_eq!(message.prepared_transaction_offset, 99);
+        assert_eq!(message.born_timestamp_ms, None);
+        assert_eq!(message.born_host, Some("10.0.0.1:65535".parse().unwrap()));
+        assert_eq!((message.topic, message.tag), ("orders", Some("new")));
+        assert_eq!(message.keys, ["k1", "k2"]);
+        assert_eq!(message.properties, [("a", "b")]);
+        assert_eq!(message.body, b"body");
+        assert!(!message.wait_store_ok);
+        for cut in 0..bytes.len() {
+            assert!(
+                MessageFrame::read_single(&bytes[..cut]).is_err(),
+                "cut at {cut}"
+            );
+        }
+    }
+}
