@@ -1,1 +1,53 @@
-//! Binding of cairnlog.
+//! The C ABI of cairnlog: `include/cairnlog.h`, `libcairnlog.so` and `libcairnlog.a`.
+//!
+//! Every exported function converts its arguments, calls the engine and converts what comes back;
+//! it decides nothing. [`boundary`] stops panics, checks for null and fills the error object, for
+//! all of them alike. `docs/c-abi.md` tells C programmers the conventions on one page.
+//!
+//! The header shows functions in the order of the modules below; the lines between the modules
+//! keep them from being sorted.
+#![allow(
+    non_camel_case_types,
+    reason = "the names of types are those of the C header"
+)]
+
+#[cfg(panic = "abort")]
+compile_error!("cairnlog turns panics into CAIRN_STATUS_INTERNAL and needs panic = \"unwind\"");
+
+#[macro_use]
+mod boundary;
+
+pub mod status;
+
+pub mod version;
+
+pub mod text;
+
+pub mod error;
+
+pub mod options;
+
+pub mod message;
+
+pub mod store;
+
+pub mod append;
+
+pub mod queue;
+
+pub mod batch_items;
+
+pub mod read;
+
+pub mod recovery;
+
+pub mod stats;
+
+pub mod log;
+
+mod callbacks;
+mod fence;
+mod open_struct;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,414 @@
+//! Reading: batches whose views point into the mapped files.
+
+use std::ffi::c_char;
+use std::time::Instant;
+
+use engine::{Batch, MessageView, PROPERTY_KEYS, PROPERTY_TAGS, PhysicalOffset, Result, Store};
+
+use crate::boundary::{self, invalid};
+use crate::error::cairn_error;
+use crate::open_struct::{self, OpenStruct, OutStruct};
+use crate::status::cairn_status;
+use crate::store::{cairn_store, physical_offset, wait_limit};
+use crate::text::{cairn_bytes, cairn_host, cairn_property, cairn_str, write_text};
+
+/// What a reading found. Finding nothing is no error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum cairn_read_outcome {
+    /// At least one message.
+    Found = 0,
+    /// Nothing yet: the position is the end of the log.
+    EndOfLog = 1,
+}
+
+/// Messages that were read. Its views point into the mapped files, which stay as they are until the
+/// batch is freed, also when the store was closed or freed before. It does not change, so several
+/// threads may look at it, and it may be freed by any.
+pub struct cairn_batch {
+    messages: Messages,
+    next_offset: PhysicalOffset,
+}
+
+enum Messages {
+    One(MessageView),
+    Many(Batch),
+}
+
+impl cairn_batch {
+    fn messages(&self) -> &[MessageView] {
+        match &self.messages {
+            Messages::One(message) => std::slice::from_ref(message),
+            Messages::Many(batch) => batch.messages(),
+        }
+    }
+}
+
+/// A message inside a batch, for the functions that take a view.
+pub struct cairn_record {
+    _opaque: [u8; 0],
+}
+
+/// A message that was read. Begin with `CAIRN_MESSAGE_VIEW_INIT`. Everything it points to lives
+/// until `cairn_batch_free`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct cairn_message_view {
+    /// The size of this struct as the program knows it.
+    pub struct_size: u32,
+    /// The queue inside the topic.
+    pub queue_id: i32,
+    /// The message inside its batch; `cairn_message_view_property` needs it.
+    pub record: *const cairn_record,
+    /// The record's bytes as stored; `record_length` of them.
+    pub record_data: *const u8,
+    /// Where the record begins in the log.
+    pub physical_offset: i64,
+    /// One past the record's last byte in the log.
+    pub end_offset: i64,
+    /// The index in the queue.
+    pub queue_offset: i64,
+    /// The store's clock at the append, milliseconds since the Unix epoch.
+    pub store_timestamp_ms: i64,
+    /// The producer's clock, milliseconds since the Unix epoch.
+    pub born_timestamp_ms: i64,
+    /// For a committed transaction, the physical offset of its half message; else 0.
+    pub prepared_transaction_offset: i64,
+    /// The topic.
+    pub topic: cairn_str,
+    /// The payload.
+    pub body: cairn_bytes,
+    /// The tag; absent if there is none.
+    pub tag: cairn_str,
+    /// The keys, separated by spaces; absent if there are none.
+    pub keys: cairn_str,
+    /// All properties as stored.
+    pub properties: cairn_bytes,
+    /// The length of the record in bytes.
+    pub record_length: u32,
+    /// The record's magic: -626843481 (V1) or -626843477 (V2).
+    pub magic: i32,
+    /// The stored CRC-32 of the body, its top bit cleared.
+    pub body_crc: u32,
+    /// The application's own number.
+    pub flag: i32,
+    /// RocketMQ's system flag bits.
+    pub sys_flag: i32,
+    /// How often the message was consumed before.
+    pub reconsume_times: i32,
+    /// The producer's address.
+    pub born_host: cairn_host,
+    /// The store's address.
+    pub store_host: cairn_host,
+}
+
+// SAFETY: repr(C) with the size first, numbers and raw pointers only, no padding (`abi/layout.txt`
+// is checked for that), and all zeroes is valid.
+unsafe impl OpenStruct for cairn_message_view {
+    const MIN_SIZE: usize = std::mem::offset_of!(cairn_message_view, record_data);
+}
+
+impl From<&MessageView> for cairn_message_view {
+    fn from(message: &MessageView) -> Self {
+        let record = message.record();
+        let text = |bytes: Option<&[u8]>| bytes.map_or(cairn_str::ABSENT, cairn_str::of);
+        Self {
+            struct_size: size_of::<Self>() as u32,
+            queue_id: record.queue_id(),
+            record: std::ptr::from_ref(message).cast(),
+            record_data: record.bytes().as_ptr(),
+            physical_offset: record.physical_offset().to_i64(),
+            end_offset: record.end_offset().to_i64(),
+            queue_offset: record.queue_offset().to_i64(),
+            store_timestamp_ms: record.store_timestamp_ms(),
+            born_timestamp_ms: record.born_timestamp_ms(),
+            prepared_transaction_offset: record.prepared_transaction_offset(),
+            topic: cairn_str::of(record.topic_bytes()),
+            body: cairn_bytes::of(record.body()),
+            tag: text(record.properties().find(PROPERTY_TAGS)),
+            keys: text(record.properties().find(PROPERTY_KEYS)),
+            properties: cairn_bytes::of(record.properties_raw()),
+            record_length: record.size_bytes(),
+            magic: record.magic(),
+            body_crc: record.body_crc(),
+            flag: record.flag(),
+            sys_flag: record.sys_flag(),
+            reconsume_times: record.reconsume_times(),
+            born_host: record.born_host().into(),
+            store_host: record.store_host().into(),
+        }
+    }
+}
+
+/// Reads the message whose record begins at `physical_offset`.
+///
+/// Gives `CAIRN_STATUS_OFFSET_OUT_OF_RANGE`, `CAIRN_STATUS_NOT_A_RECORD` or
+/// `CAIRN_STATUS_CORRUPTION`; `*out_batch` is then null.
+///
+/// # Safety
+/// - `store` is null or live.
+/// - `out_batch` is null or writable.
+/// - `out_error` is null or writable.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn cairn_store_read_at(
+    store: *const cairn_store,
+    physical_offset: i64,
+    out_batch: *mut *mut cairn_batch,
+    out_error: *mut *mut cairn_error,
+) -> cairn_status {
+    boundary!(out_error, {
+        let out_batch = require!(out out_batch).clear();
+        let store = require!(store);
+        let offset = self::physical_offset(physical_offset, "physical_offset")?;
+        let _inside = store.fence.enter();
+        let message = store.store.read_at(offset)?;
+        out_batch.give(cairn_batch {
+            next_offset: message.record().end_offset(),
+            messages: Messages::One(message),
+        });
+        Ok(())
+    })
+}
+
+/// Reads messages in the order of the log, from a record boundary on: at most `max_messages` and,
+/// beyond the first, at most `max_bytes` of records. Where there is nothing yet, it waits up to
+/// `timeout_ms` milliseconds (0: not at all, `CAIRN_WAIT_FOREVER`: without limit).
+///
+/// Begin with the log's `min_offset` and go on with `cairn_batch_next_offset`. When the time runs
+/// out, the batch is empty and its outcome `CAIRN_READ_OUTCOME_END_OF_LOG`.
+///
+/// # Safety
+/// - `store` is null or live.
+/// - `out_batch` is null or writable.
+/// - `out_error` is null or writable.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn cairn_store_read_log(
+    store: *const cairn_store,
+    from_offset: i64,
+    max_messages: usize,
+    max_bytes: usize,
+    timeout_ms: u64,
+    out_batch: *mut *mut cairn_batch,
+    out_error: *mut *mut cairn_error,
+) -> cairn_status {
+    boundary!(out_error, {
+        let out_batch = require!(out out_batch).clear();
+        let store = require!(store);
+        let from = physical_offset(from_offset, "from_offset")?;
+        if max_messages == 0 {
+            return Err(invalid("max_messages is zero"));
+        }
+        let _inside = store.fence.enter();
+        let limits = ReadLimits {
+            max_messages,
+            max_bytes,
+            timeout_ms,
+        };
+        let batch = read_following(&store.store, from, &limits)?;
+        out_batch.give(cairn_batch {
+            next_offset: batch.next_offset(),
+            messages: Messages::Many(batch),
+        });
+        Ok(())
+    })
+}
+
+struct ReadLimits {
+    max_messages: usize,
+    max_bytes: usize,
+    timeout_ms: u64,
+}
+
+/// Reads, and waits where there is nothing yet. The end of a file is passed without a message, so
+/// one wait may not be enough.
+fn read_following(store: &Store, from: PhysicalOffset, limits: &ReadLimits) -> Result<Batch> {
+    let limit = wait_limit(limits.timeout_ms);
+    let begin = Instant::now();
+    let mut from = from;
+    loop {
+        let batch = store.read_log(from, limits.max_messages, limits.max_bytes)?;
+        if !batch.messages().is_empty() {
+            return Ok(batch);
+        }
+        from = batch.next_offset();
+        let left = limit.saturating_sub(begin.elapsed());
+        if left.is_zero() || !store.wait_readable(from, left)? {
+            return Ok(batch);
+        }
+    }
+}
+
+/// Returns what the reading found: a `cairn_read_outcome`.
+///
+/// # Safety
+/// - `batch` is null or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cairn_batch_outcome(batch: *const cairn_batch) -> i32 {
+    value!(cairn_read_outcome::EndOfLog as i32, {
+        // SAFETY: null or live, says the caller.
+        let batch = unsafe { batch.as_ref() }?;
+        (!batch.messages().is_empty()).then_some(cairn_read_outcome::Found as i32)
+    })
+}
+
+/// Returns the number of messages.
+///
+/// # Safety
+/// - `batch` is null or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cairn_batch_len(batch: *const cairn_batch) -> usize {
+    value!(0, {
+        // SAFETY: null or live, says the caller.
+        let batch = unsafe { batch.as_ref() }?;
+        Some(batch.messages().len())
+    })
+}
+
+/// Returns where to go on reading; -1 for null.
+///
+/// # Safety
+/// - `batch` is null or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cairn_batch_next_offset(batch: *const cairn_batch) -> i64 {
+    value!(-1, {
+        // SAFETY: null or live, says the caller.
+        let batch = unsafe { batch.as_ref() }?;
+        Some(batch.next_offset.to_i64())
+    })
+}
+
+/// Gives a view of a message of the batch, from 0.
+///
+/// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for an index beyond the last.
+///
+/// # Safety
+/// - `batch` is null or live.
+/// - `out_view` is null, or writable for as many bytes as its `struct_size` says.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn cairn_batch_get(
+    batch: *const cairn_batch,
+    index: usize,
+    out_view: *mut cairn_message_view,
+) -> cairn_status {
+    boundary!({
+        let batch = require!(batch);
+        // SAFETY: null or as long as it says, says the caller.
+        let out_view = unsafe { OutStruct::new(out_view, "out_view") }?;
+        let message = batch
+            .messages()
+            .get(index)
+            .ok_or_else(|| invalid(format!("the batch has no message {index}")))?;
+        out_view.write(&cairn_message_view::from(message));
+        Ok(())
+    })
+}
+
+/// The message a view belongs to; `None` for a view that was not filled.
+///
+/// # Safety
+///
+/// - `view` is null, or readable as its `struct_size` says.
+/// - It was filled by [`cairn_batch_get`], or its `record` is null; the batch is live during `'a`.
+unsafe fn viewed<'a>(view: *const cairn_message_view) -> Option<&'a MessageView> {
+    // SAFETY: null or as long as it says, says the caller.
+    let view = unsafe { open_struct::read(view, "view") }.ok()?;
+    // SAFETY: null or made from a message of a live batch, says the caller.
+    unsafe { view.record.cast::<MessageView>().as_ref() }
+}
+
+/// Finds a property by name. Of a name that occurs twice it gives the last value. Returns whether
+/// there is one; `*out_value` is absent if not.
+///
+/// # Safety
+/// - `view` is null, or was begun with `CAIRN_MESSAGE_VIEW_INIT`; if it was filled, its batch is
+///   live.
+/// - `key` is readable for its length.
+/// - `out_value` is null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cairn_message_view_property(
+    view: *const cairn_message_view,
+    key: cairn_str,
+    out_value: *mut cairn_str,
+) -> bool {
+    value!(false, {
+        // SAFETY: null or writable, says the caller.
+        let out_value = unsafe { boundary::Out::new(out_value, "out_value") }.ok()?;
+        out_value.set(cairn_str::ABSENT);
+        // SAFETY: the caller's promise is the same.
+        let message = unsafe { viewed(view) }?;
+        // SAFETY: readable for its length, says the caller.
+        let key = unsafe { key.text("key", engine::Status::InvalidArgument) }.ok()?;
+        let value = message.record().properties().find(key)?;
+        out_value.set(cairn_str::of(value));
+        Some(true)
+    })
+}
+
+/// Gives the properties one after the other, in stored order: set `*cursor` to 0, then call until it
+/// returns false.
+///
+/// # Safety
+/// - `view` is null, or was begun with `CAIRN_MESSAGE_VIEW_INIT`; if it was filled, its batch is
+///   live.
+/// - `cursor` and `out_property` are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cairn_message_view_next_property(
+    view: *const cairn_message_view,
+    cursor: *mut usize,
+    out_property: *mut cairn_property,
+) -> bool {
+    value!(false, {
+        // SAFETY: null or writable and initialized, says the caller.
+        let cursor = unsafe { cursor.as_mut() }?;
+        // SAFETY: null or writable, says the caller.
+        let out_property = unsafe { boundary::Out::new(out_property, "out_property") }.ok()?;
+        // SAFETY: the caller's promise is the same.
+        let message = unsafe { viewed(view) }?;
+        let (name, value) = message.record().properties().nth(*cursor)?;
+        *cursor += 1;
+        out_property.set(cairn_property {
+            name: cairn_str::of(name),
+            value: cairn_str::of(value),
+        });
+        Some(true)
+    })
+}
+
+/// Writes RocketMQ's `offsetMsgId` of a message, 32 or 56 characters in upper-case hex, and a
+/// terminator.
+///
+/// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when `capacity` is less than 57 or the view was not filled.
+///
+/// # Safety
+/// - `view` is null, or was begun with `CAIRN_MESSAGE_VIEW_INIT`; if it was filled, its batch is
+///   live.
+/// - `out_text` is null or writable for `capacity` bytes.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn cairn_message_view_message_id(
+    view: *const cairn_message_view,
+    out_text: *mut c_char,
+    capacity: usize,
+) -> cairn_status {
+    boundary!({
+        // SAFETY: the caller's promise is the same.
+        let message = unsafe { viewed(view) }
+            .ok_or_else(|| invalid("view is null, too small or was not filled"))?;
+        let id = message.record().offset_message_id();
+        // SAFETY: null or writable for `capacity` bytes, says the caller.
+        unsafe { write_text(&id, out_text, capacity) }
+    })
+}
+
+/// Frees a batch; its views end with it. Null is accepted.
+///
+/// # Safety
+/// - `batch` is null or live, and neither it nor its views are used afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cairn_batch_free(batch: *mut cairn_batch) {
+    // SAFETY: the caller's promise is the same.
+    unsafe { boundary::free(batch) }
+}

@@ -1,0 +1,1354 @@
+// cairnlog: the storage engine of Apache RocketMQ as a native, embeddable library.
+//
+// Conventions, all of them on one page in docs/c-abi.md:
+//
+// * A call that can fail returns a cairn_status, 0 for success. Its last parameter,
+//   cairn_error **out_error, may be NULL; otherwise it is set to NULL first and, on failure, to an
+//   object to be freed with cairn_error_free.
+// * T **out gives an object to the caller, who frees it with its _free function. Those accept NULL
+//   and cannot fail.
+// * Text and bytes are a pointer and a length, without a terminator.
+// * Structs that begin with struct_size are begun with their CAIRN_..._INIT, so that a program
+//   compiled against an older or newer header works.
+// * Every function of a store may be called from any thread, except cairn_store_free, which is last.
+//
+// This file is generated: change ffi/src and run `make header`.
+
+
+#ifndef CAIRNLOG_H
+#define CAIRNLOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// The result of the function must be looked at.
+#if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
+#define CAIRN_MUST_CHECK [[nodiscard]]
+#elif defined(__GNUC__)
+#define CAIRN_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define CAIRN_MUST_CHECK
+#endif
+
+// The version of this header; cairn_version_number() tells that of the loaded library.
+#define CAIRN_VERSION_MAJOR 0
+#define CAIRN_VERSION_MINOR 1
+#define CAIRN_VERSION_PATCH 0
+#define CAIRN_VERSION_NUMBER 1000
+#define CAIRN_VERSION_STRING "0.1.0"
+
+// What structs with a struct_size begin with: the size, and zero everywhere else.
+#ifdef __cplusplus
+template <typename Struct> inline Struct cairn_init() {
+    Struct value = Struct();
+    value.struct_size = static_cast<uint32_t>(sizeof(Struct));
+    return value;
+}
+#define CAIRN_INIT(type) (cairn_init<type>())
+#else
+#define CAIRN_INIT(type) {.struct_size = (uint32_t)sizeof(type)}
+#endif
+#define CAIRN_MESSAGE_INIT CAIRN_INIT(cairn_message)
+#define CAIRN_APPEND_RESULT_INIT CAIRN_INIT(cairn_append_result)
+#define CAIRN_POSITIONS_INIT CAIRN_INIT(cairn_positions)
+#define CAIRN_MESSAGE_VIEW_INIT CAIRN_INIT(cairn_message_view)
+#define CAIRN_RECOVERY_REPORT_INIT CAIRN_INIT(cairn_recovery_report)
+#define CAIRN_STORE_STATS_INIT CAIRN_INIT(cairn_store_stats)
+#define CAIRN_TOPIC_STATS_INIT CAIRN_INIT(cairn_topic_stats)
+
+// A cairn_str of a string literal.
+#ifdef __cplusplus
+#define CAIRN_STR(literal) (cairn_str{"" literal, sizeof(literal) - 1})
+#else
+#define CAIRN_STR(literal) ((cairn_str){"" literal, sizeof(literal) - 1})
+#endif
+
+
+// Counts the ABI: the major half (times 65536) changes only with a new soname, the minor half with
+// every added symbol, number or field.
+#define CAIRN_ABI_VERSION 1
+
+// Waits without a limit, where a function takes a time in milliseconds.
+#define CAIRN_WAIT_FOREVER 18446744073709551615ull
+
+// The number of classes of append times.
+#define CAIRN_LATENCY_CLASSES 13
+
+// What came of a call: zero for success, else the cause, one number per cause.
+//
+// 1-99: the call was wrong. 100-199: the state of the store refuses it. 200-299: the machine
+// refused it. 300-399: the data is damaged. 900: a bug of cairnlog. A number is never changed or
+// used again; be ready for numbers that a later version adds.
+enum cairn_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // The call did what it says.
+    CAIRN_STATUS_OK = 0,
+    // An argument is outside its limits, or an option is unknown.
+    CAIRN_STATUS_INVALID_ARGUMENT = 1,
+    // The topic has no characters.
+    CAIRN_STATUS_TOPIC_EMPTY = 2,
+    // The topic exceeds 255 bytes.
+    CAIRN_STATUS_TOPIC_TOO_LONG = 3,
+    // The topic holds something other than ASCII letters, digits, `%`, `-`, `_` and `|`.
+    CAIRN_STATUS_TOPIC_ILLEGAL = 4,
+    // The body has no bytes.
+    CAIRN_STATUS_BODY_EMPTY = 5,
+    // The body exceeds `max_message_size_bytes`.
+    CAIRN_STATUS_BODY_TOO_LARGE = 6,
+    // The encoded properties exceed 32767 bytes.
+    CAIRN_STATUS_PROPERTIES_TOO_LARGE = 7,
+    // A property name or value is empty or holds a separator byte (0x01, 0x02) where it must not.
+    CAIRN_STATUS_PROPERTIES_ILLEGAL = 8,
+    // The record, or the batch, is larger than a commit log file can hold.
+    CAIRN_STATUS_MESSAGE_TOO_LARGE = 9,
+    // The queue id is negative.
+    CAIRN_STATUS_QUEUE_ID_ILLEGAL = 10,
+    // The batch encoding is malformed, or the batch is of a kind that cannot be stored.
+    CAIRN_STATUS_BATCH_ILLEGAL = 11,
+    // The physical offset lies outside the readable part of the log.
+    CAIRN_STATUS_OFFSET_OUT_OF_RANGE = 12,
+    // No record begins at the physical offset.
+    CAIRN_STATUS_NOT_A_RECORD = 13,
+    // The directory holds no store.
+    CAIRN_STATUS_STORE_NOT_FOUND = 14,
+    // The store was closed.
+    CAIRN_STATUS_STORE_CLOSED = 100,
+    // Another opener, in this or another process, holds the store.
+    CAIRN_STATUS_STORE_LOCKED = 101,
+    // An earlier write or sync failed: writes are refused until the store is opened again.
+    CAIRN_STATUS_FENCED = 102,
+    // The store does not take writes at present.
+    CAIRN_STATUS_NOT_WRITEABLE = 103,
+    // An append has held the append lock longer than `page_cache_busy_timeout_ms`; try again.
+    CAIRN_STATUS_PAGE_CACHE_BUSY = 104,
+    // The record is in the log, but its sync did not finish within `sync_flush_timeout_ms`:
+    // its durability is unknown. The error carries where it lies.
+    CAIRN_STATUS_FLUSH_TIMEOUT = 105,
+    // What was waited for did not happen in the given time.
+    CAIRN_STATUS_WAIT_TIMEOUT = 106,
+    // The call came from a child made by `fork()`; only the process that opened the store may
+    // use it.
+    CAIRN_STATUS_FORKED = 107,
+    // Every transient pool buffer is taken, and the store is set to fail fast.
+    CAIRN_STATUS_POOL_EXHAUSTED = 108,
+    // A system call failed; the error carries the operating system's code.
+    CAIRN_STATUS_IO = 200,
+    // The device or the quota is full. Nothing was stored; appends work again once there is room.
+    CAIRN_STATUS_DISK_FULL = 201,
+    // The operating system denies access to the file or directory.
+    CAIRN_STATUS_PERMISSION_DENIED = 202,
+    // The machine has no memory, or no lockable memory, left.
+    CAIRN_STATUS_OUT_OF_MEMORY = 203,
+    // A record is damaged and good records lie behind it.
+    CAIRN_STATUS_CORRUPTION = 300,
+    // A file or directory in the store does not belong there.
+    CAIRN_STATUS_FOREIGN_FILE = 301,
+    // A file has a length the store cannot have.
+    CAIRN_STATUS_WRONG_FILE_SIZE = 302,
+    // A file in the middle of the log is missing.
+    CAIRN_STATUS_MISSING_FILE = 303,
+    // A bug of cairnlog; please report it.
+    CAIRN_STATUS_INTERNAL = 900,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_status cairn_status;
+#else
+typedef int32_t cairn_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How appending threads wait for each other.
+enum cairn_append_lock
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Sleep when the lock is taken. The default.
+    CAIRN_APPEND_LOCK_MUTEX = 0,
+    // Never sleep: for more cores than appending threads.
+    CAIRN_APPEND_LOCK_SPIN = 1,
+    // Spin for a while that adapts to how long the lock is held, then sleep.
+    CAIRN_APPEND_LOCK_ADAPTIVE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_append_lock cairn_append_lock;
+#else
+typedef int32_t cairn_append_lock;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What opening does with a damaged record that has good records behind it.
+enum cairn_damage_policy
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Fail with `CAIRN_STATUS_CORRUPTION` and change nothing. The default.
+    CAIRN_DAMAGE_POLICY_REFUSE = 0,
+    // Cut the log at the damaged record, after copying the removed bytes to `lost+found/`.
+    CAIRN_DAMAGE_POLICY_TRUNCATE = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_damage_policy cairn_damage_policy;
+#else
+typedef int32_t cairn_damage_policy;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// When an append is acknowledged.
+enum cairn_flush_mode
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Once the record is in the page cache: it survives the death of the process, and a power cut
+    // after the next flush. RocketMQ's `ASYNC_FLUSH`. The default.
+    CAIRN_FLUSH_MODE_ASYNC = 0,
+    // Once the record is synced to the device: it survives a power cut. RocketMQ's `SYNC_FLUSH`.
+    CAIRN_FLUSH_MODE_SYNC = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_flush_mode cairn_flush_mode;
+#else
+typedef int32_t cairn_flush_mode;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How important a diagnostic message is. A higher number is a less important one.
+enum cairn_log_level
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // None at all; as a limit only.
+    CAIRN_LOG_LEVEL_OFF = 0,
+    // Something failed and somebody has to act.
+    CAIRN_LOG_LEVEL_ERROR = 1,
+    // Something is wrong, and work goes on.
+    CAIRN_LOG_LEVEL_WARN = 2,
+    // A step that an operator wants to know of: opened, recovered, closed.
+    CAIRN_LOG_LEVEL_INFO = 3,
+    // For finding faults.
+    CAIRN_LOG_LEVEL_DEBUG = 4,
+    // Everything.
+    CAIRN_LOG_LEVEL_TRACE = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_log_level cairn_log_level;
+#else
+typedef int32_t cairn_log_level;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What a reading found. Finding nothing is no error.
+enum cairn_read_outcome
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // At least one message.
+    CAIRN_READ_OUTCOME_FOUND = 0,
+    // Nothing yet: the position is the end of the log.
+    CAIRN_READ_OUTCOME_END_OF_LOG = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_read_outcome cairn_read_outcome;
+#else
+typedef int32_t cairn_read_outcome;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Whether an append waits for the sync in a store with synchronous flush.
+enum cairn_wait_mode
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // It waits: the message survives a power cut when the append returns. The default.
+    CAIRN_WAIT_MODE_STORE_OK = 0,
+    // It does not: the message survives the death of the process. RocketMQ's `WAIT` property with
+    // the value `false`.
+    CAIRN_WAIT_MODE_NONE = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_wait_mode cairn_wait_mode;
+#else
+typedef int32_t cairn_wait_mode;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Messages that were read. Its views point into the mapped files, which stay as they are until the
+// batch is freed, also when the store was closed or freed before. It does not change, so several
+// threads may look at it, and it may be freed by any.
+typedef struct cairn_batch cairn_batch;
+
+// Messages in RocketMQ's client encoding, for `cairn_store_append_batch`. Used by one thread at a
+// time.
+typedef struct cairn_batch_items cairn_batch_items;
+
+// Why a call failed: a status, a sentence that names file, offset, what was expected and what was
+// found, and where the record lies if it was appended all the same.
+//
+// An error belongs to whoever received it and is freed with `cairn_error_free`. It does not change,
+// so several threads may look at it.
+typedef struct cairn_error cairn_error;
+
+// The options of a store. Used by one thread at a time; opening copies them, so one object may
+// open many stores, and may be freed at once.
+typedef struct cairn_options cairn_options;
+
+// A topic and queue whose checks are done once. Any number of threads may use it.
+//
+// It may outlive the store's handle; once the store is closed, its appends give
+// `CAIRN_STATUS_STORE_CLOSED`.
+typedef struct cairn_queue cairn_queue;
+
+// A message inside a batch, for the functions that take a view.
+typedef struct cairn_record cairn_record;
+
+// What opening a store found and did, or would do. It does not change.
+typedef struct cairn_recovery cairn_recovery;
+
+// The statistics of a store at one moment. They do not change.
+typedef struct cairn_stats cairn_stats;
+
+// A store: one directory, open for appending and reading.
+//
+// Every function may be called from any thread at the same time, except `cairn_store_free`, which
+// is last. After `cairn_store_close` calls give `CAIRN_STATUS_STORE_CLOSED`.
+typedef struct cairn_store cairn_store;
+
+// Text: UTF-8, not terminated. With a length of zero the pointer is not looked at.
+typedef struct cairn_str {
+    // The first byte; null in a text that is absent.
+    const char *data;
+    // The number of bytes.
+    size_t length;
+} cairn_str;
+
+// An address of a producer or a store.
+typedef struct cairn_host {
+    // The address in network byte order; an IPv4 address takes the first four bytes.
+    uint8_t address[16];
+    // The length of the address: 4 for IPv4, 16 for IPv6, 0 when there is none.
+    uint32_t address_length;
+    // The port, 0 to 65535.
+    uint32_t port;
+} cairn_host;
+
+// Where a message, or a batch, came to lie. Set `struct_size` before passing it in, or begin with
+// `CAIRN_APPEND_RESULT_INIT`.
+typedef struct cairn_append_result {
+    // The size of this struct as the program knows it.
+    uint32_t struct_size;
+    // Bytes written for all records of the call, blanks not included.
+    uint32_t size_bytes;
+    // Where the first record begins in the log.
+    int64_t physical_offset;
+    // One past the last byte of the call: `cairn_store_wait_durable` takes it.
+    int64_t end_offset;
+    // The first message's index in its queue; 0 for prepared and rolled back transactions.
+    int64_t queue_offset;
+    // The queue.
+    int32_t queue_id;
+    // The number of messages.
+    uint32_t message_count;
+    // The store's clock at the append, milliseconds since the Unix epoch; never decreasing along
+    // the log.
+    int64_t store_timestamp_ms;
+    // The address stored as the store's host.
+    struct cairn_host store_host;
+} cairn_append_result;
+
+// The positions of the log, each only moving forward. Begin with `CAIRN_POSITIONS_INIT`.
+typedef struct cairn_positions {
+    // The size of this struct as the program knows it.
+    uint32_t struct_size;
+    // Zero.
+    uint32_t reserved;
+    // The first byte the log still has.
+    int64_t min_offset;
+    // One past the last readable byte.
+    int64_t max_offset;
+    // Everything below is in the page cache: it survives the death of the process.
+    int64_t committed_offset;
+    // Everything below is synced to the device: it survives a power cut.
+    int64_t durable_offset;
+} cairn_positions;
+
+// Bytes. With a length of zero the pointer is not looked at.
+typedef struct cairn_bytes {
+    // The first byte; null in bytes that are absent.
+    const uint8_t *data;
+    // The number of bytes.
+    size_t length;
+} cairn_bytes;
+
+// A property: a name and a value, neither of them empty. The value holds no byte 0x02, the name
+// neither 0x01 nor 0x02.
+typedef struct cairn_property {
+    // The name.
+    struct cairn_str name;
+    // The value.
+    struct cairn_str value;
+} cairn_property;
+
+// One message to append. Begin with `CAIRN_MESSAGE_INIT` and set what you need; everything is
+// borrowed for the call.
+typedef struct cairn_message {
+    // The size of this struct as the program knows it.
+    uint32_t struct_size;
+    // The queue inside the topic, from 0.
+    int32_t queue_id;
+    // The topic: 1 to 255 bytes of ASCII letters, digits, `%`, `-`, `_` and `|`.
+    struct cairn_str topic;
+    // The payload, at least one byte.
+    struct cairn_bytes body;
+    // The tag consumers filter by (property `TAGS`); empty: none.
+    struct cairn_str tag;
+    // Keys the message can be found by (property `KEYS`); a key is not empty and holds no space.
+    const struct cairn_str *keys;
+    // The number of keys.
+    size_t key_count;
+    // Further properties.
+    const struct cairn_property *properties;
+    // The number of further properties.
+    size_t property_count;
+    // An application's own number, not looked at by the store.
+    int32_t flag;
+    // RocketMQ's system flag bits; 0x10 and 0x20 are set from the addresses, 0xC0 is refused.
+    int32_t sys_flag;
+    // The producer's clock, milliseconds since the Unix epoch; 0: the store's clock.
+    int64_t born_timestamp_ms;
+    // The producer's address; `address_length` 0: the store's own.
+    struct cairn_host born_host;
+    // How often the message was consumed before.
+    int32_t reconsume_times;
+    // Whether the append waits for the sync: a `cairn_wait_mode`.
+    int32_t wait_mode;
+    // For a committed transaction, the physical offset of its half message; else 0.
+    int64_t prepared_transaction_offset;
+} cairn_message;
+
+// Takes the end of an asynchronous append: exactly once, when the message is acknowledged or will
+// not be; never when the append itself returned a failure.
+//
+// It runs on the store's completion thread, one call after the other. `result` says where the
+// message lies; it is null when that is unknown. `error` is null exactly if `status` is
+// `CAIRN_STATUS_OK`. Both are borrowed for the call. `user_data` is what was passed to the append.
+//
+// It may append, without waiting for the outcome, and read. It must not close or free the store,
+// wait for durability or flush, and must not leave by an exception or `longjmp`.
+typedef void (*cairn_append_callback)(cairn_status status,
+                                      const struct cairn_append_result *result,
+                                      const struct cairn_error *error,
+                                      void *user_data);
+
+// A message that was read. Begin with `CAIRN_MESSAGE_VIEW_INIT`. Everything it points to lives
+// until `cairn_batch_free`.
+typedef struct cairn_message_view {
+    // The size of this struct as the program knows it.
+    uint32_t struct_size;
+    // The queue inside the topic.
+    int32_t queue_id;
+    // The message inside its batch; `cairn_message_view_property` needs it.
+    const struct cairn_record *record;
+    // The record's bytes as stored; `record_length` of them.
+    const uint8_t *record_data;
+    // Where the record begins in the log.
+    int64_t physical_offset;
+    // One past the record's last byte in the log.
+    int64_t end_offset;
+    // The index in the queue.
+    int64_t queue_offset;
+    // The store's clock at the append, milliseconds since the Unix epoch.
+    int64_t store_timestamp_ms;
+    // The producer's clock, milliseconds since the Unix epoch.
+    int64_t born_timestamp_ms;
+    // For a committed transaction, the physical offset of its half message; else 0.
+    int64_t prepared_transaction_offset;
+    // The topic.
+    struct cairn_str topic;
+    // The payload.
+    struct cairn_bytes body;
+    // The tag; absent if there is none.
+    struct cairn_str tag;
+    // The keys, separated by spaces; absent if there are none.
+    struct cairn_str keys;
+    // All properties as stored.
+    struct cairn_bytes properties;
+    // The length of the record in bytes.
+    uint32_t record_length;
+    // The record's magic: -626843481 (V1) or -626843477 (V2).
+    int32_t magic;
+    // The stored CRC-32 of the body, its top bit cleared.
+    uint32_t body_crc;
+    // The application's own number.
+    int32_t flag;
+    // RocketMQ's system flag bits.
+    int32_t sys_flag;
+    // How often the message was consumed before.
+    int32_t reconsume_times;
+    // The producer's address.
+    struct cairn_host born_host;
+    // The store's address.
+    struct cairn_host store_host;
+} cairn_message_view;
+
+// The report of a recovery. Begin with `CAIRN_RECOVERY_REPORT_INIT`.
+typedef struct cairn_recovery_report {
+    // The size of this struct as the program knows it.
+    uint32_t struct_size;
+    // 1 if the directory held no store before, else 0.
+    uint32_t created;
+    // 1 if the store was closed cleanly the last time, else 0.
+    uint32_t clean_stop;
+    // Zero.
+    uint32_t reserved;
+    // The commit log files found.
+    uint64_t files;
+    // The records walked.
+    uint64_t records;
+    // The first byte the log has.
+    int64_t min_offset;
+    // One past the last byte of the last good record.
+    int64_t end_offset;
+    // Bytes copied to `lost+found/` before they were cut.
+    uint64_t bytes_set_aside;
+    // Bytes of a torn tail set to zero.
+    uint64_t bytes_zeroed;
+    // Files removed behind the end.
+    uint64_t files_removed;
+    // How long it took, in microseconds.
+    uint64_t duration_us;
+    // The file that holds the bytes set aside; absent if there is none. It lives as long as the
+    // `cairn_recovery`.
+    struct cairn_str set_aside;
+} cairn_recovery_report;
+
+// The figures of a store since it was opened. Begin with `CAIRN_STORE_STATS_INIT`.
+typedef struct cairn_store_stats {
+    // The size of this struct as the program knows it.
+    uint32_t struct_size;
+    // Zero.
+    uint32_t reserved;
+    // Messages appended.
+    uint64_t messages;
+    // Bytes appended.
+    uint64_t bytes;
+    // Messages refused.
+    uint64_t refused;
+    // Syncs done.
+    uint64_t syncs;
+    // The longest append, in milliseconds.
+    uint64_t append_latency_max_ms;
+    // Appends by time taken, in RocketMQ's classes: up to 0, 10, 50, 100, 200, 500 ms, 1, 2, 3, 4,
+    // 5, 10 s, and above.
+    uint64_t append_latency_counts[CAIRN_LATENCY_CLASSES];
+} cairn_store_stats;
+
+// The figures of a topic since the store was opened. Begin with `CAIRN_TOPIC_STATS_INIT`.
+typedef struct cairn_topic_stats {
+    // The size of this struct as the program knows it.
+    uint32_t struct_size;
+    // Zero.
+    uint32_t reserved;
+    // The topic. It lives as long as the statistics.
+    struct cairn_str topic;
+    // Messages appended.
+    uint64_t messages;
+    // Bytes appended.
+    uint64_t bytes;
+} cairn_topic_stats;
+
+// Takes diagnostic messages, on any thread and on several at once, any number of times.
+//
+// `level` is a `cairn_log_level`, `target` the part of the library that speaks, `message` one line.
+// Both texts are borrowed for the call. It must not call `cairn_set_log_callback`, close or free a
+// store, and must not leave by an exception or `longjmp`; what other calls on cairnlog report while
+// it runs is dropped.
+typedef void (*cairn_log_callback)(int32_t level,
+                                   struct cairn_str target,
+                                   struct cairn_str message,
+                                   void *user_data);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Returns the name of a status in capitals, as in `"STORE_LOCKED"`; never null. A number that no
+// status has gives `"UNKNOWN"`. The text lives as long as the library is loaded.
+const char *cairn_status_name(int32_t status);
+
+// Returns the version of the loaded library as a number to compare with `CAIRN_VERSION_NUMBER`:
+// major times 1000000, minor times 1000, patch.
+uint32_t cairn_version_number(void);
+
+// Returns the version of the loaded library, as in `"0.1.0"`. The text lives as long as the
+// library is loaded.
+const char *cairn_version_string(void);
+
+// Checks that the loaded library fits the header a program was compiled with; pass
+// `CAIRN_ABI_VERSION`.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when the major halves differ or the library is older than
+// the header.
+CAIRN_MUST_CHECK cairn_status cairn_abi_check(uint32_t header_abi_version);
+
+// Measures a terminated text, as a program has it in `argv`. Null gives an empty text.
+//
+// # Safety
+// - `text` is null or points to a terminated text that outlives the result.
+struct cairn_str cairn_str_from(const char *text);
+
+// Returns the status of an error, the same that the call returned. Null gives `CAIRN_STATUS_OK`.
+//
+// # Safety
+// - `error` is null or live.
+CAIRN_MUST_CHECK cairn_status cairn_error_status(const struct cairn_error *error);
+
+// Returns the operating system's error number (`errno`), 0 if no system call failed.
+//
+// # Safety
+// - `error` is null or live.
+int32_t cairn_error_os_code(const struct cairn_error *error);
+
+// Returns the sentence, terminated, UTF-8. It lives as long as the error. Null gives an empty text.
+//
+// # Safety
+// - `error` is null or live.
+const char *cairn_error_message(const struct cairn_error *error);
+
+// Returns the file or directory concerned, as the operating system spells it; an empty text if
+// there is none. It lives as long as the error.
+//
+// # Safety
+// - `error` is null or live.
+struct cairn_str cairn_error_path(const struct cairn_error *error);
+
+// Returns the offset concerned, a physical offset for the log, else a position in the file or the
+// argument; -1 if there is none.
+//
+// # Safety
+// - `error` is null or live.
+int64_t cairn_error_offset(const struct cairn_error *error);
+
+// Tells whether the record is in the log although the call failed, as after
+// `CAIRN_STATUS_FLUSH_TIMEOUT`.
+//
+// # Safety
+// - `error` is null or live.
+bool cairn_error_has_appended(const struct cairn_error *error);
+
+// Tells where the record lies that is in the log although the call failed.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when there is none; `cairn_error_has_appended` tells.
+//
+// # Safety
+// - `error` is null or live.
+// - `out_result` is null, or writable for as many bytes as its `struct_size` says.
+CAIRN_MUST_CHECK
+cairn_status cairn_error_appended(const struct cairn_error *error,
+                                  struct cairn_append_result *out_result);
+
+// Frees an error. Null is accepted.
+//
+// # Safety
+// - `error` is null or live, and not used afterwards.
+void cairn_error_free(struct cairn_error *error);
+
+// Makes options with every default. Null only if memory ran out.
+struct cairn_options *cairn_options_new(void);
+
+// Makes options from RocketMQ's `broker.conf` (`name=value` lines, `#` and `!` begin comments) over
+// the defaults. Names that are no option here, a broker's own settings among them, are passed over
+// and listed by `cairn_options_unknown_name`.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when a known option has an impossible value.
+//
+// # Safety
+// - `text` is readable for its length.
+// - `out_options` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_from_properties(struct cairn_str text,
+                                           struct cairn_options **out_options,
+                                           struct cairn_error **out_error);
+
+// Returns how many names `cairn_options_from_properties` passed over.
+//
+// # Safety
+// - `options` is null or live.
+size_t cairn_options_unknown_count(const struct cairn_options *options);
+
+// Returns a name that `cairn_options_from_properties` passed over, in the order of the text; an
+// empty text beyond the last. It lives as long as the options.
+//
+// # Safety
+// - `options` is null or live.
+struct cairn_str cairn_options_unknown_name(const struct cairn_options *options, size_t index);
+
+// Sets any option by name, ours or RocketMQ's, from text: `flush_mode` or `flushDiskType`,
+// `segment_size_bytes` or `mappedFileSizeCommitLog`, and so on.
+//
+// Sizes and counts are decimal and may end in `K`, `M` or `G` (powers of 1024); booleans are `true`
+// and `false`; several paths are separated by commas.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when there is no such option or it cannot have this value;
+// the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+// - `name` and `value` are readable for their lengths.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set(struct cairn_options *options,
+                               struct cairn_str name,
+                               struct cairn_str value,
+                               struct cairn_error **out_error);
+
+// Sets the size of a commit log file in bytes, for a store that has none yet: a multiple of 4096
+// from 65536 to 1073741824. An existing store keeps the size it has. Default 1073741824.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_segment_size_bytes(struct cairn_options *options,
+                                                  uint64_t value);
+
+// Sets when an append is acknowledged: a `cairn_flush_mode`.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_flush_mode(struct cairn_options *options,
+                                          int32_t value);
+
+// Sets how appending threads wait for each other: a `cairn_append_lock`.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_append_lock(struct cairn_options *options,
+                                           int32_t value);
+
+// Sets what opening does with damage in the middle of the log: a `cairn_damage_policy`.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_damage_policy(struct cairn_options *options,
+                                             int32_t value);
+
+// Sets whether a store is made where there is none: 0 or 1. Default 1.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_create_if_missing(struct cairn_options *options,
+                                                 int32_t value);
+
+// Sets how long a synchronous append waits for its sync, in milliseconds, at least 1. Default 5000.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_sync_flush_timeout_ms(struct cairn_options *options,
+                                                     uint64_t value);
+
+// Sets the period of the asynchronous flush, in milliseconds, at least 1. Default 500.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_flush_interval_ms(struct cairn_options *options,
+                                                 uint64_t value);
+
+// Sets the largest body in bytes, at least 1. Default 4194304.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_max_message_size_bytes(struct cairn_options *options,
+                                                      uint32_t value);
+
+// Sets the space reserved, and the memory populated, ahead of the append position, in bytes, from
+// 1048576 to 1073741824. Default 33554432.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_reserve_ahead_bytes(struct cairn_options *options,
+                                                   uint64_t value);
+
+// Sets whether appends go to locked private buffers first: 0 or 1. An acknowledged message of an
+// asynchronous store then survives the death of the process only after it was committed. Default
+// 0.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_transient_store_pool_enable(struct cairn_options *options,
+                                                           int32_t value);
+
+// Sets whether each record carries a CRC over header, body and properties: 0 or 1. RocketMQ before
+// 5.2 reads such records but takes the CRC for an ordinary property. Default 0.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_append_record_crc(struct cairn_options *options,
+                                                 int32_t value);
+
+// Sets whether opening verifies the CRC of every record: 0 or 1. Default 1.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_check_crc_on_recover(struct cairn_options *options,
+                                                    int32_t value);
+
+// Frees options. Null is accepted.
+//
+// # Safety
+// - `options` is null or live, and not used afterwards.
+void cairn_options_free(struct cairn_options *options);
+
+// Writes RocketMQ's `offsetMsgId` of the first record, 32 or 56 characters in upper-case hex, and a
+// terminator.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when `capacity` is less than 57 or the host has no address.
+//
+// # Safety
+// - `result` is null, or readable for as many bytes as its `struct_size` says.
+// - `out_text` is null or writable for `capacity` bytes.
+CAIRN_MUST_CHECK
+cairn_status cairn_append_result_message_id(const struct cairn_append_result *result,
+                                            char *out_text,
+                                            size_t capacity);
+
+// Opens a store, or makes one: recovers what is there, takes the lock, starts the services.
+//
+// `options` may be null for every default. On failure `*out_store` is null. Among the statuses:
+// `CAIRN_STATUS_STORE_LOCKED` (another opener holds it; the message names its process where known),
+// `CAIRN_STATUS_CORRUPTION` (a damaged record with good ones behind it),
+// `CAIRN_STATUS_FOREIGN_FILE`, `CAIRN_STATUS_WRONG_FILE_SIZE`, `CAIRN_STATUS_PERMISSION_DENIED`,
+// `CAIRN_STATUS_STORE_NOT_FOUND`. A failed opening has changed nothing.
+//
+// # Safety
+// - `path` is readable for its length.
+// - `options` is null or live.
+// - `out_store` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_open(struct cairn_str path,
+                              const struct cairn_options *options,
+                              struct cairn_store **out_store,
+                              struct cairn_error **out_error);
+
+// Returns the path the store was opened with. It lives as long as the store.
+//
+// # Safety
+// - `store` is null or live.
+struct cairn_str cairn_store_path(const struct cairn_store *store);
+
+// Returns the size of a commit log file in bytes; 0 for null.
+//
+// # Safety
+// - `store` is null or live.
+uint64_t cairn_store_segment_size_bytes(const struct cairn_store *store);
+
+// Returns what opening found and did. It lives as long as the store; do not free it. Null for null.
+//
+// # Safety
+// - `store` is null or live.
+const struct cairn_recovery *cairn_store_recovery(const struct cairn_store *store);
+
+// Tells the positions of the log. They are read one after the other, so that durable is at most
+// committed and committed at most max, also while others append.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_positions` is null, or writable for as many bytes as its `struct_size` says.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_positions(const struct cairn_store *store,
+                                   struct cairn_positions *out_positions,
+                                   struct cairn_error **out_error);
+
+// Tells the offset the next message of a queue gets, 0 for a queue that has none yet.
+//
+// # Safety
+// - `store` is null or live.
+// - `topic` is readable for its length.
+// - `out_offset` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_next_queue_offset(const struct cairn_store *store,
+                                           struct cairn_str topic,
+                                           int32_t queue_id,
+                                           int64_t *out_offset,
+                                           struct cairn_error **out_error);
+
+// Waits until everything below `physical_offset` is durable, at most `timeout_ms` milliseconds
+// (`CAIRN_WAIT_FOREVER`: without limit). The offset is usually a result's `end_offset`.
+//
+// Gives `CAIRN_STATUS_WAIT_TIMEOUT` when the time runs out, `CAIRN_STATUS_FENCED` when a sync
+// failed, `CAIRN_STATUS_OFFSET_OUT_OF_RANGE` for an offset beyond the log.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_wait_durable(const struct cairn_store *store,
+                                      int64_t physical_offset,
+                                      uint64_t timeout_ms,
+                                      struct cairn_error **out_error);
+
+// Makes everything appended so far durable, and returns when it is.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_flush(struct cairn_store *store,
+                               struct cairn_error **out_error);
+
+// Flushes until everything is durable, runs every callback still due, stops the services and gives
+// up the lock. The handle stays valid until `cairn_store_free`; batches stay valid until they are
+// freed. A second call returns what the first did. Not to be called from a callback.
+//
+// On failure something appended may not be durable; the error says why. The store is closed all
+// the same.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_close(struct cairn_store *store,
+                               struct cairn_error **out_error);
+
+// Tells whether the store was closed; true for null.
+//
+// # Safety
+// - `store` is null or live.
+bool cairn_store_is_closed(const struct cairn_store *store);
+
+// Frees a store; closes it first if that was not done, and then tells a failure to the log callback
+// only. Null is accepted. Batches and queue handles stay valid until they are freed. Not to be
+// called from a callback.
+//
+// # Safety
+// - `store` is null or live, and no call on it is running or comes later.
+void cairn_store_free(struct cairn_store *store);
+
+// Appends one message and returns when it is as safe as the store's flush mode promises.
+//
+// `out_result` may be null. A refused message leaves the log as it was.
+// `CAIRN_STATUS_FLUSH_TIMEOUT` means that the record is in the log and its durability unknown;
+// `cairn_error_appended` says where it lies.
+//
+// # Safety
+// - `store` is null or live.
+// - `message` is null, or readable for as many bytes as its `struct_size` says, and so is what it
+//   points to.
+// - `out_result` is null, or writable for as many bytes as its `struct_size` says.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_append(struct cairn_store *store,
+                                const struct cairn_message *message,
+                                struct cairn_append_result *out_result,
+                                struct cairn_error **out_error);
+
+// Appends messages in order and waits for all of them once. It stops at the first that is refused;
+// those before it stay appended.
+//
+// `*out_appended` says how many were appended, also after a failure; as many elements of
+// `out_results`, which may be null, are written. The elements of both arrays lie `struct_size` of
+// the first one apart, and all must state the same size.
+//
+// # Safety
+// - `store` is null or live.
+// - `messages` is null, or readable for `count` elements, and so is what they point to.
+// - `out_results` is null, or writable for `count` elements.
+// - `out_appended` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_append_many(struct cairn_store *store,
+                                     const struct cairn_message *messages,
+                                     size_t count,
+                                     struct cairn_append_result *out_results,
+                                     size_t *out_appended,
+                                     struct cairn_error **out_error);
+
+// Appends a message and returns at once; `callback` takes its end.
+//
+// On success the callback runs exactly once, at the latest inside `cairn_store_close`; it may run
+// before this function returns. On failure it does not run.
+//
+// # Safety
+// - `store` is null or live.
+// - `message` is null, or readable for as many bytes as its `struct_size` says, and so is what it
+//   points to, until this function returns.
+// - `callback` is null or may be called with `user_data` from another thread.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_append_async(struct cairn_store *store,
+                                      const struct cairn_message *message,
+                                      cairn_append_callback callback,
+                                      void *user_data,
+                                      struct cairn_error **out_error);
+
+// Appends a batch that a client encoded, as consecutive records: all of them or none.
+//
+// `shared` gives what the messages have in common: topic, queue, system flag, addresses, tag, keys
+// and properties, which are added to those of each item; its body and flag are not used. `items`
+// is RocketMQ's client encoding, as `cairn_batch_items` makes it. `out_result` may be null.
+//
+// # Safety
+// - `store` is null or live.
+// - `shared` is null, or readable for as many bytes as its `struct_size` says, and so is what it
+//   points to.
+// - `items` is readable for its length.
+// - `out_result` is null, or writable for as many bytes as its `struct_size` says.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_append_batch(struct cairn_store *store,
+                                      const struct cairn_message *shared,
+                                      struct cairn_bytes items,
+                                      struct cairn_append_result *out_result,
+                                      struct cairn_error **out_error);
+
+// Appends a batch that a client encoded, as one record that carries all items (an inner batch).
+//
+// Arguments as for `cairn_store_append_batch`.
+//
+// # Safety
+// - As for `cairn_store_append_batch`.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_append_inner_batch(struct cairn_store *store,
+                                            const struct cairn_message *shared,
+                                            struct cairn_bytes items,
+                                            struct cairn_append_result *out_result,
+                                            struct cairn_error **out_error);
+
+// Prepares a topic and queue for appending.
+//
+// # Safety
+// - `store` is null or live.
+// - `topic` is readable for its length.
+// - `out_queue` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_queue_open(struct cairn_store *store,
+                              struct cairn_str topic,
+                              int32_t queue_id,
+                              struct cairn_queue **out_queue,
+                              struct cairn_error **out_error);
+
+// Appends a message to the prepared queue; the message's own topic and queue are not looked at.
+// Otherwise as `cairn_store_append`.
+//
+// # Safety
+// - `queue` is null or live.
+// - `message` is null, or readable for as many bytes as its `struct_size` says, and so is what it
+//   points to.
+// - `out_result` is null, or writable for as many bytes as its `struct_size` says.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_queue_append(struct cairn_queue *queue,
+                                const struct cairn_message *message,
+                                struct cairn_append_result *out_result,
+                                struct cairn_error **out_error);
+
+// Appends a message to the prepared queue and returns at once. Otherwise as
+// `cairn_store_append_async`.
+//
+// # Safety
+// - `queue` is null or live.
+// - `message` is null, or readable for as many bytes as its `struct_size` says, and so is what it
+//   points to, until this function returns.
+// - `callback` is null or may be called with `user_data` from another thread.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_queue_append_async(struct cairn_queue *queue,
+                                      const struct cairn_message *message,
+                                      cairn_append_callback callback,
+                                      void *user_data,
+                                      struct cairn_error **out_error);
+
+// Frees a prepared queue. Null is accepted. What was appended through it stays.
+//
+// # Safety
+// - `queue` is null or live, and no call on it is running or comes later.
+void cairn_queue_free(struct cairn_queue *queue);
+
+// Makes an empty batch. Null only if memory ran out.
+struct cairn_batch_items *cairn_batch_items_new(void);
+
+// Adds a message. `properties` is the stored form: name, byte 0x01, value, byte 0x02, and so on; it
+// may be empty. Everything is copied.
+//
+// Gives `CAIRN_STATUS_BATCH_ILLEGAL` for a body above 2147483647 or properties above 32767 bytes.
+//
+// # Safety
+// - `items` is null or live, and used by this thread only.
+// - `body` and `properties` are readable for their lengths.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_batch_items_add(struct cairn_batch_items *items,
+                                   int32_t flag,
+                                   struct cairn_bytes body,
+                                   struct cairn_bytes properties,
+                                   struct cairn_error **out_error);
+
+// Returns the encoding. It lives until the next change of the batch.
+//
+// # Safety
+// - `items` is null or live.
+struct cairn_bytes cairn_batch_items_bytes(const struct cairn_batch_items *items);
+
+// Frees a batch. Null is accepted.
+//
+// # Safety
+// - `items` is null or live, and not used afterwards.
+void cairn_batch_items_free(struct cairn_batch_items *items);
+
+// Reads the message whose record begins at `physical_offset`.
+//
+// Gives `CAIRN_STATUS_OFFSET_OUT_OF_RANGE`, `CAIRN_STATUS_NOT_A_RECORD` or
+// `CAIRN_STATUS_CORRUPTION`; `*out_batch` is then null.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_batch` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_read_at(const struct cairn_store *store,
+                                 int64_t physical_offset,
+                                 struct cairn_batch **out_batch,
+                                 struct cairn_error **out_error);
+
+// Reads messages in the order of the log, from a record boundary on: at most `max_messages` and,
+// beyond the first, at most `max_bytes` of records. Where there is nothing yet, it waits up to
+// `timeout_ms` milliseconds (0: not at all, `CAIRN_WAIT_FOREVER`: without limit).
+//
+// Begin with the log's `min_offset` and go on with `cairn_batch_next_offset`. When the time runs
+// out, the batch is empty and its outcome `CAIRN_READ_OUTCOME_END_OF_LOG`.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_batch` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_read_log(const struct cairn_store *store,
+                                  int64_t from_offset,
+                                  size_t max_messages,
+                                  size_t max_bytes,
+                                  uint64_t timeout_ms,
+                                  struct cairn_batch **out_batch,
+                                  struct cairn_error **out_error);
+
+// Returns what the reading found: a `cairn_read_outcome`.
+//
+// # Safety
+// - `batch` is null or live.
+int32_t cairn_batch_outcome(const struct cairn_batch *batch);
+
+// Returns the number of messages.
+//
+// # Safety
+// - `batch` is null or live.
+size_t cairn_batch_len(const struct cairn_batch *batch);
+
+// Returns where to go on reading; -1 for null.
+//
+// # Safety
+// - `batch` is null or live.
+int64_t cairn_batch_next_offset(const struct cairn_batch *batch);
+
+// Gives a view of a message of the batch, from 0.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for an index beyond the last.
+//
+// # Safety
+// - `batch` is null or live.
+// - `out_view` is null, or writable for as many bytes as its `struct_size` says.
+CAIRN_MUST_CHECK
+cairn_status cairn_batch_get(const struct cairn_batch *batch,
+                             size_t index,
+                             struct cairn_message_view *out_view);
+
+// Finds a property by name. Of a name that occurs twice it gives the last value. Returns whether
+// there is one; `*out_value` is absent if not.
+//
+// # Safety
+// - `view` is null, or was begun with `CAIRN_MESSAGE_VIEW_INIT`; if it was filled, its batch is
+//   live.
+// - `key` is readable for its length.
+// - `out_value` is null or writable.
+bool cairn_message_view_property(const struct cairn_message_view *view,
+                                 struct cairn_str key,
+                                 struct cairn_str *out_value);
+
+// Gives the properties one after the other, in stored order: set `*cursor` to 0, then call until it
+// returns false.
+//
+// # Safety
+// - `view` is null, or was begun with `CAIRN_MESSAGE_VIEW_INIT`; if it was filled, its batch is
+//   live.
+// - `cursor` and `out_property` are null or writable.
+bool cairn_message_view_next_property(const struct cairn_message_view *view,
+                                      size_t *cursor,
+                                      struct cairn_property *out_property);
+
+// Writes RocketMQ's `offsetMsgId` of a message, 32 or 56 characters in upper-case hex, and a
+// terminator.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when `capacity` is less than 57 or the view was not filled.
+//
+// # Safety
+// - `view` is null, or was begun with `CAIRN_MESSAGE_VIEW_INIT`; if it was filled, its batch is
+//   live.
+// - `out_text` is null or writable for `capacity` bytes.
+CAIRN_MUST_CHECK
+cairn_status cairn_message_view_message_id(const struct cairn_message_view *view,
+                                           char *out_text,
+                                           size_t capacity);
+
+// Frees a batch; its views end with it. Null is accepted.
+//
+// # Safety
+// - `batch` is null or live, and neither it nor its views are used afterwards.
+void cairn_batch_free(struct cairn_batch *batch);
+
+// Tells what opening would do. It only reads, takes no lock and changes nothing. Free the result
+// with `cairn_recovery_free`.
+//
+// `options` may be null for every default. Fails as `cairn_store_open` would.
+//
+// # Safety
+// - `path` is readable for its length.
+// - `options` is null or live.
+// - `out_recovery` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_plan_recovery(struct cairn_str path,
+                                 const struct cairn_options *options,
+                                 struct cairn_recovery **out_recovery,
+                                 struct cairn_error **out_error);
+
+// Gives the report of a recovery.
+//
+// # Safety
+// - `recovery` is null or live.
+// - `out_report` is null, or writable for as many bytes as its `struct_size` says.
+CAIRN_MUST_CHECK
+cairn_status cairn_recovery_get(const struct cairn_recovery *recovery,
+                                struct cairn_recovery_report *out_report);
+
+// Frees the result of `cairn_plan_recovery`. Null is accepted. That of `cairn_store_recovery`
+// belongs to the store and is not freed.
+//
+// # Safety
+// - `recovery` is null or live, came from `cairn_plan_recovery`, and is not used afterwards.
+void cairn_recovery_free(struct cairn_recovery *recovery);
+
+// Takes the statistics of a store. Free them with `cairn_stats_free`.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_stats` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_take_stats(const struct cairn_store *store,
+                                    struct cairn_stats **out_stats,
+                                    struct cairn_error **out_error);
+
+// Gives the figures of the whole store.
+//
+// # Safety
+// - `stats` is null or live.
+// - `out_totals` is null, or writable for as many bytes as its `struct_size` says.
+CAIRN_MUST_CHECK
+cairn_status cairn_stats_totals(const struct cairn_stats *stats,
+                                struct cairn_store_stats *out_totals);
+
+// Returns the number of topics.
+//
+// # Safety
+// - `stats` is null or live.
+size_t cairn_stats_topic_count(const struct cairn_stats *stats);
+
+// Gives the figures of a topic, from 0.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for an index beyond the last.
+//
+// # Safety
+// - `stats` is null or live.
+// - `out_topic` is null, or writable for as many bytes as its `struct_size` says.
+CAIRN_MUST_CHECK
+cairn_status cairn_stats_topic(const struct cairn_stats *stats,
+                               size_t index,
+                               struct cairn_topic_stats *out_topic);
+
+// Frees statistics. Null is accepted.
+//
+// # Safety
+// - `stats` is null or live, and not used afterwards.
+void cairn_stats_free(struct cairn_stats *stats);
+
+// Sends diagnostics of the whole process to a function, in place of the one before; null for none.
+// When this returns, the one before is not running and will not be called again.
+//
+// `max_level` is the least important `cairn_log_level` wanted. Gives
+// `CAIRN_STATUS_INVALID_ARGUMENT` for a number that is none, or when called from such a function.
+//
+// # Safety
+// - `callback` is null, or may be called with `user_data` from any thread, on several at once,
+//   until it is replaced.
+CAIRN_MUST_CHECK
+cairn_status cairn_set_log_callback(cairn_log_callback callback,
+                                    void *user_data,
+                                    int32_t max_level);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* CAIRNLOG_H */
