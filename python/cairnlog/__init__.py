@@ -1,0 +1,101 @@
+"""cairnlog: the storage engine of Apache RocketMQ as a library.
+
+One store is one directory. :meth:`Store.open` recovers what is there, :meth:`Store.append` adds a
+message and returns when it is as safe as the store's flush mode promises, :meth:`Store.scan` reads
+it back without copying.
+
+>>> with cairnlog.Store.open(directory, flush_mode="sync") as store:
+...     placed = store.append("orders", b"20 pears", tag="new")
+...     [bytes(message.body) for message in store.scan()]
+[b'20 pears']
+
+Errors are subclasses of :class:`Error`. Diagnostics go to the logger ``cairnlog``. For ``asyncio``
+see :mod:`cairnlog.aio`.
+"""
+
+import atexit as _atexit
+from collections.abc import Sequence as _Sequence
+
+from . import _diagnostics, _native
+from ._native import (
+    AppendResult,
+    Batch,
+    MappedBytes,
+    Message,
+    MessageView,
+    Positions,
+    QueueAppender,
+    RecoveryReport,
+    Scan,
+    Store,
+    StoreStats,
+    TopicStats,
+    encode_batch,
+)
+from .errors import (
+    BusyError,
+    ClosedError,
+    CorruptionError,
+    DiskFullError,
+    Error,
+    FencedError,
+    FlushTimeoutError,
+    ForkedError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidMessageError,
+    LockedError,
+    OffsetError,
+    StateError,
+    StorageError,
+    StoreNotFoundError,
+    WaitTimeoutError,
+)
+from .status import Status
+
+__all__ = [
+    "AppendResult",
+    "Batch",
+    "BusyError",
+    "ClosedError",
+    "CorruptionError",
+    "DiskFullError",
+    "Error",
+    "FencedError",
+    "FlushTimeoutError",
+    "ForkedError",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidMessageError",
+    "LockedError",
+    "MappedBytes",
+    "Message",
+    "MessageView",
+    "OffsetError",
+    "Positions",
+    "QueueAppender",
+    "RecoveryReport",
+    "Scan",
+    "StateError",
+    "Status",
+    "StorageError",
+    "Store",
+    "StoreNotFoundError",
+    "StoreStats",
+    "TopicStats",
+    "WaitTimeoutError",
+    "encode_batch",
+]
+
+__version__: str = _native.VERSION
+
+_Sequence.register(Batch)
+
+
+def _at_exit() -> None:
+    # First the stores, so that what their threads still say is logged.
+    _native.close_all()
+    _diagnostics.stop()
+
+
+_atexit.register(_at_exit)

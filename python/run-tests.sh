@@ -1,0 +1,42 @@
+#!/bin/sh
+# Builds the Python package into the checkout's own virtual environment and runs all its tests:
+# pytest (with the examples and the docstrings), mypy --strict and stubtest.
+#
+#   python/run-tests.sh [debug|release] [arguments for pytest]
+#
+# Nothing is installed outside the checkout. CARGO_TARGET_DIR is respected; the environment is
+# target/venv unless CAIRNLOG_VENV names another.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+venv=${CAIRNLOG_VENV:-$root/target/venv}
+requirements=$root/python/requirements-dev.txt
+
+profile=debug
+case "${1:-}" in
+    debug | release) profile=$1; shift ;;
+esac
+develop_arguments=
+[ "$profile" = release ] && develop_arguments=--release
+
+# The environment is complete when it holds a copy of the requirements it was made from.
+if ! cmp -s "$requirements" "$venv/cairnlog-requirements.txt"; then
+    python=${PYTHON:-python3}
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+        echo "cairnlog needs Python 3.11 or later; PYTHON=... names one" >&2
+        exit 1
+    }
+    [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+    cp "$requirements" "$venv/cairnlog-requirements.txt"
+fi
+
+cd "$root/python"
+VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
+export VIRTUAL_ENV PATH
+unset PYTHONHOME CONDA_PREFIX
+
+maturin develop --quiet --locked $develop_arguments
+python -m pytest "$@"
+python -m mypy
+python -m mypy.stubtest --mypy-config-file pyproject.toml cairnlog

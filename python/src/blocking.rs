@@ -1,0 +1,109 @@
+//! The one way from Python into a call that can wait: detached from the interpreter, in slices, with
+//! a look for signals between them, so that Ctrl-C works and other threads run.
+
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// The longest time between two looks for signals.
+pub(crate) const SLICE: Duration = Duration::from_millis(100);
+
+/// Runs a call that takes a bounded time, detached from the interpreter.
+pub(crate) fn run<T: Send>(py: Python<'_>, call: impl FnOnce() -> T + Send) -> T {
+    py.detach(call)
+}
+
+/// Runs `step` detached with slices of at most [`SLICE`] until it returns something or a signal
+/// handler raises, as Ctrl-C does.
+pub(crate) fn wait<T: Send>(
+    py: Python<'_>,
+    mut step: impl FnMut(Duration) -> Option<T> + Send,
+) -> PyResult<T> {
+    loop {
+        if let Some(outcome) = py.detach(|| step(SLICE)) {
+            return Ok(outcome);
+        }
+        py.check_signals()?;
+    }
+}
+
+/// As [`wait`] with a limit: `None` when the time ran out. The step is tried at least once.
+pub(crate) fn wait_until<T: Send>(
+    py: Python<'_>,
+    limit: Limit,
+    mut step: impl FnMut(Duration) -> Option<T> + Send,
+) -> PyResult<Option<T>> {
+    loop {
+        let slice = limit.remaining().map_or(SLICE, |rest| rest.min(SLICE));
+        if let Some(outcome) = py.detach(|| step(slice)) {
+            return Ok(Some(outcome));
+        }
+        py.check_signals()?;
+        if limit.remaining() == Some(Duration::ZERO) {
+            return Ok(None);
+        }
+    }
+}
+
+/// Runs a call that offers no slices on a thread of its own and waits for it as [`wait`] does.
+///
+/// When a signal handler raises, the call goes on and its outcome is dropped on that thread.
+pub(crate) fn run_apart<T: Send + 'static>(
+    py: Python<'_>,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> PyResult<T> {
+    let (sender, receiver) = sync_channel(1);
+    let thread = std::thread::Builder::new()
+        .name("cairnlog-open".to_owned())
+        .spawn(move || drop(sender.send(call())))?;
+    let receiver = std::sync::Mutex::new(receiver);
+    let outcome = wait(py, |slice| {
+        let receiver = receiver
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        match receiver.recv_timeout(slice) {
+            Ok(outcome) => Some(Some(outcome)),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(None),
+        }
+    })?;
+    match (outcome, thread.join()) {
+        (Some(outcome), _) => Ok(outcome),
+        (None, Err(panic)) => std::panic::resume_unwind(panic),
+        (None, Ok(())) => Err(pyo3::exceptions::PyRuntimeError::new_err(
+            "the thread that opens a store ended without an outcome",
+        )),
+    }
+}
+
+/// When a wait ends; without end if `None`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit(Option<Instant>);
+
+impl Limit {
+    /// A limit from now on; a time too long to count is no limit.
+    pub(crate) fn after(timeout: Option<Duration>) -> Self {
+        Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+    }
+
+    /// What is left, zero once it is over; `None` without an end.
+    pub(crate) fn remaining(self) -> Option<Duration> {
+        self.0
+            .map(|end| end.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// A Python timeout in seconds; `None` means without end.
+pub(crate) fn timeout(seconds: Option<f64>) -> PyResult<Option<Duration>> {
+    let Some(seconds) = seconds else {
+        return Ok(None);
+    };
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(PyValueError::new_err(format!(
+            "a timeout is a number of seconds from 0 on: found {seconds}"
+        )));
+    }
+    Ok(Duration::try_from_secs_f64(seconds).ok())
+}

@@ -1,0 +1,535 @@
+//! The store: one directory, open for appending and reading.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairnlog::{CompletionSink, EncodedBatch, Pending, PhysicalOffset, Status};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyDict, PyList, PyType};
+
+use crate::append_result::AppendResult;
+use crate::batch::Batch;
+use crate::blocking::{self, Limit};
+use crate::completion::{CompletionGroup, FutureSink, is_completing};
+use crate::errors::{OrRaise, closed, exception, invalid_argument};
+use crate::message::{Body, CommonFields, Fields, Keys, Properties, collect};
+use crate::options::from_keywords;
+use crate::queue::QueueAppender;
+use crate::reports::{Positions, RecoveryReport, StoreStats};
+use crate::scan::{AtEnd, Scan};
+use crate::shutdown;
+use crate::view::MessageView;
+
+/// What `Store.read_log` reads at most if not told otherwise.
+const READ_MAX_MESSAGES: usize = 32;
+const READ_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// A store: one directory, open for appending and reading. Any thread may call any method. Use it
+/// in a `with` statement, or call `close`, which makes everything durable.
+///
+/// >>> with cairnlog.Store.open(directory, flush_mode="sync") as store:
+/// ...     placed = store.append("orders", b"20 pears", tag="new", keys=["42"])
+/// ...     message = store.read_at(placed.physical_offset)
+/// >>> bytes(message.body), message.tag, message.keys
+/// (b'20 pears', 'new', ['42'])
+#[pyclass(frozen, weakref, module = "cairnlog")]
+pub(crate) struct Store {
+    engine: Arc<cairnlog::Store>,
+    futures: Arc<FutureSink>,
+    future_sink: Arc<dyn CompletionSink>,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        shutdown::close_dropped(Arc::clone(&self.engine));
+    }
+}
+
+/// What the engine's `begin_` calls return.
+pub(crate) type Begun<T> = cairnlog::Result<(T, Pending)>;
+
+/// Begins an append and waits for its acknowledgement, both detached from the interpreter; the
+/// first slice of the wait needs no second detaching.
+pub(crate) fn acknowledged<T: Send>(
+    py: Python<'_>,
+    begin: impl FnOnce() -> Begun<T> + Send,
+) -> PyResult<T> {
+    let (begun, first) = blocking::run(py, || match begin() {
+        Ok((value, pending)) => {
+            let first = pending.wait_for(blocking::SLICE);
+            (Ok((value, pending)), first)
+        }
+        Err(error) => (Err(error), None),
+    });
+    let (value, pending) = begun.or_raise(py)?;
+    finish(py, &pending, first)?;
+    Ok(value)
+}
+
+/// Waits for the rest of an append or flush whose first slice gave `first`.
+fn finish(py: Python<'_>, pending: &Pending, first: Option<cairnlog::Result<()>>) -> PyResult<()> {
+    if let Some(outcome) = first {
+        return outcome.or_raise(py);
+    }
+    py.check_signals()?;
+    blocking::wait(py, |slice| pending.wait_for(slice))?.or_raise(py)
+}
+
+impl Store {
+    fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        if self.engine.is_closed() {
+            return Err(closed(py, "the store was closed"));
+        }
+        Ok(())
+    }
+
+    /// Runs a batch append of either kind.
+    fn append_encoded(
+        &self,
+        py: Python<'_>,
+        kind: BatchKind,
+        topic: &str,
+        items: &Body<'_>,
+        fields: &Fields,
+    ) -> PyResult<AppendResult> {
+        let items = items.as_bytes();
+        let lists = fields.lists();
+        let shared = fields.message(topic, &[], &lists);
+        let batch = EncodedBatch { shared, items };
+        let placed = acknowledged(py, || match kind {
+            BatchKind::Plain => self.engine.begin_append_batch(&batch),
+            BatchKind::Inner => self.engine.begin_append_inner_batch(&batch),
+        })?;
+        Ok(placed.into())
+    }
+}
+
+/// How a client-encoded batch is stored.
+#[derive(Clone, Copy)]
+enum BatchKind {
+    Plain,
+    Inner,
+}
+
+#[pymethods]
+impl Store {
+    /// Opens the store in directory `path`, or makes one, and recovers it.
+    ///
+    /// Options are keyword arguments, by the names of the engine's options or RocketMQ's, with
+    /// numbers, booleans or text ("64M") as values; None leaves the default. The commonest:
+    /// `flush_mode` "async" (default) or "sync", `segment_size_bytes` (default 1 GiB),
+    /// `create_if_missing`, `damage_policy` "refuse" (default) or "truncate".
+    ///
+    /// Raises LockedError when another opener holds the store, CorruptionError when a record is
+    /// damaged and good ones lie behind it, InvalidArgumentError for an option it does not know.
+    #[classmethod]
+    #[pyo3(signature = (path, **options))]
+    fn open(
+        class: &Bound<'_, PyType>,
+        path: PathBuf,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let py = class.py();
+        let options = from_keywords(py, options)?;
+        py.import("cairnlog._diagnostics")?.call_method0("start")?;
+        let opened = blocking::run_apart(py, move || cairnlog::Store::open(path, &options))?;
+        let engine = Arc::new(opened.or_raise(py)?);
+        blocking::run(py, || shutdown::register(&engine));
+        let futures = Arc::new(FutureSink::default());
+        let future_sink: Arc<dyn CompletionSink> = Arc::clone(&futures) as _;
+        Ok(Self {
+            engine,
+            futures,
+            future_sink,
+        })
+    }
+
+    /// What opening the store in `path` with these options would do. Takes no lock and changes
+    /// nothing.
+    #[staticmethod]
+    #[pyo3(signature = (path, **options))]
+    fn plan_recovery(
+        py: Python<'_>,
+        path: PathBuf,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<RecoveryReport> {
+        let options = from_keywords(py, options)?;
+        let plan = move || cairnlog::Store::plan_recovery(path, &options);
+        Ok(RecoveryReport::from(
+            &blocking::run_apart(py, plan)?.or_raise(py)?,
+        ))
+    }
+
+    /// Appends one message and waits as the flush mode and `wait_store_ok` say.
+    ///
+    /// A `bytes` body is used in place; any other buffer is copied first. In a store with
+    /// synchronous flush the record survives a power cut when this returns; FlushTimeoutError says
+    /// that this is unknown, and its `appended` where the record lies. After a KeyboardInterrupt
+    /// during the wait the record is in the log, too.
+    #[pyo3(signature = (topic, body, *, queue_id=0, tag=None, keys=None, properties=None,
+                        wait_store_ok=true, **rare))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a keyword argument in Python"
+    )]
+    fn append(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        body: Body<'_>,
+        queue_id: i32,
+        tag: Option<PyBackedStr>,
+        keys: Option<Keys>,
+        properties: Option<Properties>,
+        wait_store_ok: bool,
+        rare: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<AppendResult> {
+        let common = CommonFields {
+            queue_id,
+            tag,
+            keys,
+            properties,
+            wait_store_ok,
+        };
+        let fields = common.with(py, rare)?;
+        let lists = fields.lists();
+        let message = fields.message(topic, body.as_bytes(), &lists);
+        Ok(acknowledged(py, || self.engine.begin_append(&message))?.into())
+    }
+
+    /// Appends `Message` objects in order, with one wait for all of them, and returns where each
+    /// lies. Stops at the first that is refused: the exception's `results` then tells where those
+    /// before it lie.
+    fn append_many<'py>(
+        &self,
+        py: Python<'py>,
+        messages: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let messages = collect(messages)?;
+        let lists: Vec<_> = messages.iter().map(|message| message.lists()).collect();
+        let lent: Vec<_> = messages
+            .iter()
+            .zip(&lists)
+            .map(|(message, lists)| message.lend(lists))
+            .collect();
+        let mut results = Vec::with_capacity(lent.len());
+        let (pending, refused, first) = blocking::run(py, || {
+            let (pending, refused) = self.engine.begin_append_many(&lent, &mut results);
+            let first = pending.wait_for(blocking::SLICE);
+            (pending, refused, first)
+        });
+        let waited = finish(py, &pending, first);
+        let results = PyList::new(py, results.into_iter().map(AppendResult::from))?;
+        match refused.or_raise(py).and(waited) {
+            Ok(()) => Ok(results),
+            Err(error) => {
+                if error.is_instance_of::<pyo3::exceptions::PyException>(py) {
+                    error.value(py).setattr("results", results)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Appends messages encoded by `encode_batch`, or by a RocketMQ client, as consecutive records:
+    /// all or none. The other arguments are shared by all messages, as in `append`.
+    #[pyo3(signature = (topic, items, *, queue_id=0, tag=None, keys=None, properties=None,
+                        wait_store_ok=true, **rare))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a keyword argument in Python"
+    )]
+    fn append_batch(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        items: Body<'_>,
+        queue_id: i32,
+        tag: Option<PyBackedStr>,
+        keys: Option<Keys>,
+        properties: Option<Properties>,
+        wait_store_ok: bool,
+        rare: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<AppendResult> {
+        let common = CommonFields {
+            queue_id,
+            tag,
+            keys,
+            properties,
+            wait_store_ok,
+        };
+        self.append_encoded(py, BatchKind::Plain, topic, &items, &common.with(py, rare)?)
+    }
+
+    /// As `append_batch`, but stores all messages in one record.
+    #[pyo3(signature = (topic, items, *, queue_id=0, tag=None, keys=None, properties=None,
+                        wait_store_ok=true, **rare))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a keyword argument in Python"
+    )]
+    fn append_inner_batch(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        items: Body<'_>,
+        queue_id: i32,
+        tag: Option<PyBackedStr>,
+        keys: Option<Keys>,
+        properties: Option<Properties>,
+        wait_store_ok: bool,
+        rare: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<AppendResult> {
+        let common = CommonFields {
+            queue_id,
+            tag,
+            keys,
+            properties,
+            wait_store_ok,
+        };
+        self.append_encoded(py, BatchKind::Inner, topic, &items, &common.with(py, rare)?)
+    }
+
+    /// Appends one message and returns a `concurrent.futures.Future` of its AppendResult, completed
+    /// when `append` would return, in groups, on a thread of the store. The future cannot be
+    /// cancelled: the record is in the log when this returns. A callback of the future may append
+    /// but must not close the store.
+    #[pyo3(signature = (topic, body, *, queue_id=0, tag=None, keys=None, properties=None,
+                        wait_store_ok=true, **rare))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a keyword argument in Python"
+    )]
+    fn append_async<'py>(
+        &self,
+        py: Python<'py>,
+        topic: &str,
+        body: Body<'py>,
+        queue_id: i32,
+        tag: Option<PyBackedStr>,
+        keys: Option<Keys>,
+        properties: Option<Properties>,
+        wait_store_ok: bool,
+        rare: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let common = CommonFields {
+            queue_id,
+            tag,
+            keys,
+            properties,
+            wait_store_ok,
+        };
+        let fields = common.with(py, rare)?;
+        let lists = fields.lists();
+        let message = fields.message(topic, body.as_bytes(), &lists);
+        let (token, future) = self.futures.begin(py)?;
+        let sink = &self.future_sink;
+        let placed = blocking::run(py, || self.engine.append_to_sink(&message, sink, token));
+        match placed {
+            Ok(_) => Ok(future),
+            Err(error) => {
+                self.futures.forget(token);
+                Err(exception(py, &error))
+            }
+        }
+    }
+
+    /// Appends a message whose completion goes to `group` under `token`.
+    #[pyo3(signature = (group, token, message))]
+    fn _append_to_group(
+        &self,
+        py: Python<'_>,
+        group: &CompletionGroup,
+        token: u64,
+        message: &crate::message::Message,
+    ) -> PyResult<AppendResult> {
+        let lists = message.lists();
+        let message = message.lend(&lists);
+        let sink = group.sink();
+        let placed = blocking::run(py, || self.engine.append_to_sink(&message, sink, token));
+        Ok(placed.or_raise(py)?.into())
+    }
+
+    /// Prepares a topic and queue for many appends.
+    fn queue(&self, py: Python<'_>, topic: &str, queue_id: i32) -> PyResult<QueueAppender> {
+        let appender = blocking::run(py, || self.engine.queue(topic, queue_id)).or_raise(py)?;
+        Ok(QueueAppender::new(
+            appender,
+            Arc::clone(&self.futures),
+            Arc::clone(&self.future_sink),
+        ))
+    }
+
+    /// Makes everything appended before the call durable.
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        acknowledged(py, || {
+            self.engine.begin_flush().map(|pending| ((), pending))
+        })
+    }
+
+    /// Waits at most `timeout` seconds (None: without end) until everything below `offset` is
+    /// durable; WaitTimeoutError when the time runs out.
+    #[pyo3(signature = (offset, timeout=None))]
+    fn wait_durable(&self, py: Python<'_>, offset: u64, timeout: Option<f64>) -> PyResult<()> {
+        let limit = Limit::after(blocking::timeout(timeout)?);
+        let end = PhysicalOffset::new(offset);
+        let waited = blocking::wait_until(py, limit, |slice| {
+            match self.engine.wait_durable(end, slice) {
+                Err(error) if error.status() == Status::WaitTimeout => None,
+                outcome => Some(outcome),
+            }
+        })?;
+        match waited {
+            Some(outcome) => outcome.or_raise(py),
+            // The time is over: the engine words the error.
+            None => {
+                blocking::run(py, || self.engine.wait_durable(end, Duration::ZERO)).or_raise(py)
+            }
+        }
+    }
+
+    /// The message whose record begins at `offset`. OffsetError if none does.
+    fn read_at(&self, py: Python<'_>, offset: u64) -> PyResult<MessageView> {
+        let offset = PhysicalOffset::new(offset);
+        Ok(blocking::run(py, || self.engine.read_at(offset))
+            .or_raise(py)?
+            .into())
+    }
+
+    /// Messages from `from_offset` (where a record begins) on, in log order: at most `max_messages`
+    /// and, beyond the first, `max_bytes`.
+    #[pyo3(signature = (from_offset, *, max_messages=READ_MAX_MESSAGES, max_bytes=READ_MAX_BYTES))]
+    fn read_log(
+        &self,
+        py: Python<'_>,
+        from_offset: u64,
+        max_messages: usize,
+        max_bytes: usize,
+    ) -> PyResult<Batch> {
+        let from = PhysicalOffset::new(from_offset);
+        let read = blocking::run(py, || self.engine.read_log(from, max_messages, max_bytes));
+        Ok(read.or_raise(py)?.into())
+    }
+
+    /// An iterator over the messages from `from_offset` (default: the first) to the readable end.
+    #[pyo3(signature = (from_offset=None))]
+    fn scan(&self, py: Python<'_>, from_offset: Option<u64>) -> PyResult<Scan> {
+        self.check_open(py)?;
+        let from = from_offset.map_or_else(|| self.engine.min_offset(), PhysicalOffset::new);
+        let scan = blocking::run(py, || self.engine.scan(from)).or_raise(py)?;
+        Ok(Scan::new(scan, AtEnd::Stop))
+    }
+
+    /// An iterator over the messages from `from_offset` (default: those appended from now on) that
+    /// waits for more at the end. With `timeout` it stops when there was none for so many seconds;
+    /// without, it follows until the store is closed.
+    #[pyo3(signature = (from_offset=None, *, timeout=None))]
+    fn tail(
+        &self,
+        py: Python<'_>,
+        from_offset: Option<u64>,
+        timeout: Option<f64>,
+    ) -> PyResult<Scan> {
+        self.check_open(py)?;
+        let timeout = blocking::timeout(timeout)?;
+        let from = from_offset.map_or_else(|| self.engine.max_offset(), PhysicalOffset::new);
+        let scan = blocking::run(py, || self.engine.scan(from)).or_raise(py)?;
+        Ok(Scan::new(scan, AtEnd::Follow(timeout)))
+    }
+
+    /// The positions of the log now.
+    fn positions(&self, py: Python<'_>) -> PyResult<Positions> {
+        self.check_open(py)?;
+        // Each position only moves forward: asked from the rear to the front, they are in order.
+        let durable_offset = self.engine.durable_offset().get();
+        let committed_offset = self.engine.committed_offset().get();
+        Ok(Positions {
+            min_offset: self.engine.min_offset().get(),
+            max_offset: self.engine.max_offset().get(),
+            committed_offset,
+            durable_offset,
+        })
+    }
+
+    /// The queue offset that the next message of a queue gets; 0 for an unknown queue.
+    fn next_queue_offset(&self, py: Python<'_>, topic: &str, queue_id: i32) -> PyResult<u64> {
+        self.check_open(py)?;
+        Ok(blocking::run(py, || self.engine.next_queue_offset(topic, queue_id)).get())
+    }
+
+    /// Counters since the store was opened.
+    fn stats(&self, py: Python<'_>) -> PyResult<StoreStats> {
+        self.check_open(py)?;
+        Ok(blocking::run(py, || self.engine.stats()).into())
+    }
+
+    /// What opening the store found and did.
+    #[getter]
+    fn recovery_report(&self) -> RecoveryReport {
+        self.engine.recovery_report().into()
+    }
+
+    /// The store's directory.
+    #[getter]
+    fn path(&self) -> PathBuf {
+        self.engine.path().to_path_buf()
+    }
+
+    /// The size of a commit log file in bytes.
+    #[getter]
+    fn segment_size_bytes(&self) -> u64 {
+        self.engine.segment_size_bytes()
+    }
+
+    /// Whether the store was closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.engine.is_closed()
+    }
+
+    /// Makes everything durable, stops the store's threads and gives up its lock; reports failure.
+    /// Other calls then raise ClosedError; messages read before stay valid. Closing again returns
+    /// what the first time did. A KeyboardInterrupt while it flushes leaves the store open.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if is_completing() {
+            return Err(invalid_argument(
+                py,
+                "a store cannot be closed in the callback of an append: it would wait for itself"
+                    .to_owned(),
+            ));
+        }
+        if let Ok(pending) = blocking::run(py, || self.engine.begin_flush()) {
+            // The outcome is dropped: closing flushes again, and reports what it finds.
+            drop(blocking::wait(py, |slice| pending.wait_for(slice))?);
+        }
+        blocking::run(py, || self.engine.close()).or_raise(py)
+    }
+
+    fn __enter__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<Self>> {
+        slf.get().check_open(py)?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (exception_type, exception, traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exception_type: &Bound<'_, PyAny>,
+        exception: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (exception_type, exception, traceback);
+        self.close(py)
+    }
+
+    fn __repr__(&self) -> String {
+        let state = if self.engine.is_closed() {
+            "closed"
+        } else {
+            "open"
+        };
+        format!("Store({:?}, {state})", self.engine.path())
+    }
+}
