@@ -2,8 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use cairnlog::{Error, Message, Result, Status};
+use cairnlog::{Error, Message, PROPERTY_KEYS, PROPERTY_TAGS, Result, Status, encode_batch_item};
+use jni::Env;
+use jni::objects::{JByteArray, JClass};
 
+use crate::boundary::Outcome;
 use crate::wire::Reader;
 
 /// A message and the lists it borrows.
@@ -73,6 +76,61 @@ impl<'a> MessageFrame<'a> {
             ..self.fields
         }
     }
+}
+
+/// Encodes messages as a client's batch does: flag, body and properties of each.
+pub(crate) fn encode_batch_items<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    request: JByteArray<'local>,
+) -> Outcome<JByteArray<'local>> {
+    let request = env.convert_byte_array(&request)?;
+    let items = encode_items(&request)?;
+    Ok(env.byte_array_from_slice(&items)?)
+}
+
+fn encode_items(request: &[u8]) -> Result<Vec<u8>> {
+    let mut reader = Reader::new(request);
+    let mut items = Vec::with_capacity(request.len());
+    for _ in 0..reader.length()? {
+        let frame = MessageFrame::read(&mut reader)?;
+        let properties = encode_properties(&frame)?;
+        encode_batch_item(
+            &mut items,
+            frame.fields.flag,
+            frame.fields.body,
+            &properties,
+        )?;
+    }
+    reader.finish()?;
+    Ok(items)
+}
+
+fn encode_properties(frame: &MessageFrame<'_>) -> Result<Vec<u8>> {
+    let keys = frame.keys.join(" ");
+    let pairs = frame.properties.iter().copied();
+    let tag = frame.fields.tag.map(|tag| (PROPERTY_TAGS, tag));
+    let keys = (!frame.keys.is_empty()).then_some((PROPERTY_KEYS, keys.as_str()));
+    let mut encoded = Vec::new();
+    for (name, value) in pairs.chain(tag).chain(keys) {
+        if name.is_empty() || value.is_empty() || name.contains(['\u{1}', '\u{2}']) {
+            return Err(illegal(
+                "a property of a batch item is empty or its name a separator",
+            ));
+        }
+        if value.contains('\u{2}') {
+            return Err(illegal("a property value of a batch item holds 0x02"));
+        }
+        encoded.extend_from_slice(name.as_bytes());
+        encoded.push(1);
+        encoded.extend_from_slice(value.as_bytes());
+        encoded.push(2);
+    }
+    Ok(encoded)
+}
+
+fn illegal(what: &'static str) -> Error {
+    Error::new(Status::PropertiesIllegal, what)
 }
 
 /// Reads an address: 0 for none, else 4 or 16 address bytes behind their length, then the port.

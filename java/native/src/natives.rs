@@ -21,6 +21,7 @@ use crate::diagnostics::{self, await_diagnostics, set_diagnostics_level};
 use crate::handle::{
     BatchHandle, PinHandle, QueueHandle, ScratchAddress, StoreHandle, live_objects,
 };
+use crate::message_frame::encode_batch_items;
 use crate::outcome::write_statuses;
 use crate::reading::*;
 use crate::store::*;
@@ -98,6 +99,7 @@ const NATIVES: &[NativeMethod] = &[
         queue_append_async(
             queue: QueueHandle, scratch: ScratchAddress, length: jint, capacity: jint, token: jlong)
     },
+    native! { encode_batch_items(request: jbyte[]) -> jbyte[] },
     native! { batch_body(batch: BatchHandle, index: jint) -> jbyte[] },
     native! { batch_pin(batch: BatchHandle, index: jint) -> jlong },
     native! { batch_release(batch: BatchHandle) },

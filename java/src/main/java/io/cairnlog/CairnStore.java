@@ -1,0 +1,426 @@
+package io.cairnlog;
+
+import java.lang.ref.Reference;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+
+/**
+ * A store: one directory, open for appending and reading; usable and closable from any thread.
+ *
+ * <p>A call after {@link #close()} throws {@link StoreClosedException} and touches nothing. What was
+ * read stays good. A store that is never closed is closed when it is collected; what goes wrong
+ * then is only logged.
+ */
+public final class CairnStore extends NativeHandle {
+  /** Waits are cut into slices of this length, between which an interrupt is noticed. */
+  private static final long MAX_SLICE_MS = 100;
+
+  private final Path directory;
+  private final Executor completionExecutor;
+
+  private CairnStore(long store, Path directory, Executor completionExecutor) {
+    super(new State(store, CairnStore::release, "store"));
+    this.directory = directory;
+    this.completionExecutor = completionExecutor;
+  }
+
+  private static void release(long store) {
+    Native.storeRelease(store);
+  }
+
+  /**
+   * Opens or makes a store, from any thread: takes its lock, recovers what is there, starts its
+   * services.
+   *
+   * @param directory the store's directory
+   * @param options what the store is told
+   * @return the store, for the caller to close
+   * @throws StoreLockedException if another opener holds the store
+   * @throws CorruptionException if a record or file is damaged; nothing was changed
+   * @throws StorageException if the machine refuses
+   * @throws CairnException {@link Status#INVALID_ARGUMENT} for an impossible option, {@link
+   *     Status#STORE_NOT_FOUND} where there is no store and none may be made
+   * @throws UnsatisfiedLinkError if the native library cannot be loaded
+   */
+  public static CairnStore open(Path directory, StoreOptions options) {
+    Objects.requireNonNull(directory, "directory");
+    NativeLoader.load();
+    Diagnostics.takeLevel();
+    long store = Native.storeOpen(options.openRequest(directory));
+    return new CairnStore(store, directory, options.completionExecutor());
+  }
+
+  /**
+   * Opens or makes a store with the default options, from any thread.
+   *
+   * @param directory the store's directory
+   * @return the store, for the caller to close
+   * @throws CairnException as {@link #open(Path, StoreOptions)}
+   */
+  public static CairnStore open(Path directory) {
+    return open(directory, StoreOptions.defaults());
+  }
+
+  /**
+   * Says, from any thread, what opening would do; reads only, takes no lock, changes nothing.
+   *
+   * @param directory the store's directory
+   * @param options what the store would be told
+   * @return the report
+   * @throws CairnException as {@link #open(Path, StoreOptions)}
+   */
+  public static RecoveryReport planRecovery(Path directory, StoreOptions options) {
+    NativeLoader.load();
+    return new RecoveryReport(Native.storePlanRecovery(options.openRequest(directory)));
+  }
+
+  /**
+   * Returns the directory, as given to {@link #open}; callable from any thread.
+   *
+   * @return the directory
+   */
+  public Path directory() {
+    return directory;
+  }
+
+  /**
+   * Appends a message, from any thread, and waits as the flush mode and the message say.
+   *
+   * @param message the message
+   * @return where it lies
+   * @throws StoreClosedException if the store was closed
+   * @throws StoreFencedException if an earlier write or sync failed
+   * @throws StorageException if the machine refuses; {@link Status#DISK_FULL} stores nothing
+   * @throws CairnException {@link Status#FLUSH_TIMEOUT} if the sync took too long, with {@link
+   *     CairnException#appended()}; else the limit that the message breaks
+   */
+  public AppendResult append(Message message) {
+    long store = enter();
+    try {
+      return Appending.append(
+          message,
+          (scratch, length, capacity) -> Native.storeAppend(store, scratch, length, capacity));
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Appends a message, from any thread, and returns at once with a future of its acknowledgement.
+   *
+   * <p>Futures are completed in groups, one per flush, on the executor of the options and never on a
+   * thread of the engine. Cancelling a future does not undo the append.
+   *
+   * @param message the message
+   * @return completes with where the message lies, or with a {@link CairnException}
+   * @throws CairnException if the append was refused, as {@link #append}; there is no future then
+   */
+  public CompletableFuture<AppendResult> appendAsync(Message message) {
+    long store = enter();
+    try {
+      return Appending.appendAsync(
+          message,
+          completionExecutor,
+          (scratch, length, capacity, token) ->
+              Native.storeAppendAsync(store, scratch, length, capacity, token));
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Appends messages in order, from any thread, and waits once for all of them. It stops at the
+   * first that is refused.
+   *
+   * @param messages the messages
+   * @return where each lies
+   * @throws CairnException as {@link #append}; {@link CairnException#appended()} has the messages
+   *     that are in the log nevertheless
+   */
+  public List<AppendResult> appendAll(List<Message> messages) {
+    long results = (long) messages.size() * AppendResult.BYTES;
+    long request = 4;
+    for (Message message : messages) {
+      request += message.encodedBytes();
+    }
+    long store = enter();
+    try {
+      Scratch scratch = Scratch.withCapacity(Math.max(request, results));
+      scratch.buffer().putInt(messages.size());
+      messages.forEach(message -> message.write(scratch.buffer()));
+      Native.storeAppendAll(store, scratch.address(), scratch.length(), scratch.capacity());
+      scratch.buffer().clear().limit((int) results);
+      List<AppendResult> appended = AppendResult.readRemaining(scratch.buffer());
+      Reference.reachabilityFence(scratch);
+      return appended;
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Appends a batch as consecutive records, from any thread: all of them in one file, or none.
+   *
+   * @param batch the batch
+   * @return where the first record lies, and how many there are
+   * @throws CairnException {@link Status#BATCH_ILLEGAL} if the encoding is malformed; else as {@link
+   *     #append}
+   */
+  public AppendResult appendBatch(EncodedBatch batch) {
+    return appendEncoded(batch, false);
+  }
+
+  /**
+   * Appends a batch as one record that carries all items, from any thread.
+   *
+   * @param batch the batch
+   * @return where the record lies, and how many messages it carries
+   * @throws CairnException {@link Status#BATCH_ILLEGAL} if the encoding is malformed; else as {@link
+   *     #append}
+   */
+  public AppendResult appendInnerBatch(EncodedBatch batch) {
+    return appendEncoded(batch, true);
+  }
+
+  private AppendResult appendEncoded(EncodedBatch batch, boolean inner) {
+    long store = enter();
+    try {
+      Scratch scratch =
+          Scratch.withCapacity(Math.max(batch.encodedBytes(), AppendResult.BYTES));
+      batch.write(scratch.buffer());
+      Native.storeAppendBatch(
+          store, scratch.address(), scratch.length(), scratch.capacity(), inner);
+      scratch.buffer().clear();
+      AppendResult result = AppendResult.read(scratch.buffer());
+      Reference.reachabilityFence(scratch);
+      return result;
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Prepares a (topic, queue) for the hot path; callable from any thread.
+   *
+   * @param topic the topic
+   * @param queueId the queue, from 0
+   * @return the prepared queue, for the caller to close
+   * @throws CairnException if the topic or the queue is impossible
+   */
+  public QueueAppender queue(String topic, int queueId) {
+    byte[] topicBytes = Wire.utf8(topic);
+    long store = enter();
+    try {
+      long queue = Native.queueOpen(store, topicBytes, queueId);
+      return new QueueAppender(queue, topic, queueId, completionExecutor);
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Reads the message whose record begins at an offset; callable from any thread.
+   *
+   * @param physicalOffset where the record begins
+   * @return a batch of this message
+   * @throws CairnException {@link Status#OFFSET_OUT_OF_RANGE} outside the log, {@link
+   *     Status#NOT_A_RECORD} where no record begins
+   * @throws CorruptionException if the record is damaged
+   */
+  public MessageBatch readAt(long physicalOffset) {
+    long store = enter();
+    try {
+      return MessageBatch.take(Native.storeReadAt(store, physicalOffset));
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Reads messages in log order; callable from any thread.
+   *
+   * @param from where a record, or the blank at the end of a file, begins
+   * @param maxMessages at most so many messages
+   * @param maxBytes beyond the first message, at most so many bytes of records
+   * @return the messages, none at the readable end
+   * @throws CairnException as {@link #readAt}
+   */
+  public MessageBatch readLog(long from, int maxMessages, int maxBytes) {
+    long store = enter();
+    try {
+      return MessageBatch.take(Native.storeReadLog(store, from, maxMessages, maxBytes));
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Begins a walk along the log; callable from any thread.
+   *
+   * @param from where a record begins, as {@link StorePositions#minOffset()}
+   * @return the walk, for one thread: an {@link Iterable} to the readable end, or, by {@link
+   *     LogScan#next(Duration)}, one that follows what is appended
+   */
+  public LogScan scan(long from) {
+    return new LogScan(this, from);
+  }
+
+  /**
+   * Waits, on any thread, until everything below an offset survives a power cut.
+   *
+   * @param endOffset the offset, as {@link AppendResult#endOffset()}
+   * @param limit how long to wait at most
+   * @return false when the time ran out or the thread was interrupted, which stays interrupted
+   * @throws CairnException if the flush failed or the store was closed
+   */
+  public boolean waitDurable(long endOffset, Duration limit) {
+    return waitInSlices(limit, (store, ms) -> Native.storeWaitDurable(store, endOffset, ms));
+  }
+
+  /**
+   * Waits, on any thread, until something at or behind an offset can be read.
+   *
+   * @param physicalOffset the offset
+   * @param limit how long to wait at most
+   * @return false when the time ran out or the thread was interrupted, which stays interrupted
+   * @throws CairnException if the store was closed
+   */
+  public boolean waitReadable(long physicalOffset, Duration limit) {
+    return waitInSlices(limit, (store, ms) -> Native.storeWaitReadable(store, physicalOffset, ms));
+  }
+
+  private interface Wait {
+    boolean forMilliseconds(long store, long milliseconds);
+  }
+
+  private boolean waitInSlices(Duration limit, Wait wait) {
+    long start = System.nanoTime();
+    while (true) {
+      Duration left = limit.minusNanos(System.nanoTime() - start);
+      // Rounded up, so that the last slice does not end too early.
+      long leftMs = left.isNegative() ? 0 : left.plusNanos(999_999).toMillis();
+      long store = enter();
+      try {
+        if (wait.forMilliseconds(store, Math.min(leftMs, MAX_SLICE_MS))) {
+          return true;
+        }
+      } finally {
+        leave();
+      }
+      if (leftMs <= MAX_SLICE_MS || Thread.currentThread().isInterrupted()) {
+        return false;
+      }
+    }
+  }
+
+  /**
+   * Forces everything appended so far, from any thread, and returns when it survives a power cut.
+   *
+   * @throws StorageException if the sync failed; the store is fenced then
+   */
+  public void flush() {
+    long store = enter();
+    try {
+      Native.storeFlush(store);
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Returns how far the store has come; callable from any thread.
+   *
+   * @return the positions
+   */
+  public StorePositions positions() {
+    long store = enter();
+    try {
+      return new StorePositions(Native.storePositions(store));
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Returns the index that the next message of a queue gets; callable from any thread.
+   *
+   * @param topic the topic
+   * @param queueId the queue
+   * @return the index, 0 for an unknown queue
+   */
+  public long nextQueueOffset(String topic, int queueId) {
+    byte[] topicBytes = Wire.utf8(topic);
+    long store = enter();
+    try {
+      return Native.storeNextQueueOffset(store, topicBytes, queueId);
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Returns the size of a commit log file; callable from any thread.
+   *
+   * @return bytes
+   */
+  public long segmentSizeBytes() {
+    long store = enter();
+    try {
+      return Native.storeSegmentSizeBytes(store);
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Returns what the store has done since it was opened; callable from any thread.
+   *
+   * @return the statistics
+   */
+  public StoreStats stats() {
+    long store = enter();
+    try {
+      return new StoreStats(Native.storeStats(store));
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Returns what opening found and did; callable from any thread.
+   *
+   * @return the report
+   */
+  public RecoveryReport recoveryReport() {
+    long store = enter();
+    try {
+      return new RecoveryReport(Native.storeRecoveryReport(store));
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Closes the store, from any thread: flushes everything, stops the services, gives up the lock.
+   * The first call does so and returns when it is done; others do nothing. Waits of other threads
+   * end with {@link StoreClosedException}; futures are completed.
+   *
+   * @throws CairnException if something could not be made durable; the store is closed all the same
+   */
+  @Override
+  public void close() {
+    if (!beginClose()) {
+      return;
+    }
+    try {
+      Native.storeClose(closing());
+    } finally {
+      leave();
+      closed();
+    }
+  }
+}

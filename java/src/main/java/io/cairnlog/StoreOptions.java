@@ -1,0 +1,233 @@
+package io.cairnlog;
+
+import java.net.InetSocketAddress;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ForkJoinPool;
+import java.util.stream.Collectors;
+
+/** What a store can be told; immutable, usable from any thread. All takes effect at opening. */
+public final class StoreOptions {
+  private final Map<String, String> values;
+  private final Executor completionExecutor;
+
+  private StoreOptions(Builder builder) {
+    values = new LinkedHashMap<>(builder.values);
+    completionExecutor = builder.completionExecutor;
+  }
+
+  /**
+   * Returns the options of a store that was told nothing; callable from any thread.
+   *
+   * @return the defaults
+   */
+  public static StoreOptions defaults() {
+    return builder().build();
+  }
+
+  /**
+   * Begins a set of options; callable from any thread.
+   *
+   * @return the builder
+   */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  Executor completionExecutor() {
+    return completionExecutor;
+  }
+
+  /** The request to open a directory, as store.rs reads it. */
+  byte[] openRequest(Path directory) {
+    Wire.Writer writer = new Wire.Writer();
+    writer.putText(directory.toString()).putInt(values.size());
+    values.forEach((name, value) -> writer.putText(name).putText(value));
+    return writer.toBytes();
+  }
+
+  /** Collects options; for one thread at a time. Limits are checked when a store is opened. */
+  public static final class Builder {
+    private final Map<String, String> values = new LinkedHashMap<>();
+    private Executor completionExecutor = ForkJoinPool.commonPool();
+
+    private Builder() {}
+
+    /**
+     * Sets any option by name, cairnlog's or RocketMQ's; call on the building thread.
+     *
+     * @param name as {@code flush_interval_ms} or {@code flushIntervalCommitLog}
+     * @param value sizes and counts are decimal and may end in {@code K}, {@code M} or {@code G};
+     *     booleans are {@code true} and {@code false}; several paths are separated by commas
+     * @return this builder
+     */
+    public Builder set(String name, String value) {
+      values.put(Objects.requireNonNull(name, "name"), Objects.requireNonNull(value, "value"));
+      return this;
+    }
+
+    private Builder set(String name, Enum<?> value) {
+      return set(name, value.name().toLowerCase(Locale.ROOT));
+    }
+
+    /**
+     * Sets when an append is acknowledged; call on the building thread.
+     *
+     * @param mode default {@link FlushMode#ASYNC}
+     * @return this builder
+     */
+    public Builder flushMode(FlushMode mode) {
+      return set("flush_mode", mode);
+    }
+
+    /**
+     * Sets the size of a commit log file for a store that has none yet; call on the building
+     * thread.
+     *
+     * @param bytes a multiple of 4096 from 64 KiB to 1 GiB; default 1 GiB. An existing store keeps
+     *     the size it has
+     * @return this builder
+     */
+    public Builder segmentSizeBytes(long bytes) {
+      return set("segment_size_bytes", Long.toString(bytes));
+    }
+
+    /**
+     * Sets whether a store is made where there is none; call on the building thread.
+     *
+     * @param create default true
+     * @return this builder
+     */
+    public Builder createIfMissing(boolean create) {
+      return set("create_if_missing", Boolean.toString(create));
+    }
+
+    /**
+     * Sets the directories of the commit log; call on the building thread.
+     *
+     * @param paths new files go to them in turn; default is {@code commitlog} in the store's
+     *     directory. A path holds no comma
+     * @return this builder
+     */
+    public Builder commitLogPaths(Path... paths) {
+      String joined = Arrays.stream(paths).map(Path::toString).collect(Collectors.joining(","));
+      return set("commit_log_paths", joined);
+    }
+
+    /**
+     * Sets how long a synchronous append waits for its sync; call on the building thread.
+     *
+     * @param timeoutMs milliseconds, at least 1; default 5000
+     * @return this builder
+     */
+    public Builder syncFlushTimeoutMs(long timeoutMs) {
+      return set("sync_flush_timeout_ms", Long.toString(timeoutMs));
+    }
+
+    /**
+     * Sets the period of the asynchronous flush; call on the building thread.
+     *
+     * @param intervalMs milliseconds, at least 1; default 500
+     * @return this builder
+     */
+    public Builder flushIntervalMs(long intervalMs) {
+      return set("flush_interval_ms", Long.toString(intervalMs));
+    }
+
+    /**
+     * Sets the largest body; call on the building thread.
+     *
+     * @param bytes at least 1; default 4 MiB
+     * @return this builder
+     */
+    public Builder maxMessageSizeBytes(long bytes) {
+      return set("max_message_size_bytes", Long.toString(bytes));
+    }
+
+    /**
+     * Sets how appending threads wait for each other; call on the building thread.
+     *
+     * @param kind default {@link AppendLockKind#MUTEX}
+     * @return this builder
+     */
+    public Builder appendLock(AppendLockKind kind) {
+      return set("append_lock", kind);
+    }
+
+    /**
+     * Sets what opening does with damage in the middle of the log; call on the building thread.
+     *
+     * @param policy default {@link DamagePolicy#REFUSE}
+     * @return this builder
+     */
+    public Builder damagePolicy(DamagePolicy policy) {
+      return set("damage_policy", policy);
+    }
+
+    /**
+     * Sets whether appends go to locked private buffers first; call on the building thread. An
+     * acknowledged message of an asynchronous store then survives the death of the process only
+     * after it was committed.
+     *
+     * @param enable default false
+     * @return this builder
+     */
+    public Builder transientStorePoolEnable(boolean enable) {
+      return set("transient_store_pool_enable", Boolean.toString(enable));
+    }
+
+    /**
+     * Sets whether each record carries a CRC over header, body and properties; call on the building
+     * thread.
+     *
+     * @param append default false
+     * @return this builder
+     */
+    public Builder appendRecordCrc(boolean append) {
+      return set("append_record_crc", Boolean.toString(append));
+    }
+
+    /**
+     * Sets the address stored as each record's store host; call on the building thread.
+     *
+     * @param host a resolved address; default 127.0.0.1:10911
+     * @return this builder
+     */
+    public Builder storeHost(InetSocketAddress host) {
+      if (host.isUnresolved()) {
+        throw new CairnException.Failure(
+                Status.INVALID_ARGUMENT, "the store's address is not resolved: " + host)
+            .toException();
+      }
+      String address = host.getAddress().getHostAddress();
+      String shown = address.indexOf(':') < 0 ? address : "[" + address + "]";
+      return set("store_host", shown + ":" + host.getPort());
+    }
+
+    /**
+     * Sets where the futures of {@link CairnStore#appendAsync} are completed; call on the building
+     * thread. Whole groups are handed over at once, never on a thread of the engine.
+     *
+     * @param executor default {@link ForkJoinPool#commonPool()}
+     * @return this builder
+     */
+    public Builder completionExecutor(Executor executor) {
+      completionExecutor = Objects.requireNonNull(executor, "executor");
+      return this;
+    }
+
+    /**
+     * Makes the options; call on the building thread.
+     *
+     * @return the options
+     */
+    public StoreOptions build() {
+      return new StoreOptions(this);
+    }
+  }
+}
