@@ -1,3 +1,48 @@
-//! Tool of cairnlog.
+//! The cairnlog command line tool: append to, read, inspect, verify, recover and measure stores.
+//!
+//! Exit status: 0 done, 1 the operation failed or found damage, 2 wrong usage, 130 interrupted.
+//! Errors are one line on stderr, `cairnlog: what: why`.
+#![deny(unsafe_code)]
 
-fn main() {}
+mod arguments;
+mod commands;
+mod failure;
+mod formats;
+mod interrupt;
+mod latency;
+mod open;
+mod output;
+mod progress;
+mod record_json;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use failure::{Failure, Outcome};
+use interrupt::Interruption;
+
+fn main() -> ExitCode {
+    let arguments = match arguments::parse() {
+        Ok(arguments) => arguments,
+        Err(status) => return status,
+    };
+    failure::exit_status(run(&arguments))
+}
+
+fn run(arguments: &Arguments) -> Outcome {
+    let interruption = match arguments.command {
+        Command::Append(_) | Command::Recover(_) | Command::Bench(_) => Interruption::Wait,
+        Command::Cat(_) | Command::Inspect(_) | Command::Verify(_) => Interruption::End,
+    };
+    interrupt::install(interruption)?;
+    let options = || open::options(arguments.conf.as_deref());
+    match &arguments.command {
+        Command::Append(command) => commands::append::run(command, options()?),
+        Command::Cat(command) => commands::cat::run(command),
+        Command::Inspect(command) => commands::inspect::run(command),
+        Command::Verify(command) => commands::verify::run(command),
+        Command::Recover(command) => commands::recover::run(command, options()?),
+        Command::Bench(command) => commands::bench::run(command, options()?),
+    }
+    .or_else(Failure::quiet_when_pipe_closed)
+}

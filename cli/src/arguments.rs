@@ -1,0 +1,330 @@
+//! The command line, as the user types it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::failure;
+
+/// Append to, read, inspect, verify, recover and measure cairnlog stores: message logs in the
+/// file format of Apache RocketMQ.
+#[derive(Debug, Parser)]
+#[command(name = "cairnlog", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Read store options from FILE, by RocketMQ's own property names (broker.conf)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) conf: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Append one message per input line
+    Append(Append),
+    /// Print message bodies, one per line
+    Cat(Cat),
+    /// Show what a store holds; creates, locks and changes nothing
+    Inspect(Inspect),
+    /// Check everything in a store; creates, locks and changes nothing
+    Verify(Verify),
+    /// Do what opening a store does after a crash, and report it
+    Recover(Recover),
+    /// Measure appends
+    Bench(Bench),
+}
+
+/// When an append is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Flush {
+    /// Once synced to the device
+    Sync,
+    /// Once in the page cache
+    Async,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// The body is the line
+    Lines,
+    /// One JSON object per line
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Append {
+    /// The store's directory; made if it does not exist
+    pub(crate) dir: PathBuf,
+    /// The topic; with --format jsonl for the objects that name none
+    #[arg(short, long, required_unless_present = "format")]
+    pub(crate) topic: Option<String>,
+    /// The queue inside the topic
+    #[arg(short, long, value_name = "N", conflicts_with = "queues", default_value_t = 0,
+          value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) queue: i32,
+    /// Use the queues 0 to N-1 in turn
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) queues: Option<u32>,
+    /// The tag of every message
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// The keys of every message; the next option, or --, ends them
+    #[arg(long, value_name = "K", num_args = 1..)]
+    pub(crate) keys: Vec<String>,
+    /// When an append is acknowledged
+    #[arg(long)]
+    pub(crate) flush: Option<Flush>,
+    /// Append to locked private buffers first (transient store pool)
+    #[arg(long)]
+    pub(crate) pool: bool,
+    /// Appends of a thread that may wait for their acknowledgement at the same time
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) inflight: u32,
+    /// Appending threads; with more than one, messages are stored in no particular order
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: u32,
+    /// Do not wait for the sync of a store with synchronous flush
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Size of the log files of a new store, as in 64M
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) segment_size: Option<String>,
+    /// What an input line holds
+    #[arg(long, default_value = "lines")]
+    pub(crate) format: Format,
+    /// Write `line physical_offset queue_id queue_offset` here after each acknowledgement
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) acks: Option<PathBuf>,
+    /// Print the summary as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Input; standard input without FILE, or for -
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// The store's directory
+    pub(crate) dir: PathBuf,
+    /// Only this topic
+    #[arg(short, long)]
+    pub(crate) topic: Option<String>,
+    /// Only this queue; with -t in queue order
+    #[arg(short, long, value_name = "N", requires = "topic")]
+    pub(crate) queue: Option<i32>,
+    /// Start at this physical offset, the beginning of a record
+    #[arg(long, value_name = "PHYS")]
+    pub(crate) from_offset: Option<u64>,
+    /// Start at this index of the queue
+    #[arg(long, value_name = "N", requires = "queue")]
+    pub(crate) from_queue_offset: Option<u64>,
+    /// Start at the first message stored at this time, in milliseconds since 1970, or later
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    pub(crate) from_time: Option<i64>,
+    /// Print at most N messages
+    #[arg(long, value_name = "N")]
+    pub(crate) max: Option<u64>,
+    /// Wait for new messages until Ctrl-C
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Print one JSON object per message, as append --format jsonl takes it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `inspect` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum View {
+    /// Every record and blank of the log
+    Records,
+    /// The log's files
+    Files,
+    /// Consume queue files
+    Queues,
+    /// Key index files
+    Index,
+    /// The checkpoint file
+    Checkpoint,
+    /// What the log holds per topic and queue
+    Topics,
+}
+
+/// Slots and entries of index files. Without them they are found out from the file.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct IndexSizes {
+    /// Hash slots of an index file (RocketMQ: maxHashSlotNum)
+    #[arg(long, value_name = "N", requires = "index_items",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) index_slots: Option<u32>,
+    /// Entries of an index file (RocketMQ: maxIndexNum)
+    #[arg(long, value_name = "N", requires = "index_slots",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) index_items: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The store's directory
+    pub(crate) dir: PathBuf,
+    /// What to show
+    pub(crate) view: View,
+    /// One JSON object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// With queues: every unit; with index: every entry
+    #[arg(long)]
+    pub(crate) entries: bool,
+    #[command(flatten)]
+    pub(crate) index_sizes: IndexSizes,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The store's directory
+    pub(crate) dir: PathBuf,
+    /// One JSON object per finding, and one for the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) index_sizes: IndexSizes,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// The store's directory
+    pub(crate) dir: PathBuf,
+    /// Report only; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Cut the log at a damaged record even if good ones lie behind it; what is cut goes to
+    /// lost+found
+    #[arg(long)]
+    pub(crate) truncate: bool,
+    /// Print the report as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Where to measure, in a directory of its own that is removed afterwards; default is the
+    /// current directory
+    pub(crate) dir: Option<PathBuf>,
+    /// Whether appends are acknowledged from the page cache or after the sync
+    #[arg(long, default_value = "async")]
+    pub(crate) mode: Flush,
+    /// Bytes of a body, as in 1024 or 4K
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = parse_size)]
+    pub(crate) size: usize,
+    /// Appending threads
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: u32,
+    /// Appends of a thread that may wait for their acknowledgement at the same time
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) inflight: u32,
+    /// How long to measure
+    #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = parse_seconds)]
+    pub(crate) seconds: f64,
+    /// Measure the raw limit in turns with the appends: copy and CRC for async, pwrite and
+    /// fdatasync for sync
+    #[arg(long)]
+    pub(crate) floor: bool,
+    /// Print the result as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let (digits, shift) = match text.char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (text.get(..at), 10),
+        Some((at, 'm' | 'M')) => (text.get(..at), 20),
+        _ => (Some(text), 0),
+    };
+    let number: Option<usize> = digits.and_then(|digits| digits.parse().ok());
+    match number.and_then(|number| number.checked_mul(1 << shift)) {
+        Some(size) if size > 0 => Ok(size),
+        _ => Err("a size from 1 on, as in 1024 or 4K".to_owned()),
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err("a number of seconds above 0, at most 86400".to_owned()),
+    }
+}
+
+/// The command line, or the exit status when there is nothing to run.
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
+    let error = match Arguments::try_parse() {
+        Ok(arguments) => return Ok(arguments),
+        Err(error) => error,
+    };
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = io::stdout().lock().write_all(text.as_bytes());
+            Err(ExitCode::SUCCESS)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            failure::report("no command given: see cairnlog --help");
+            Err(ExitCode::from(2))
+        }
+        _ => {
+            failure::report(&one_line(&text));
+            Err(ExitCode::from(2))
+        }
+    }
+}
+
+/// The cause out of clap's several paragraphs.
+fn one_line(text: &str) -> String {
+    let cause: Vec<&str> = text
+        .split("\n\n")
+        .next()
+        .unwrap_or(text)
+        .lines()
+        .map(str::trim)
+        .collect();
+    let cause = cause.join(" ");
+    let cause = cause.strip_prefix("error: ").unwrap_or(&cause);
+    format!("wrong usage: {cause}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_usage_error_is_one_line() {
+        let error = Arguments::try_parse_from(["cairnlog", "append"]).unwrap_err();
+        let line = one_line(&error.render().to_string());
+        assert!(!line.contains('\n'));
+        assert!(line.starts_with("wrong usage: "), "{line}");
+        assert!(line.contains("<DIR>"), "{line}");
+    }
+
+    #[test]
+    fn sizes_and_seconds_have_limits() {
+        assert_eq!(parse_size("4K"), Ok(4096));
+        assert!(parse_size("0").is_err());
+        assert!(parse_size("x").is_err());
+        assert_eq!(parse_seconds("0.5"), Ok(0.5));
+        assert!(parse_seconds("0").is_err());
+        assert!(parse_seconds("NaN").is_err());
+    }
+}

@@ -1,0 +1,153 @@
+//! `cat`: message bodies, in log order, or with topic and queue in queue order.
+//!
+//! It reads the files and nothing else: a store may be in use, by cairnlog or by RocketMQ, or may
+//! not have been closed.
+
+use std::thread;
+use std::time::Duration;
+
+use cairnlog::{Entries, LogEntry, LogReader, PhysicalOffset, RecordView};
+
+use crate::arguments::Cat;
+use crate::failure::{Failure, Outcome, report};
+use crate::interrupt;
+use crate::output::Output;
+use crate::record_json::MessageJson;
+
+/// How long `--follow` sleeps when there is nothing new.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(20);
+
+/// The transaction type in a system flag, and the one type besides "none" that has a place in a
+/// queue.
+const TRANSACTION_TYPE: i32 = 0xC;
+const TRANSACTION_COMMIT: i32 = 0x8;
+
+/// Whether consumers see a record in its queue: prepared and rolled back ones they do not.
+pub(crate) fn is_in_queue(record: &RecordView<'_>) -> bool {
+    matches!(record.sys_flag() & TRANSACTION_TYPE, 0 | TRANSACTION_COMMIT)
+}
+
+/// Runs the command.
+pub(crate) fn run(command: &Cat) -> Outcome {
+    let mut printer = Printer {
+        command,
+        output: Output::new(),
+        left: command.max.unwrap_or(u64::MAX),
+        time_reached: command.from_time.is_none(),
+        damaged: false,
+    };
+    let mut reader = LogReader::open(&command.dir)?;
+    let mut position = match command.from_offset {
+        Some(offset) => PhysicalOffset::new(offset),
+        None => reader.min_offset(),
+    };
+    loop {
+        let before = position;
+        printer.print_from(&reader, &mut position)?;
+        printer.output.flush()?;
+        if !command.follow || printer.left == 0 {
+            break;
+        }
+        if position == before {
+            thread::sleep(FOLLOW_PAUSE);
+            interrupt::check()?;
+        }
+        reader = LogReader::open(&command.dir)?;
+        // Retention may have removed what was to be read next, and a store without files begins
+        // at 0 whatever its first file will be.
+        position = position.max(reader.min_offset());
+    }
+    if printer.damaged {
+        return Err(Failure::Damage);
+    }
+    Ok(())
+}
+
+struct Printer<'a> {
+    command: &'a Cat,
+    output: Output,
+    left: u64,
+    time_reached: bool,
+    damaged: bool,
+}
+
+impl Printer<'_> {
+    /// Prints up to the present end and moves `position` there.
+    fn print_from(&mut self, reader: &LogReader, position: &mut PhysicalOffset) -> Outcome {
+        let mut entries: Entries<'_> = reader.entries(*position);
+        while self.left > 0 {
+            interrupt::check()?;
+            match entries.next() {
+                None => break,
+                Some(Ok(LogEntry::Message(message))) => {
+                    let record = message.record();
+                    *position = record.end_offset();
+                    if self.is_wanted(&record) {
+                        self.print(&record)?;
+                    }
+                }
+                Some(Ok(LogEntry::Blank {
+                    physical_offset,
+                    size_bytes,
+                })) => {
+                    *position = PhysicalOffset::new(physical_offset.get() + u64::from(size_bytes));
+                }
+                // What follows good data may be a record that is being written right now.
+                Some(Err(error)) if self.command.follow => {
+                    let Some(next) = next_good(&mut entries) else {
+                        break;
+                    };
+                    report(&error.to_string());
+                    self.damaged = true;
+                    *position = next;
+                    entries = reader.entries(next);
+                }
+                Some(Err(error)) => {
+                    self.output.flush()?;
+                    report(&error.to_string());
+                    self.damaged = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&mut self, record: &RecordView<'_>) -> bool {
+        let command = self.command;
+        if !self.time_reached {
+            self.time_reached = command
+                .from_time
+                .is_none_or(|time| record.store_timestamp_ms() >= time);
+        }
+        let topic = command
+            .topic
+            .as_ref()
+            .is_none_or(|topic| record.topic_bytes() == topic.as_bytes());
+        let queue = command
+            .queue
+            .is_none_or(|queue| record.queue_id() == queue && is_in_queue(record));
+        let offset = command
+            .from_queue_offset
+            .is_none_or(|offset| record.queue_offset().get() >= offset);
+        self.time_reached && topic && queue && offset
+    }
+
+    fn print(&mut self, record: &RecordView<'_>) -> Outcome {
+        self.left -= 1;
+        if self.command.json {
+            return self.output.json(&MessageJson::new(record));
+        }
+        self.output.bytes_line(record.body())
+    }
+}
+
+/// Where the next good record or blank behind damage is.
+fn next_good(entries: &mut Entries<'_>) -> Option<PhysicalOffset> {
+    entries.find_map(|entry| match entry {
+        Ok(LogEntry::Message(message)) => Some(message.record().physical_offset()),
+        Ok(LogEntry::Blank {
+            physical_offset, ..
+        }) => Some(physical_offset),
+        Err(_) => None,
+    })
+}

@@ -1,0 +1,349 @@
+//! `verify`: a read-only check of everything in a store. Every finding is one line, and any
+//! finding makes the exit status 1.
+//!
+//! The log is walked once; each record is held against its queue unit and its index entries on
+//! the way, so that memory does not grow with the number of records.
+
+mod finding;
+mod index_check;
+mod queue_check;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use cairnlog::{LogEntry, LogReader, PROPERTY_INNER_NUM, RecordView, Status, StoreCheckpoint};
+use serde::Serialize;
+
+use self::finding::{Finding, Findings};
+use self::index_check::IndexCheck;
+use self::queue_check::QueueCheck;
+use crate::arguments::Verify;
+use crate::commands::cat::is_in_queue;
+use crate::commands::inspect::{cannot_read, geometry};
+use crate::failure::{Failure, Outcome};
+use crate::interrupt;
+use crate::output::Output;
+use crate::progress;
+
+/// Runs the command.
+pub(crate) fn run(command: &Verify) -> Outcome {
+    let mut findings = Findings::new(command.json, Output::new());
+    let mut summary = Summary::default();
+    // What may lag behind or be written meanwhile is read before the log, the log last.
+    let in_use = command.dir.join("abort").exists();
+    let checkpoint = match StoreCheckpoint::read(&command.dir) {
+        Ok(checkpoint) => checkpoint,
+        Err(error) if is_damage(error.status()) => {
+            findings.add(Finding::of_error("checkpoint", &error))?;
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match LogReader::open(&command.dir) {
+        Ok(reader) => {
+            let mut check = Check::new(command, &reader, in_use)?;
+            check.files(&mut findings)?;
+            check.records(&mut findings)?;
+            if let Some(checkpoint) = checkpoint {
+                check.checkpoint(&checkpoint, &mut findings)?;
+            }
+            summary = check.summary;
+        }
+        Err(error) if is_damage(error.status()) => {
+            findings.add(Finding::of_error("log", &error))?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    summary.findings = findings.count();
+    let mut output = findings.into_output();
+    if command.json {
+        output.json(&summary)?;
+    } else {
+        output.line(summary.text())?;
+    }
+    output.flush()?;
+    if summary.findings > 0 {
+        return Err(Failure::Damage);
+    }
+    Ok(())
+}
+
+fn is_damage(status: Status) -> bool {
+    (300..400).contains(&status.code())
+}
+
+/// How much was checked.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    findings: u64,
+    files: u64,
+    records: u64,
+    blanks: u64,
+    queues: u64,
+    units: u64,
+    index_files: u64,
+    index_entries: u64,
+}
+
+impl Summary {
+    fn text(&self) -> String {
+        format!(
+            "{} findings: {} log files, {} records, {} blanks, {} queues with {} units, \
+             {} index files with {} entries",
+            self.findings,
+            self.files,
+            self.records,
+            self.blanks,
+            self.queues,
+            self.units,
+            self.index_files,
+            self.index_entries
+        )
+    }
+}
+
+/// The next index of a queue, as the log says.
+struct NextOffset {
+    next: u64,
+    /// The number of damaged places before the queue's last record.
+    damage_seen: u64,
+}
+
+struct Check<'a> {
+    command: &'a Verify,
+    reader: &'a LogReader,
+    queues: QueueCheck,
+    index: IndexCheck,
+    next_offsets: HashMap<(Vec<u8>, i32), NextOffset>,
+    damage: u64,
+    end_offset: u64,
+    last_store_timestamp: Option<i64>,
+    summary: Summary,
+}
+
+impl<'a> Check<'a> {
+    fn new(command: &'a Verify, reader: &'a LogReader, in_use: bool) -> Result<Self, Failure> {
+        let min_offset = reader.min_offset().get();
+        let dir = &command.dir;
+        Ok(Self {
+            command,
+            reader,
+            queues: QueueCheck::open(dir, min_offset, in_use).map_err(cannot_read(dir))?,
+            index: IndexCheck::open(dir, geometry(command.index_sizes), in_use)
+                .map_err(cannot_read(dir))?,
+            next_offsets: HashMap::new(),
+            damage: 0,
+            end_offset: min_offset,
+            last_store_timestamp: None,
+            summary: Summary::default(),
+        })
+    }
+
+    /// Whether the log's files follow each other, all of one size.
+    fn files(&mut self, findings: &mut Findings) -> Outcome {
+        let segment = self.reader.segment_size_bytes();
+        let mut expected: Option<u64> = None;
+        for file in self.reader.files() {
+            let start = file.start_offset.get();
+            if file.size_bytes != segment {
+                findings.add(
+                    Finding::new("file_size", "the file has the wrong size")
+                        .path(&file.path)
+                        .differs(segment, file.size_bytes),
+                )?;
+            }
+            if let Some(expected) = expected.filter(|expected| *expected != start) {
+                findings.add(
+                    Finding::new("missing_file", "the log's files do not follow each other")
+                        .path(&file.path)
+                        .differs(format!("start {expected}"), format!("start {start}")),
+                )?;
+            }
+            expected = Some(start + segment);
+            self.summary.files += 1;
+        }
+        Ok(())
+    }
+
+    fn records(&mut self, findings: &mut Findings) -> Outcome {
+        let min_offset = self.reader.min_offset();
+        let total = self.summary.files * self.reader.segment_size_bytes();
+        let bar = progress::bytes(Some(total), "verifying");
+        for entry in self.reader.entries(min_offset) {
+            interrupt::check()?;
+            match entry {
+                Ok(LogEntry::Message(message)) => {
+                    self.record(&message.record(), findings)?;
+                    if self.summary.records.is_multiple_of(1024) {
+                        bar.set_position(self.end_offset - min_offset.get());
+                    }
+                }
+                Ok(LogEntry::Blank {
+                    physical_offset,
+                    size_bytes,
+                }) => self.blank(physical_offset.get(), size_bytes, findings)?,
+                Err(error) => {
+                    self.damage += 1;
+                    findings.add(Finding::of_error("record", &error))?;
+                }
+            }
+        }
+        bar.finish_and_clear();
+        let damaged = self.damage > 0;
+        self.queues
+            .finish(self.end_offset, damaged, findings, &mut self.summary.units)?;
+        self.index
+            .finish(damaged, findings, &mut self.summary.index_entries)?;
+        self.summary.queues = self.queues.count();
+        self.summary.index_files = self.index.count();
+        Ok(())
+    }
+
+    fn record(&mut self, record: &RecordView<'_>, findings: &mut Findings) -> Outcome {
+        self.summary.records += 1;
+        self.end_offset = record.end_offset().get();
+        let newest = self.last_store_timestamp.unwrap_or(i64::MIN);
+        self.last_store_timestamp = Some(newest.max(record.store_timestamp_ms()));
+        if record.store_timestamp_ms() <= 0 {
+            findings.add(
+                self.at_record(
+                    record,
+                    "store_timestamp",
+                    "the store timestamp is impossible",
+                )
+                .differs("a time after 1970", record.store_timestamp_ms()),
+            )?;
+        }
+        if is_in_queue(record) {
+            self.queue_offset(record, findings)?;
+            self.queues.record(record, self.damage > 0, findings)?;
+        }
+        self.index.record(record, self.damage > 0, findings)
+    }
+
+    fn blank(&mut self, offset: u64, size: u32, findings: &mut Findings) -> Outcome {
+        self.summary.blanks += 1;
+        let segment = self.reader.segment_size_bytes();
+        let rest = segment - offset % segment;
+        self.end_offset = offset + rest;
+        if u64::from(size) != rest {
+            findings.add(
+                Finding::new("blank", "the blank does not reach to the end of its file")
+                    .path(&self.log_path(offset))
+                    .offset(offset)
+                    .differs(rest, size),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether the record has the index that follows the one before it in its queue. Records of
+    /// the queue may be missing at the log's beginning, where retention removed them, and in
+    /// damaged places, which are findings of their own.
+    fn queue_offset(&mut self, record: &RecordView<'_>, findings: &mut Findings) -> Outcome {
+        let found = record.queue_offset().get();
+        let key = (record.topic_bytes().to_vec(), record.queue_id());
+        let begins_at_zero = self.reader.min_offset().get() == 0;
+        let expected = match self.next_offsets.get(&key) {
+            Some(last) if last.damage_seen == self.damage || found < last.next => Some(last.next),
+            Some(_) => None,
+            None => (begins_at_zero && self.damage == 0).then_some(0),
+        };
+        if let Some(expected) = expected.filter(|expected| *expected != found) {
+            findings.add(
+                self.at_record(
+                    record,
+                    "queue_offset",
+                    &format!(
+                        "the queue offset in {} queue {} does not follow the one before it",
+                        record.topic(),
+                        record.queue_id()
+                    ),
+                )
+                .differs(expected, found),
+            )?;
+        }
+        let next = NextOffset {
+            next: found + message_count(record),
+            damage_seen: self.damage,
+        };
+        self.next_offsets.insert(key, next);
+        Ok(())
+    }
+
+    fn checkpoint(&self, checkpoint: &StoreCheckpoint, findings: &mut Findings) -> Outcome {
+        let path = self.command.dir.join("checkpoint");
+        let newest = self.last_store_timestamp.unwrap_or(i64::MAX);
+        let end = i64::try_from(self.end_offset).unwrap_or(i64::MAX);
+        let fields = [
+            (
+                0,
+                "physic_msg_timestamp",
+                checkpoint.physic_msg_timestamp_ms,
+                newest,
+            ),
+            (
+                8,
+                "logics_msg_timestamp",
+                checkpoint.logics_msg_timestamp_ms,
+                newest,
+            ),
+            (
+                16,
+                "index_msg_timestamp",
+                checkpoint.index_msg_timestamp_ms,
+                newest,
+            ),
+            (
+                24,
+                "master_flushed_offset",
+                checkpoint.master_flushed_offset,
+                end,
+            ),
+            (32, "confirm_phy_offset", checkpoint.confirm_phy_offset, end),
+        ];
+        for (offset, name, found, limit) in fields {
+            if !(0..=limit).contains(&found) {
+                findings.add(
+                    Finding::new("checkpoint", &format!("{name} is not plausible"))
+                        .path(&path)
+                        .offset(offset)
+                        .differs(format!("0 to {limit}, as in the log"), found),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn at_record(&self, record: &RecordView<'_>, kind: &'static str, what: &str) -> Finding {
+        let offset = record.physical_offset().get();
+        Finding::new(kind, what)
+            .path(&self.log_path(offset))
+            .offset(offset)
+    }
+
+    /// The log file that holds this offset.
+    fn log_path(&self, offset: u64) -> PathBuf {
+        self.reader
+            .files()
+            .iter()
+            .rev()
+            .find(|file| file.start_offset.get() <= offset)
+            .map_or_else(
+                || self.command.dir.join("commitlog"),
+                |file| file.path.clone(),
+            )
+    }
+}
+
+/// The messages in a record: more than one in an inner batch.
+fn message_count(record: &RecordView<'_>) -> u64 {
+    const INNER_BATCH: i32 = 0x80;
+    if record.sys_flag() & INNER_BATCH == 0 {
+        return 1;
+    }
+    record
+        .property(PROPERTY_INNER_NUM)
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(1)
+}
