@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -10,6 +11,8 @@ from _typeshed import ReadableBuffer
 _Size: TypeAlias = int | str
 _Path: TypeAlias = str | os.PathLike[str]
 _Paths: TypeAlias = _Path | Sequence[_Path]
+
+__all__: list[str]
 
 VERSION: str
 STATUSES: list[tuple[int, str]]
@@ -75,7 +78,9 @@ def encode_batch(messages: Iterable[Message]) -> bytes: ...
 
 @final
 class MappedBytes:
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
     def __len__(self) -> int: ...
 
 @final
@@ -142,7 +147,7 @@ class Batch(Sequence[MessageView]):
     @overload
     def __getitem__(self, key: int, /) -> MessageView: ...
     @overload
-    def __getitem__(self, key: slice, /) -> list[MessageView]: ...  # type: ignore[override]
+    def __getitem__(self, key: slice, /) -> list[MessageView]: ...
     def __iter__(self) -> Iterator[MessageView]: ...
     def __contains__(self, key: object, /) -> bool: ...
     def __enter__(self) -> Self: ...

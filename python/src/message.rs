@@ -48,7 +48,7 @@ impl FromPyObject<'_, '_> for Keys {
         if object.is_instance_of::<PyString>() {
             return Err(PyTypeError::new_err("keys are a list of str, not one str"));
         }
-        let keys = object.try_iter()?.map(|key| Ok(key?.extract()?));
+        let keys = object.try_iter()?.map(|key| key?.extract());
         Ok(Self(keys.collect::<PyResult<_>>()?))
     }
 }

@@ -85,13 +85,9 @@ impl Scan {
 
     /// Gives up the position. Closing twice is no error.
     fn close(&self, py: Python<'_>) {
-        let scan = blocking::run(py, || {
-            self.scan
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
+        blocking::run(py, || {
+            *self.scan.lock().unwrap_or_else(PoisonError::into_inner) = None;
         });
-        drop(scan);
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {

@@ -22,10 +22,6 @@ use crate::scan::{AtEnd, Scan};
 use crate::shutdown;
 use crate::view::MessageView;
 
-/// What `Store.read_log` reads at most if not told otherwise.
-const READ_MAX_MESSAGES: usize = 32;
-const READ_MAX_BYTES: usize = 4 * 1024 * 1024;
-
 /// A store: one directory, open for appending and reading. Any thread may call any method. Use it
 /// in a `with` statement, or call `close`, which makes everything durable.
 ///
@@ -400,7 +396,7 @@ impl Store {
 
     /// Messages from `from_offset` (where a record begins) on, in log order: at most `max_messages`
     /// and, beyond the first, `max_bytes`.
-    #[pyo3(signature = (from_offset, *, max_messages=READ_MAX_MESSAGES, max_bytes=READ_MAX_BYTES))]
+    #[pyo3(signature = (from_offset, *, max_messages=32, max_bytes=4_194_304))]
     fn read_log(
         &self,
         py: Python<'_>,

@@ -1,0 +1,75 @@
+"""What the tests share: a store's directory, stores that get closed, and a look for leaks."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cairnlog
+
+MAPS = Path("/proc/self/maps")
+TASKS = Path("/proc/self/task")
+
+OpenStore = Callable[..., cairnlog.Store]
+
+
+def mapped_files(directory: Path) -> list[str]:
+    """The mappings of files below a directory, where the system can tell."""
+    if not MAPS.exists():
+        return []
+    return [line for line in MAPS.read_text().splitlines() if f"{directory}{os.sep}" in line]
+
+
+def engine_threads() -> list[str]:
+    """The names of the engine's threads in this process, where the system can tell."""
+    names = []
+    for task in TASKS.iterdir() if TASKS.exists() else ():
+        try:
+            name = (task / "comm").read_text().strip()
+        except OSError:
+            continue
+        if name.startswith("cairn"):
+            names.append(name)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    """After each test no file of its stores is mapped and no thread of theirs runs."""
+    yield
+    gc.collect()
+    assert mapped_files(tmp_path) == []
+    assert engine_threads() == []
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Where a test's store lies; nothing is there yet."""
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def open_store(directory: Path, nothing_is_left: None) -> Iterator[OpenStore]:
+    """Opens stores with small files, and closes them after the test."""
+    opened: list[cairnlog.Store] = []
+
+    def open_one(path: Path = directory, **options: Any) -> cairnlog.Store:
+        options.setdefault("segment_size_bytes", 1 << 20)
+        store = cairnlog.Store.open(path, **options)
+        opened.append(store)
+        return store
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: OpenStore) -> cairnlog.Store:
+    """An empty store with asynchronous flush."""
+    return open_store()

@@ -1,0 +1,64 @@
+"""Waits release the interpreter and notice signals."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import cairnlog
+from cairnlog import Store
+
+WAITS: dict[str, Callable[[Store], Any]] = {
+    "tail": lambda store: next(store.tail()),
+    "next_message": lambda store: store.scan().next_message(60),
+    "wait_durable": lambda store: store.wait_durable(1 << 40, 60),
+}
+
+
+@pytest.fixture
+def interrupt_soon() -> Iterator[None]:
+    """Raises KeyboardInterrupt in the main thread after 0.2 s, as Ctrl-C does."""
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_ctrl_c_ends_a_wait(store: Store, interrupt_soon: None, wait: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        WAITS[wait](store)
+    assert time.monotonic() - started < 5
+    store.append("orders", b"still usable")
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_other_threads_run_during_a_wait(store: Store, wait: str) -> None:
+    ended = threading.Event()
+
+    def work() -> None:
+        with pytest.raises(cairnlog.Error):
+            WAITS[wait](store)
+        ended.set()
+
+    waiter = threading.Thread(target=work)
+    waiter.start()
+    turns = 0
+    until = time.monotonic() + 0.25
+    while time.monotonic() < until:
+        turns += 1
+    assert not ended.is_set() or wait == "next_message"
+    # With the interpreter held through each slice of 100 ms there would be a handful of turns.
+    assert turns > 1000
+    if wait == "next_message":
+        store.append("orders", b"x")
+    store.close()
+    waiter.join(10)
+    assert not waiter.is_alive()
