@@ -33,14 +33,26 @@
 //! | [`FlushMode::Sync`], `wait_store_ok` false | in the page cache | the death of the process |
 #![deny(unsafe_code)]
 
+mod checkpoint;
+mod clock;
 mod codec;
+mod commit_log;
+mod consume_queue;
 mod error;
+mod fence;
+mod flush;
+mod lock;
+mod mapped;
 mod message;
 mod offset;
 mod options;
+mod service;
+mod stats;
 mod status;
 mod store;
+mod sys;
 
+pub use checkpoint::StoreCheckpoint;
 pub use codec::batch::encode_batch_item;
 pub use codec::message_id::decode_offset_message_id;
 pub use codec::properties::{
@@ -48,12 +60,16 @@ pub use codec::properties::{
     PROPERTY_WAIT,
 };
 pub use codec::{PropertyIter, RecordView};
+pub use commit_log::recover::RecoveryReport;
+pub use commit_log::{Batch, Entries, LogEntry, LogFile, LogReader, MessageView, Scan};
 pub use error::{Error, Result};
+pub use flush::{Completion, CompletionSink};
 pub use message::{AppendResult, EncodedBatch, Message};
 pub use offset::{PhysicalOffset, QueueOffset};
 pub use options::{
     AppendLockKind, DamagePolicy, FlushMode, MAX_SEGMENT_SIZE_BYTES, MIN_SEGMENT_SIZE_BYTES,
     StoreOptions,
 };
+pub use stats::{APPEND_LATENCY_BOUNDS_MS, StoreStats, TopicStats};
 pub use status::Status;
-pub use store::*;
+pub use store::{AppendFuture, Pending, QueueAppender, Store};

@@ -260,7 +260,7 @@ impl StoreOptions {
         let size = self.segment_size_bytes;
         check(
             (MIN_SEGMENT_SIZE_BYTES..=MAX_SEGMENT_SIZE_BYTES).contains(&size)
-                && size % SEGMENT_SIZE_UNIT_BYTES == 0,
+                && size.is_multiple_of(SEGMENT_SIZE_UNIT_BYTES),
             "segment_size_bytes",
             "a multiple of 4096 from 64 KiB to 1 GiB",
             size,

@@ -48,6 +48,7 @@ pub(crate) struct PropertySource<'a> {
 
 impl<'a> PropertySource<'a> {
     /// Properties that are encoded already.
+    #[cfg(test)]
     pub(crate) fn raw(raw: &'a [u8]) -> Self {
         Self {
             raw,

@@ -1,0 +1,198 @@
+//! `StoreCheckpoint`: the times and positions up to which data is known to be forced.
+//!
+//! The file has 4096 bytes; RocketMQ's five fields are its first 40. From byte 2048 on, which
+//! RocketMQ leaves alone, stands what only cairnlog knows, with a checksum of its own.
+
+use std::path::Path;
+
+use crate::codec::read_i64;
+use crate::error::{Error, Result};
+use crate::mapped::sync_parent;
+use crate::sys::disk::{Access, Disk, OsDisk};
+
+/// The file's name in the store's directory.
+pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
+const CHECKPOINT_BYTES: usize = 4096;
+const NOTES_AT: usize = 2048;
+const NOTES_MAGIC: &[u8; 8] = b"CAIRNCK1";
+const NOTES_BYTES: usize = 40;
+
+/// The fields of RocketMQ's `checkpoint` file. Times are milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreCheckpoint {
+    /// Store time of the newest message known to be forced in the commit log.
+    pub physic_msg_timestamp_ms: i64,
+    /// Store time of the newest message known to be forced in the consume queues.
+    pub logics_msg_timestamp_ms: i64,
+    /// Store time of the newest message in a forced index file.
+    pub index_msg_timestamp_ms: i64,
+    /// The offset a replica learnt its master has flushed.
+    pub master_flushed_offset: i64,
+    /// The offset the log is confirmed up to.
+    pub confirm_phy_offset: i64,
+}
+
+/// What cairnlog notes beside RocketMQ's fields.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// The size of the commit log files.
+    pub(crate) segment_size_bytes: u64,
+    /// Everything below was durable.
+    pub(crate) durable_offset: u64,
+    /// The boot of the machine the store was last opened under; 0 if unknown.
+    pub(crate) boot_id: u64,
+}
+
+impl StoreCheckpoint {
+    /// Reads the checkpoint of a store; `None` if it has none, or an empty one.
+    ///
+    /// # Errors
+    ///
+    /// - [`crate::Status::Io`], [`crate::Status::PermissionDenied`]: the file cannot be read.
+    pub fn read(store_path: impl AsRef<Path>) -> Result<Option<Self>> {
+        Ok(read(&OsDisk, store_path.as_ref())?.map(|(fields, _)| fields))
+    }
+}
+
+/// Reads fields and notes; the notes are missing in a file of RocketMQ's.
+pub(crate) fn read(
+    disk: &dyn Disk,
+    store_path: &Path,
+) -> Result<Option<(StoreCheckpoint, Option<Notes>)>> {
+    let path = store_path.join(CHECKPOINT_FILE);
+    let failed = |source| Error::io("cannot read", source).at_path(&path);
+    let file = match disk.open(&path, Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut bytes = vec![0; CHECKPOINT_BYTES];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    if filled < 40 {
+        return Ok(None);
+    }
+    let field = |index: usize| read_i64(&bytes, index * 8).unwrap_or_default();
+    let fields = StoreCheckpoint {
+        physic_msg_timestamp_ms: field(0),
+        logics_msg_timestamp_ms: field(1),
+        index_msg_timestamp_ms: field(2),
+        master_flushed_offset: field(3),
+        confirm_phy_offset: field(4),
+    };
+    Ok(Some((
+        fields,
+        decode_notes(bytes.get(NOTES_AT..).unwrap_or_default()),
+    )))
+}
+
+fn decode_notes(bytes: &[u8]) -> Option<Notes> {
+    let notes = bytes.get(..NOTES_BYTES)?;
+    let (covered, crc) = notes.split_at_checked(NOTES_BYTES - 8)?;
+    let stored = u64::from_be_bytes(crc.try_into().ok()?);
+    if !covered.starts_with(NOTES_MAGIC) || stored != u64::from(crc32fast::hash(covered)) {
+        return None;
+    }
+    let field = |index: usize| read_i64(covered, index * 8).map(i64::cast_unsigned);
+    Some(Notes {
+        segment_size_bytes: field(1)?,
+        durable_offset: field(2)?,
+        boot_id: field(3)?,
+    })
+}
+
+/// Writes the checkpoint and syncs it.
+pub(crate) fn write(
+    disk: &dyn Disk,
+    store_path: &Path,
+    fields: &StoreCheckpoint,
+    notes: &Notes,
+) -> Result<()> {
+    let mut bytes = vec![0; CHECKPOINT_BYTES];
+    let stored = [
+        fields.physic_msg_timestamp_ms,
+        fields.logics_msg_timestamp_ms,
+        fields.index_msg_timestamp_ms,
+        fields.master_flushed_offset,
+        fields.confirm_phy_offset,
+    ];
+    let mut place = |at: usize, field: &[u8]| {
+        if let Some(target) = bytes.get_mut(at..at + field.len()) {
+            target.copy_from_slice(field);
+        }
+    };
+    for (index, field) in stored.iter().enumerate() {
+        place(index * 8, &field.to_be_bytes());
+    }
+    let mut covered = NOTES_MAGIC.to_vec();
+    for note in [
+        notes.segment_size_bytes,
+        notes.durable_offset,
+        notes.boot_id,
+    ] {
+        covered.extend_from_slice(&note.to_be_bytes());
+    }
+    place(NOTES_AT, &covered);
+    let crc = u64::from(crc32fast::hash(&covered));
+    place(NOTES_AT + covered.len(), &crc.to_be_bytes());
+
+    let path = store_path.join(CHECKPOINT_FILE);
+    let opened = match disk.open(&path, Access::Write) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            disk.create(&path, 0).map(|file| (file, true))
+        }
+        other => other.map(|file| (file, false)),
+    };
+    opened
+        .and_then(|(file, created)| {
+            file.write_all_at(&bytes, 0)?;
+            if created {
+                file.sync_all()?;
+                return sync_parent(disk, &path);
+            }
+            file.sync_data()
+        })
+        .map_err(|source| Error::io("cannot write", source).at_path(&path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_and_notes_come_back() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(StoreCheckpoint::read(directory.path()).unwrap(), None);
+        let fields = StoreCheckpoint {
+            physic_msg_timestamp_ms: 7,
+            ..Default::default()
+        };
+        let notes = Notes {
+            segment_size_bytes: 65_536,
+            durable_offset: 99,
+            boot_id: 5,
+        };
+        write(&OsDisk, directory.path(), &fields, &notes).unwrap();
+        let read_back = read(&OsDisk, directory.path()).unwrap();
+        assert_eq!(read_back, Some((fields, Some(notes))));
+        let path = directory.path().join(CHECKPOINT_FILE);
+        let mut bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), 4096);
+        assert_eq!(bytes[..8], 7i64.to_be_bytes());
+        bytes[NOTES_AT + 20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(
+            read(&OsDisk, directory.path()).unwrap(),
+            Some((fields, None))
+        );
+        std::fs::write(&path, b"").unwrap();
+        assert_eq!(StoreCheckpoint::read(directory.path()).unwrap(), None);
+    }
+}

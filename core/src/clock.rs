@@ -1,0 +1,34 @@
+//! Time as an input, so that tests can turn the clock.
+
+use std::fmt::Debug;
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The two clocks the store reads.
+pub(crate) trait Clock: Debug + Send + Sync {
+    /// Milliseconds since the Unix epoch; may jump.
+    fn wall_ms(&self) -> i64;
+    /// Milliseconds since some moment; never goes back.
+    fn monotonic_ms(&self) -> u64;
+}
+
+/// The machine's clocks.
+#[derive(Debug)]
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn wall_ms(&self) -> i64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        crate::sys::coarse_monotonic_ms().unwrap_or_else(|| {
+            let start = *START.get_or_init(Instant::now);
+            u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        })
+    }
+}

@@ -1,0 +1,266 @@
+//! Appending: a place, a queue offset and a time under the lock, then the copy.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::append_lock::{AppendGuard, AppendLock};
+use super::topics::QueueState;
+use crate::clock::Clock;
+use crate::codec::Sink;
+use crate::codec::record::{BLANK_BYTES, RecordDraft, Stamp, encode_blank};
+use crate::error::{Error, Result};
+use crate::fence::Fence;
+use crate::mapped::MappedFileQueue;
+use crate::mapped::allocate::{AllocateMappedFileService, AppendTarget};
+use crate::message::AppendResult;
+use crate::offset::{PhysicalOffset, QueueOffset};
+use crate::options::StoreOptions;
+use crate::status::Status;
+
+/// What the lock guards.
+#[derive(Debug)]
+struct AppendState {
+    /// The file appends go to; none before the first.
+    target: Option<AppendTarget>,
+    /// Where the next record goes.
+    position: u64,
+    last_timestamp_ms: i64,
+}
+
+/// What a commit log is made of.
+#[derive(Debug)]
+pub(crate) struct CommitLogParts {
+    pub(crate) queue: Arc<MappedFileQueue>,
+    pub(crate) allocate: AllocateMappedFileService,
+    pub(crate) fence: Arc<Fence>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Time of the newest record.
+    pub(crate) last_timestamp_ms: i64,
+}
+
+/// The writing end of the log.
+#[derive(Debug)]
+pub(crate) struct CommitLog {
+    parts: CommitLogParts,
+    lock: AppendLock<AppendState>,
+    busy_timeout_ms: u64,
+    store_host: SocketAddr,
+    closed: AtomicBool,
+}
+
+/// The lock, held for one append.
+pub(crate) struct Appender<'l> {
+    log: &'l CommitLog,
+    state: AppendGuard<'l, AppendState>,
+}
+
+impl CommitLog {
+    pub(crate) fn new(parts: CommitLogParts, options: &StoreOptions) -> Self {
+        let position = parts.queue.published();
+        let target = parts
+            .queue
+            .last()
+            .filter(|last| position < last.end())
+            .map(|file| AppendTarget { file, buffer: None });
+        if let Some(target) = &target {
+            parts.allocate.set_current(target.clone());
+        }
+        let state = AppendState {
+            target,
+            position,
+            last_timestamp_ms: parts.last_timestamp_ms,
+        };
+        Self {
+            parts,
+            lock: AppendLock::new(options.append_lock, state),
+            busy_timeout_ms: options.page_cache_busy_timeout_ms,
+            store_host: options.store_host,
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The files and positions.
+    pub(crate) fn queue(&self) -> &Arc<MappedFileQueue> {
+        &self.parts.queue
+    }
+
+    /// Checks the store's state and takes the append lock.
+    pub(crate) fn lock(&self) -> Result<Appender<'_>> {
+        self.check_open()?;
+        let now = self.parts.clock.monotonic_ms();
+        let held = self.lock.held_ms(now);
+        if held > self.busy_timeout_ms {
+            return Err(
+                Error::new(Status::PageCacheBusy, "an append holds the lock for long").expected(
+                    format!("at most {} ms", self.busy_timeout_ms),
+                    format!("{held} ms"),
+                ),
+            );
+        }
+        let state = self.lock.lock(now);
+        // Again: while this thread waited, the store may have been closed.
+        self.check_open()?;
+        Ok(Appender { log: self, state })
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(Status::StoreClosed, "the store was closed"));
+        }
+        self.parts.fence.check()
+    }
+
+    /// Ends appending: when this returns, none is under way and none can come.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.lock.lock(self.parts.clock.monotonic_ms()).target = None;
+    }
+
+    /// Ends the allocation service, after [`CommitLog::close`].
+    pub(crate) fn shutdown_allocation(&self) -> Result<()> {
+        self.parts.allocate.shutdown()
+    }
+
+    /// Time of the newest record.
+    pub(crate) fn last_timestamp_ms(&self) -> i64 {
+        self.lock
+            .lock(self.parts.clock.monotonic_ms())
+            .last_timestamp_ms
+    }
+}
+
+impl Appender<'_> {
+    /// Writes the records one after the other into one file and counts them as `message_count`
+    /// messages of their queue. On failure nothing is in the log and no offset is used up.
+    pub(crate) fn place(
+        &mut self,
+        drafts: &[RecordDraft<'_>],
+        queue: &QueueState,
+        message_count: u32,
+    ) -> Result<AppendResult> {
+        let size: u64 = drafts
+            .iter()
+            .map(|draft| u64::from(draft.size_bytes()))
+            .sum();
+        self.make_room(size)?;
+        let state = &mut *self.state;
+        let Some(target) = &state.target else {
+            return Err(no_target());
+        };
+        let first = state.position;
+        let now = self.log.parts.clock.wall_ms().max(state.last_timestamp_ms);
+        let takes_offset = drafts.first().is_some_and(RecordDraft::takes_queue_offset);
+        let first_queue_offset = if takes_offset { queue.next_offset() } else { 0 };
+        let mut stamp = Stamp {
+            physical_offset: first,
+            queue_offset: first_queue_offset,
+            store_timestamp_ms: now,
+        };
+        for draft in drafts {
+            write(target, stamp.physical_offset, draft.size_bytes(), |sink| {
+                draft.encode(stamp, sink);
+            })?;
+            stamp.physical_offset += u64::from(draft.size_bytes());
+            stamp.queue_offset += u64::from(takes_offset);
+        }
+        state.last_timestamp_ms = now;
+        state.position = stamp.physical_offset;
+        if takes_offset {
+            queue.set_next_offset(first_queue_offset + u64::from(message_count));
+        }
+        queue.topic.messages.add(u64::from(message_count));
+        queue.topic.bytes.add(size);
+        self.log
+            .parts
+            .queue
+            .publish(state.position, target.buffer.is_none());
+        self.log.parts.allocate.appended_to(state.position);
+        Ok(AppendResult {
+            physical_offset: PhysicalOffset::new(first),
+            // Everything lies in one file, and a file has at most 1 GiB.
+            size_bytes: size as u32,
+            queue_offset: QueueOffset::new(first_queue_offset),
+            queue_id: queue.queue_id,
+            message_count,
+            store_timestamp_ms: now,
+            store_host: self.log.store_host,
+        })
+    }
+
+    /// Makes the current file one that has reserved space for `size` bytes and a blank.
+    fn make_room(&mut self, size: u64) -> Result<()> {
+        let state = &mut *self.state;
+        let parts = &self.log.parts;
+        let blank = u64::from(BLANK_BYTES);
+        let target = match &state.target {
+            Some(target) if state.position + size + blank <= target.file.end() => target,
+            _ => {
+                roll(parts, state)?;
+                state.target.as_ref().ok_or_else(no_target)?
+            }
+        };
+        let end = state.position + size;
+        if end + blank > target.file.reserved_end() {
+            let end = (end + blank).min(target.file.end());
+            parts.allocate.wait_reserved(&target.file, end)?;
+        }
+        Ok(())
+    }
+}
+
+/// Ends the current file with a blank and goes on in the next, which is there before the blank is
+/// written: without it nothing changes. Space for the blank was reserved with the record before.
+fn roll(parts: &CommitLogParts, state: &mut AppendState) -> Result<()> {
+    let start = match &state.target {
+        None => state.position,
+        Some(target) => {
+            if target.file.reserved_end() < state.position + u64::from(BLANK_BYTES) {
+                let end = state.position + u64::from(BLANK_BYTES);
+                parts.allocate.wait_reserved(&target.file, end)?;
+            }
+            target.file.end()
+        }
+    };
+    let next = parts.allocate.take(start)?;
+    if let Some(finished) = &state.target {
+        let room = u32::try_from(finished.file.end() - state.position).unwrap_or(u32::MAX);
+        write(finished, state.position, BLANK_BYTES, |sink| {
+            sink.put(&encode_blank(room))
+        })?;
+        parts.queue.publish(start, finished.buffer.is_none());
+    }
+    parts.queue.push(Arc::clone(&next.file));
+    state.position = start;
+    state.target = Some(next);
+    Ok(())
+}
+
+/// Writes `length` bytes at a log position, the first four last.
+fn write(
+    target: &AppendTarget,
+    position: u64,
+    length: u32,
+    encode: impl FnOnce(&mut crate::mapped::RegionWriter<'_>),
+) -> Result<()> {
+    let mut writer = target
+        .file
+        .writer(target.buffer.as_deref(), position, length)
+        .ok_or_else(|| internal("a record lies outside its file", position))?;
+    encode(&mut writer);
+    if writer.finish() {
+        return Ok(());
+    }
+    Err(internal(
+        "a record has another length than computed",
+        position,
+    ))
+}
+
+fn internal(what: &'static str, position: u64) -> Error {
+    Error::new(Status::Internal, what).at_offset(position)
+}
+
+fn no_target() -> Error {
+    Error::new(Status::Internal, "there is no file to append to")
+}

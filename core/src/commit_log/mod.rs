@@ -1,0 +1,18 @@
+//! The commit log: appending under one lock, walking, recovering.
+
+mod append;
+mod append_lock;
+mod prepare;
+mod reader;
+pub(crate) mod recover;
+mod scan;
+mod topics;
+mod walk;
+
+pub(crate) use append::{CommitLog, CommitLogParts};
+pub(crate) use prepare::{Preparer, check_queue_id, check_topic, waits};
+pub use reader::{Entries, LogEntry, LogFile, LogReader};
+pub(crate) use reader::{open_read_only, paths_of};
+pub use scan::{Batch, MessageView, Scan};
+pub(crate) use scan::{open_scan, read_at, read_log};
+pub(crate) use topics::{QueueState, TopicTable};

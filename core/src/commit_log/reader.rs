@@ -1,0 +1,217 @@
+//! A read-only look at a log, of a store in use, closed or damaged: no lock, no change.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::scan::MessageView;
+use super::walk::{Found, Walk, find_record, used_range};
+use crate::codec::record::CrcCheck;
+use crate::error::{Error, Result};
+use crate::mapped::{FoundFile, MappedFile, MappedFileQueue, QueuePaths, list_files};
+use crate::offset::PhysicalOffset;
+use crate::options::{MAX_SEGMENT_SIZE_BYTES, StoreOptions};
+use crate::status::Status;
+use crate::sys::disk::{Access, OsDisk};
+
+/// A read-only view of a store's commit log, as its files are now.
+///
+/// It takes no lock and changes nothing, so it also looks at a store that is in use, was not
+/// closed, or is damaged. Bytes that a writer adds while it looks are seen or not; what is seen is
+/// checked.
+#[derive(Debug)]
+pub struct LogReader {
+    queue: MappedFileQueue,
+    files: Vec<LogFile>,
+}
+
+/// A file of the commit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// The physical offset of its first byte.
+    pub start_offset: PhysicalOffset,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+}
+
+/// What stands in a log.
+#[derive(Debug, Clone)]
+pub enum LogEntry {
+    /// A message.
+    Message(MessageView),
+    /// The blank that ends a file.
+    Blank {
+        /// Where it begins.
+        physical_offset: PhysicalOffset,
+        /// The bytes up to the end of the file, as stored.
+        size_bytes: u32,
+    },
+}
+
+/// The directories of a store's log.
+pub(crate) fn paths_of(store_path: &Path, options: &StoreOptions) -> QueuePaths {
+    let writable = if options.commit_log_paths.is_empty() {
+        vec![store_path.join("commitlog")]
+    } else {
+        options.commit_log_paths.clone()
+    };
+    QueuePaths::new(writable, options.read_only_commit_log_paths.clone())
+}
+
+/// Maps files read-only; everything in them counts as readable.
+pub(crate) fn open_read_only(found: &[FoundFile]) -> Result<MappedFileQueue> {
+    let size = found
+        .first()
+        .map_or(MAX_SEGMENT_SIZE_BYTES, |file| file.size_bytes);
+    let files = found
+        .iter()
+        .map(|file| {
+            let FoundFile {
+                path,
+                start,
+                size_bytes,
+                ..
+            } = file.clone();
+            MappedFile::open(&OsDisk, path, start, size_bytes, Access::Read).map(Arc::new)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(MappedFileQueue::new(Arc::new(OsDisk), size, files))
+}
+
+impl LogReader {
+    /// Looks at the log of the store in a directory.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::StoreNotFound`]: the directory has no `commitlog`.
+    /// - [`Status::ForeignFile`], [`Status::WrongFileSize`], [`Status::MissingFile`]: the files are
+    ///   no log.
+    /// - [`Status::Io`], [`Status::PermissionDenied`]: a file cannot be read.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &StoreOptions::default())
+    }
+
+    /// As [`LogReader::open`], with the log's directories taken from the options.
+    ///
+    /// # Errors
+    ///
+    /// As [`LogReader::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self> {
+        let paths = paths_of(path.as_ref(), options);
+        if !paths.writable().iter().any(|directory| directory.is_dir()) {
+            return Err(
+                Error::new(Status::StoreNotFound, "there is no commit log here")
+                    .at_path(path.as_ref()),
+            );
+        }
+        let found = list_files(&OsDisk, &paths)?;
+        let files = found
+            .iter()
+            .map(|file| LogFile {
+                path: file.path.clone(),
+                start_offset: PhysicalOffset::new(file.start),
+                size_bytes: file.size_bytes,
+            })
+            .collect();
+        Ok(Self {
+            queue: open_read_only(&found)?,
+            files,
+        })
+    }
+
+    /// The files, in order.
+    #[must_use]
+    pub fn files(&self) -> &[LogFile] {
+        &self.files
+    }
+
+    /// The size of every file in bytes; 0 when there is none.
+    #[must_use]
+    pub fn segment_size_bytes(&self) -> u64 {
+        self.files.first().map_or(0, |file| file.size_bytes)
+    }
+
+    /// Where the log begins.
+    #[must_use]
+    pub fn min_offset(&self) -> PhysicalOffset {
+        PhysicalOffset::new(self.queue.min_offset())
+    }
+
+    /// Messages and blanks from a boundary on, with their CRCs verified.
+    ///
+    /// The end of the log ends them. Damage is an error, after which they go on with the next good
+    /// record, if there is one.
+    #[must_use]
+    pub fn entries(&self, from: PhysicalOffset) -> Entries<'_> {
+        Entries {
+            queue: &self.queue,
+            walk: Walk::new(&self.queue, from.get(), CrcCheck::Verify),
+            ended: false,
+        }
+    }
+}
+
+/// The messages and blanks of a log; see [`LogReader::entries`].
+#[derive(Debug)]
+pub struct Entries<'a> {
+    queue: &'a MappedFileQueue,
+    walk: Walk<'a>,
+    ended: bool,
+}
+
+impl Entries<'_> {
+    /// Where the next entry is looked for; the end of the log once there is none.
+    #[must_use]
+    pub fn offset(&self) -> PhysicalOffset {
+        PhysicalOffset::new(self.walk.position())
+    }
+
+    /// Goes on behind damage, or ends.
+    fn resume(&mut self, damage: Option<Error>) -> Option<Result<LogEntry>> {
+        let at = self.walk.position();
+        self.ended = true;
+        let used = match used_range(self.queue, at) {
+            Ok(used) => used,
+            Err(error) => return Some(Err(error)),
+        };
+        if let Some(next) = used.and_then(|used| find_record(self.queue, at + 1..used.end)) {
+            self.walk = Walk::new(self.queue, next, CrcCheck::Verify);
+            self.ended = false;
+        }
+        let gap = || {
+            Error::new(Status::Corruption, "records are missing")
+                .at_offset(at)
+                .expected("a record", format!("none before {}", self.walk.position()))
+        };
+        match (damage, self.ended) {
+            (Some(error), _) => Some(Err(error)),
+            (None, false) => Some(Err(gap())),
+            (None, true) => None,
+        }
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<LogEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        match self.walk.step() {
+            Found::Record(pin, layout) => {
+                Some(Ok(LogEntry::Message(MessageView::new(pin, layout))))
+            }
+            Found::Blank(offset, size_bytes) => {
+                let physical_offset = PhysicalOffset::new(offset);
+                Some(Ok(LogEntry::Blank {
+                    physical_offset,
+                    size_bytes,
+                }))
+            }
+            Found::Free => self.resume(None),
+            Found::Damaged(error) => self.resume(Some(error)),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Recovery: where the log ends, what lies behind the end, and the next offset of every queue.
+//!
+//! The log is walked from its first record. Where no record follows, everything behind must be
+//! zeros. If it is not, a crash cut a record short (a *torn tail*), or a record is damaged and good
+//! ones lie behind it. The first is copied to `lost+found/` and zeroed; the second refuses to open,
+//! unless the caller asked to truncate, or the machine was rebooted since and the damage lies behind
+//! all that was known to be durable, where a power cut may leave holes.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::topics::TopicTable;
+use super::walk::{Found, Walk, damage_at, data_ranges, find_record, used_range, view};
+use crate::checkpoint::Notes;
+use crate::codec::RecordView;
+use crate::codec::properties::PROPERTY_INNER_NUM;
+use crate::codec::record::{CrcCheck, sys_flag};
+use crate::error::{Error, Result};
+use crate::mapped::{MappedFileQueue, sync_parent};
+use crate::offset::PhysicalOffset;
+use crate::options::{DamagePolicy, StoreOptions};
+use crate::sys::disk::{Access, Disk};
+
+/// The directory, in the store's root, for bytes that were cut off the log.
+pub(crate) const LOST_AND_FOUND: &str = "lost+found";
+
+/// What opening a store found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Whether the directory held no store before.
+    pub created: bool,
+    /// Whether the last use of the store ended cleanly.
+    pub clean_stop: bool,
+    /// Commit log files found.
+    pub files: u64,
+    /// Records walked.
+    pub records: u64,
+    /// Where the log begins.
+    pub min_offset: PhysicalOffset,
+    /// Where the log ends, and the next record goes.
+    pub end_offset: PhysicalOffset,
+    /// What was wrong at the end, if there was something behind it.
+    pub damage: Option<String>,
+    /// Bytes copied to `lost+found/` and then zeroed.
+    pub bytes_set_aside: u64,
+    /// The file they were copied to.
+    pub set_aside: Option<PathBuf>,
+    /// Files behind the end that were removed.
+    pub files_removed: u64,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// What recovery will do.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Where the log ends.
+    pub(crate) end: u64,
+    /// Time of the newest record.
+    pub(crate) last_timestamp_ms: i64,
+    /// What is not zero behind the end.
+    tail: Option<Range<u64>>,
+    pub(crate) report: RecoveryReport,
+}
+
+/// What is known of the store beside its log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before {
+    pub(crate) created: bool,
+    pub(crate) clean_stop: bool,
+    pub(crate) notes: Option<Notes>,
+    pub(crate) boot_id: Option<u64>,
+}
+
+impl Before {
+    /// Whether bytes from `position` on may be missing although later ones are there: only a power
+    /// cut does that, and only behind what was durable.
+    fn may_have_holes_at(&self, position: u64) -> bool {
+        match (self.notes, self.boot_id) {
+            (Some(notes), Some(boot_id)) if !self.clean_stop && notes.boot_id != 0 => {
+                notes.boot_id != boot_id && position >= notes.durable_offset
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Walks the log and decides. Changes nothing but `topics`.
+pub(crate) fn plan(
+    queue: &MappedFileQueue,
+    options: &StoreOptions,
+    before: Before,
+    topics: &TopicTable,
+) -> Result<Plan> {
+    let started = Instant::now();
+    let crc = if options.check_crc_on_recover {
+        CrcCheck::Verify
+    } else {
+        CrcCheck::Skip
+    };
+    let mut walk = Walk::new(queue, queue.min_offset(), crc);
+    let (mut records, mut last_timestamp_ms) = (0, 0);
+    let damage = loop {
+        match walk.step() {
+            Found::Record(pin, layout) => {
+                let record = view(&pin, layout);
+                records += 1;
+                last_timestamp_ms = record.store_timestamp_ms().max(last_timestamp_ms);
+                count_in_queue(&record, topics);
+            }
+            Found::Blank(..) => {}
+            Found::Free => break None,
+            Found::Damaged(error) => break Some(error),
+        }
+    };
+    let end = walk.position();
+    let tail = used_range(queue, end)?;
+    let damage = tail
+        .as_ref()
+        .map(|tail| damage.unwrap_or_else(|| free_space_is_used(queue, end, tail)));
+    if let (Some(tail), Some(error)) = (&tail, &damage) {
+        let refused = options.damage_policy == DamagePolicy::Refuse
+            && !before.may_have_holes_at(end)
+            && find_record(queue, end + 1..tail.end).is_some();
+        if refused {
+            return Err(error.clone());
+        }
+    }
+    let files = queue.files();
+    let report = RecoveryReport {
+        created: before.created,
+        clean_stop: before.clean_stop,
+        files: files.len() as u64,
+        records,
+        min_offset: PhysicalOffset::new(queue.min_offset()),
+        end_offset: PhysicalOffset::new(end),
+        damage: damage.map(|error| error.to_string()),
+        bytes_set_aside: tail.as_ref().map_or(0, |tail| tail.end - end),
+        set_aside: None,
+        files_removed: files.iter().filter(|file| file.start() > end).count() as u64,
+        duration: started.elapsed(),
+    };
+    Ok(Plan {
+        end,
+        last_timestamp_ms,
+        tail,
+        report,
+    })
+}
+
+fn free_space_is_used(queue: &MappedFileQueue, end: u64, tail: &Range<u64>) -> Error {
+    let what = "bytes stand behind the end of the log";
+    let error = match queue.find(end) {
+        Some(file) => damage_at(&file, end, what),
+        None => Error::new(crate::Status::Corruption, what).at_offset(end),
+    };
+    error.expected("zeros", format!("bytes up to {}", tail.end))
+}
+
+/// Makes sure that the queue goes on behind this record.
+fn count_in_queue(record: &RecordView<'_>, topics: &TopicTable) {
+    let transaction = record.sys_flag() & sys_flag::TRANSACTION_TYPE;
+    let counts = [sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction);
+    if !counts {
+        return;
+    }
+    let inner = record.sys_flag() & sys_flag::INNER_BATCH != 0;
+    let messages = inner
+        .then(|| record.property(PROPERTY_INNER_NUM)?.parse::<u32>().ok())
+        .flatten()
+        .unwrap_or(1);
+    let next = record
+        .queue_offset()
+        .get()
+        .saturating_add(u64::from(messages));
+    topics
+        .queue(&record.topic(), record.queue_id())
+        .raise_next_offset(next);
+}
+
+/// Does what was planned: copies what lies behind the end to `lost+found/`, zeroes it, removes the
+/// files behind, and makes all of it durable.
+pub(crate) fn apply(plan: &mut Plan, queue: &MappedFileQueue, store_path: &Path) -> Result<()> {
+    let started = Instant::now();
+    if let Some(tail) = plan.tail.clone() {
+        let range = plan.end..tail.end;
+        plan.report.set_aside = Some(set_aside(queue, store_path, range.clone())?);
+        zero(queue, range)?;
+    }
+    while queue.last().is_some_and(|last| last.start() > plan.end) {
+        queue.remove_last()?;
+    }
+    if !plan.report.clean_stop {
+        // What survived the crash may still be in the page cache only.
+        for file in queue.files() {
+            file.sync(queue.disk())?;
+            file.release_handle();
+        }
+    }
+    queue.set_end(plan.end);
+    if let Some(last) = queue.last() {
+        last.assume_reserved(plan.end);
+    }
+    plan.report.duration += started.elapsed();
+    Ok(())
+}
+
+/// Copies a range of the log into a file of its own; returns its path.
+fn set_aside(queue: &MappedFileQueue, store_path: &Path, range: Range<u64>) -> Result<PathBuf> {
+    let directory = store_path.join(LOST_AND_FOUND);
+    let disk = queue.disk();
+    let failed = |path: &Path, source| Error::io("cannot set bytes aside", source).at_path(path);
+    disk.create_directory(&directory)
+        .and_then(|()| disk.sync_directory(store_path))
+        .map_err(|source| failed(&directory, source))?;
+    let (path, file) = create_unused(disk, &directory, range.start)?;
+    let mut position = range.start;
+    while position < range.end {
+        let Some(pin) = queue.pin(position) else {
+            break;
+        };
+        let length = usize::try_from(range.end - position).unwrap_or(usize::MAX);
+        let bytes = pin.bytes().get(..length).unwrap_or(pin.bytes());
+        file.write_all_at(bytes, position - range.start)
+            .map_err(|source| failed(&path, source))?;
+        position += bytes.len() as u64;
+    }
+    file.sync_all()
+        .and_then(|()| sync_parent(disk, &path))
+        .map_err(|source| failed(&path, source))?;
+    tracing::warn!(
+        path = %path.display(), from = range.start, bytes = range.end - range.start,
+        "bytes behind the end of the log were set aside"
+    );
+    Ok(path)
+}
+
+fn create_unused(
+    disk: &dyn Disk,
+    directory: &Path,
+    offset: u64,
+) -> Result<(PathBuf, Box<dyn crate::sys::disk::DiskFile>)> {
+    let mut attempt = 0u32;
+    loop {
+        let path = directory.join(format!("commitlog-{offset:020}.{attempt}"));
+        match disk.create(&path, 0) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => attempt += 1,
+            Err(error) => return Err(Error::io("cannot create", error).at_path(&path)),
+        }
+    }
+}
+
+/// Zeroes what is not zero in a range, and syncs it.
+fn zero(queue: &MappedFileQueue, range: Range<u64>) -> Result<()> {
+    let zeros = vec![0; 1 << 16];
+    for data in data_ranges(queue, range.start)? {
+        let Some(file) = queue.find(data.start) else {
+            continue;
+        };
+        let failed = |source| Error::io("cannot zero", source).at_path(file.path());
+        let handle = queue
+            .disk()
+            .open(file.path(), Access::Write)
+            .map_err(failed)?;
+        let mut position = data.start;
+        let end = data.end.min(range.end);
+        while position < end {
+            let length = usize::try_from(end - position)
+                .unwrap_or(usize::MAX)
+                .min(zeros.len());
+            let bytes = zeros.get(..length).unwrap_or(&zeros);
+            handle
+                .write_all_at(bytes, position - file.start())
+                .map_err(failed)?;
+            position += length as u64;
+        }
+        handle.sync_all().map_err(failed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The next queue offset of every (topic, queue), and the counters of every topic.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use crate::stats::{LockedCounter, TopicStats};
+
+/// One topic.
+#[derive(Debug)]
+pub(crate) struct TopicState {
+    name: Box<str>,
+    queues: RwLock<HashMap<i32, Arc<QueueState>>>,
+    pub(crate) messages: LockedCounter,
+    pub(crate) bytes: LockedCounter,
+}
+
+/// One queue of a topic.
+#[derive(Debug)]
+pub(crate) struct QueueState {
+    pub(crate) topic: Arc<TopicState>,
+    pub(crate) queue_id: i32,
+    /// Read and moved under the append lock only.
+    next_offset: AtomicU64,
+}
+
+impl QueueState {
+    /// The topic's name.
+    pub(crate) fn topic_name(&self) -> &str {
+        &self.topic.name
+    }
+
+    /// The index the next message gets.
+    pub(crate) fn next_offset(&self) -> u64 {
+        self.next_offset.load(Ordering::Relaxed)
+    }
+
+    /// Sets the index the next message gets.
+    pub(crate) fn set_next_offset(&self, next: u64) {
+        self.next_offset.store(next, Ordering::Relaxed);
+    }
+
+    /// Makes sure that no index below `next` is given out.
+    pub(crate) fn raise_next_offset(&self, next: u64) {
+        self.next_offset.fetch_max(next, Ordering::Relaxed);
+    }
+}
+
+/// All topics that were seen in the log or appended to.
+#[derive(Debug, Default)]
+pub(crate) struct TopicTable {
+    topics: RwLock<HashMap<Box<str>, Arc<TopicState>>>,
+}
+
+impl TopicTable {
+    /// The queue, if it is known.
+    pub(crate) fn find(&self, topic: &str, queue_id: i32) -> Option<Arc<QueueState>> {
+        let topics = self.topics.read();
+        let queues = topics.get(topic)?.queues.read();
+        queues.get(&queue_id).cloned()
+    }
+
+    /// The queue, made when it is new.
+    pub(crate) fn queue(&self, topic: &str, queue_id: i32) -> Arc<QueueState> {
+        if let Some(known) = self.find(topic, queue_id) {
+            return known;
+        }
+        let state = Arc::clone(self.topics.write().entry(topic.into()).or_insert_with(|| {
+            Arc::new(TopicState {
+                name: topic.into(),
+                queues: RwLock::default(),
+                messages: LockedCounter::default(),
+                bytes: LockedCounter::default(),
+            })
+        }));
+        let mut queues = state.queues.write();
+        let queue = queues.entry(queue_id).or_insert_with(|| {
+            let topic = Arc::clone(&state);
+            Arc::new(QueueState {
+                topic,
+                queue_id,
+                next_offset: AtomicU64::new(0),
+            })
+        });
+        Arc::clone(queue)
+    }
+
+    /// The counters of topics that were appended to, sorted by name.
+    pub(crate) fn stats(&self) -> Vec<TopicStats> {
+        let topics = self.topics.read();
+        let mut stats: Vec<_> = topics
+            .values()
+            .filter(|topic| topic.messages.get() > 0)
+            .map(|topic| TopicStats {
+                topic: topic.name.to_string(),
+                messages: topic.messages.get(),
+                bytes: topic.bytes.get(),
+            })
+            .collect();
+        stats.sort_by(|one, other| one.topic.cmp(&other.topic));
+        stats
+    }
+
+    /// Ends the references between topics and their queues.
+    pub(crate) fn clear(&self) {
+        for topic in self.topics.write().drain() {
+            topic.1.queues.write().clear();
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Walking a log from record to record, and searching for records behind damage.
+
+use std::ops::Range;
+
+use crate::codec::RecordView;
+use crate::codec::record::{BLANK_BYTES, CrcCheck, Defect, Parsed, RecordLayout, parse};
+use crate::error::{Error, Result};
+use crate::mapped::{MappedFile, MappedFileQueue, Pin};
+use crate::status::Status;
+
+/// What stands at a position.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A record; the pin begins with it.
+    Record(Pin, RecordLayout),
+    /// The blank that ends a file, with the size it states.
+    Blank(u64, u32),
+    /// Nothing: the end of what is readable, or free space.
+    Free,
+    /// Something that is neither, and what is wrong with it.
+    Damaged(Error),
+}
+
+/// Goes through a log record by record.
+#[derive(Debug)]
+pub(crate) struct Walk<'q> {
+    queue: &'q MappedFileQueue,
+    position: u64,
+    crc: CrcCheck,
+    /// The rest of the file that `position` lies in.
+    pin: Option<Pin>,
+}
+
+impl<'q> Walk<'q> {
+    pub(crate) fn new(queue: &'q MappedFileQueue, from: u64, crc: CrcCheck) -> Self {
+        Self {
+            queue,
+            position: from,
+            crc,
+            pin: None,
+        }
+    }
+
+    /// Where the walk goes on.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Looks at the current position and, if a record or blank is there, moves behind it.
+    pub(crate) fn step(&mut self) -> Found {
+        let at = self.position;
+        let pin = match self.pin.take().or_else(|| self.queue.pin(at)) {
+            Some(pin) if !pin.bytes().is_empty() => pin,
+            _ => return Found::Free,
+        };
+        match parse(pin.bytes(), at, self.crc) {
+            Ok(Parsed::Record(layout)) => {
+                self.position = at + u64::from(layout.size);
+                let rest = pin.clone().skip(layout.size as usize);
+                self.pin = (!rest.bytes().is_empty()).then_some(rest);
+                Found::Record(pin, layout)
+            }
+            Ok(Parsed::Blank(size)) => {
+                let room = pin.file().end() - at;
+                if u64::from(size) != room || size < BLANK_BYTES {
+                    let error = damage_at(pin.file(), at, "bad size of a blank");
+                    return Found::Damaged(error.expected(room, size));
+                }
+                self.position = pin.file().end();
+                Found::Blank(at, size)
+            }
+            Err(Defect::Free) => Found::Free,
+            Err(Defect::Damaged {
+                what,
+                expected,
+                found,
+            }) => Found::Damaged(damage_at(pin.file(), at, what).expected(expected, found)),
+        }
+    }
+}
+
+/// An error about damage, which names the file as `directory/name`.
+pub(crate) fn damage_at(file: &MappedFile, offset: u64, what: &'static str) -> Error {
+    Error::new(Status::Corruption, what)
+        .at_path(file.path())
+        .at_offset(offset)
+}
+
+/// The first and one past the last position from `from` on where the log's files hold anything but
+/// zeros.
+pub(crate) fn used_range(queue: &MappedFileQueue, from: u64) -> Result<Option<Range<u64>>> {
+    let mut used: Option<Range<u64>> = None;
+    for range in data_ranges(queue, from)? {
+        let Some(pin) = queue.pin(range.start) else {
+            continue;
+        };
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let bytes = pin.bytes().get(..length).unwrap_or(pin.bytes());
+        let Some(first) = first_nonzero(bytes) else {
+            continue;
+        };
+        let last = bytes.iter().rposition(|&byte| byte != 0).unwrap_or(first);
+        let start = used.map_or(range.start + first as u64, |used| used.start);
+        used = Some(start..range.start + last as u64 + 1);
+    }
+    Ok(used)
+}
+
+/// The parts of the log's files from `from` on that may hold anything but zeros, each in one file.
+pub(crate) fn data_ranges(queue: &MappedFileQueue, from: u64) -> Result<Vec<Range<u64>>> {
+    let mut ranges = Vec::new();
+    for file in queue.files().iter().filter(|file| file.end() > from) {
+        let begin = from.saturating_sub(file.start());
+        let in_file = queue
+            .disk()
+            .open(file.path(), crate::sys::disk::Access::Read)
+            .and_then(|handle| handle.data_ranges(begin..file.size_bytes()))
+            .map_err(|source| Error::io("cannot look for data", source).at_path(file.path()))?;
+        let in_log = in_file.into_iter();
+        ranges.extend(in_log.map(|range| file.start() + range.start..file.start() + range.end));
+    }
+    Ok(ranges)
+}
+
+fn first_nonzero(bytes: &[u8]) -> Option<usize> {
+    let (chunks, rest) = bytes.as_chunks::<64>();
+    let at = chunks
+        .iter()
+        .position(|chunk| *chunk != [0; 64])
+        .unwrap_or(chunks.len());
+    let tail = bytes.get(at * 64..).unwrap_or(rest);
+    tail.iter()
+        .position(|&byte| byte != 0)
+        .map(|index| at * 64 + index)
+}
+
+/// The first whole record, its CRC verified, that begins in `range` at the physical offset it
+/// states.
+pub(crate) fn find_record(queue: &MappedFileQueue, range: Range<u64>) -> Option<u64> {
+    let finder = memchr::memmem::Finder::new(&[0xDA, 0xA3, 0x20]);
+    let mut position = range.start;
+    while position < range.end {
+        let pin = queue.pin(position)?;
+        let bytes = pin.bytes();
+        for magic in finder.find_iter(bytes) {
+            let Some(start) = magic.checked_sub(4) else {
+                continue;
+            };
+            let offset = position + start as u64;
+            if offset >= range.end {
+                return None;
+            }
+            let candidate = bytes.get(start..).unwrap_or_default();
+            if let Ok(Parsed::Record(_)) = parse(candidate, offset, CrcCheck::Verify) {
+                return Some(offset);
+            }
+        }
+        position = pin.file().end();
+    }
+    None
+}
+
+/// The record at the beginning of a pin.
+pub(crate) fn view(pin: &Pin, layout: RecordLayout) -> RecordView<'_> {
+    RecordView::new(pin.bytes(), layout)
+}

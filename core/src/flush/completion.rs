@@ -1,0 +1,200 @@
+//! Completions of `append_async`, delivered in groups by a thread of their own, so that no
+//! callback ever runs on the flusher or inside an append.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::group_commit::ended;
+use crate::error::{Error, Result};
+use crate::fence::Fence;
+use crate::mapped::MappedFileQueue;
+use crate::message::AppendResult;
+use crate::service::{ServiceThread, Signal, Wake, panic_message};
+use crate::status::Status;
+
+/// The outcome of one asynchronous append.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// What the caller gave to tell its appends apart.
+    pub token: u64,
+    /// Where the message lies, once acknowledged, or why it is not.
+    pub result: Result<AppendResult>,
+}
+
+/// Takes the completions of asynchronous appends.
+pub trait CompletionSink: Send + Sync {
+    /// Called on the store's completion thread with all that became due together. May append, must
+    /// not wait long, for others wait behind it, and must not close the store. A panic is caught
+    /// and fences the store.
+    fn complete(&self, group: Vec<Completion>);
+}
+
+/// An append whose completion is due when everything below `end` is durable.
+pub(crate) struct Waiting {
+    /// 0 when it is acknowledged already.
+    pub(crate) end: u64,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) appended: AppendResult,
+    pub(crate) token: u64,
+    pub(crate) sink: Arc<dyn CompletionSink>,
+}
+
+/// The service.
+pub(crate) struct CompletionService {
+    waiting: Mutex<VecDeque<Waiting>>,
+    signal: Arc<Signal>,
+    queue: Arc<MappedFileQueue>,
+    fence: Arc<Fence>,
+    thread: Mutex<Option<ServiceThread>>,
+}
+
+impl fmt::Debug for CompletionService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "CompletionService({} waiting)",
+            self.waiting.lock().len()
+        )
+    }
+}
+
+impl CompletionService {
+    /// Starts the service.
+    pub(crate) fn start(queue: Arc<MappedFileQueue>, fence: Arc<Fence>) -> Result<Arc<Self>> {
+        let service = Arc::new(Self {
+            waiting: Mutex::default(),
+            signal: Arc::default(),
+            queue,
+            fence,
+            thread: Mutex::default(),
+        });
+        let (worker, panicked) = (Arc::clone(&service), Arc::clone(&service));
+        let thread = ServiceThread::start(
+            "cairn-complete",
+            Arc::clone(&service.signal),
+            move |signal| worker.run(signal),
+            move |message| {
+                panicked
+                    .fence
+                    .close_after_panic("CompletionService", &message)
+            },
+        )?;
+        *service.thread.lock() = Some(thread);
+        Ok(service)
+    }
+
+    /// Adds an append. Its completion comes exactly once.
+    pub(crate) fn submit(&self, waiting: Waiting) {
+        let due = waiting.end <= self.queue.durable().get();
+        let mut list = self.waiting.lock();
+        list.push_back(waiting);
+        let first = list.len() == 1;
+        drop(list);
+        // The first one also sets the deadline the service sleeps to.
+        if due || first {
+            self.signal.wakeup();
+        }
+    }
+
+    /// The durable position moved, or never will again.
+    pub(crate) fn wakeup(&self) {
+        if !self.waiting.lock().is_empty() {
+            self.signal.wakeup();
+        }
+    }
+
+    /// Completes what waits, with what is known now, and ends.
+    pub(crate) fn shutdown(&self) {
+        // Taken out first: the service thread itself may be the one that ends the store.
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            thread.stop_and_join();
+        }
+    }
+
+    fn run(&self, signal: &Signal) {
+        loop {
+            let deadline = self.waiting.lock().front().and_then(|front| front.deadline);
+            let limit = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let wake = signal.wait(limit);
+            let stopped = wake == Wake::Stopped;
+            loop {
+                let due = self.take_due(stopped);
+                if due.is_empty() {
+                    break;
+                }
+                self.deliver(due);
+            }
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    /// Takes out what is acknowledged, failed or too late; everything when `all`.
+    fn take_due(&self, all: bool) -> Vec<(Waiting, Option<Error>)> {
+        let failure = self.fence.check().err();
+        let durable = self.queue.durable().get();
+        let now = Instant::now();
+        let mut due = Vec::new();
+        let mut waiting = self.waiting.lock();
+        while let Some(front) = waiting.front() {
+            let error = if front.end <= durable {
+                None
+            } else if failure.is_some() {
+                failure.clone()
+            } else if front.deadline.is_some_and(|deadline| deadline <= now) {
+                Some(flush_timeout())
+            } else if all {
+                Some(ended())
+            } else {
+                break;
+            };
+            if let Some(front) = waiting.pop_front() {
+                due.push((front, error));
+            }
+        }
+        due
+    }
+
+    fn deliver(&self, due: Vec<(Waiting, Option<Error>)>) {
+        let mut groups: Vec<(Arc<dyn CompletionSink>, Vec<Completion>)> = Vec::new();
+        for (waiting, error) in due {
+            let Waiting {
+                appended,
+                token,
+                sink,
+                ..
+            } = waiting;
+            let result = match error {
+                None => Ok(appended),
+                Some(error) => Err(error.with_appended(appended)),
+            };
+            let completion = Completion { token, result };
+            match groups
+                .iter_mut()
+                .find(|(other, _)| Arc::ptr_eq(other, &sink))
+            {
+                Some((_, group)) => group.push(completion),
+                None => groups.push((sink, vec![completion])),
+            }
+        }
+        for (sink, group) in groups {
+            if let Err(cause) = catch_unwind(AssertUnwindSafe(|| sink.complete(group))) {
+                self.fence
+                    .close_after_panic("a completion callback", &panic_message(&*cause));
+            }
+        }
+    }
+}
+
+/// The error of a wait for a sync that took too long.
+pub(crate) fn flush_timeout() -> Error {
+    let what = "the record is in the log, but its sync did not finish in time";
+    Error::new(Status::FlushTimeout, what)
+}

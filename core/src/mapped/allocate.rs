@@ -1,0 +1,397 @@
+//! `AllocateMappedFileService`: makes the next file, reserves space and takes page faults ahead of
+//! the append position, so that no append waits for them while the service keeps up.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::mapped_file::{MappedFile, sync_parent};
+use super::queue::{MappedFileQueue, QueuePaths};
+use super::region::PAGE_BYTES;
+use super::transient_pool::{PoolBuffer, TransientStorePool};
+use crate::error::{Error, Result};
+use crate::service::{ServiceThread, Signal, Wake};
+use crate::status::Status;
+
+/// How long an append waits for a file or for space.
+const ALLOCATION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a finished file stays locked in memory, so that its dirty pages can be flushed.
+const UNLOCK_DELAY: Duration = Duration::from_secs(6);
+/// Memory populated ahead of a slow appender; doubled whenever it turns out to be little.
+const LEAST_POPULATED_BYTES: u64 = 1 << 20;
+
+/// What the service is told once.
+#[derive(Debug)]
+pub(crate) struct AllocateSettings {
+    pub(crate) paths: QueuePaths,
+    pub(crate) reserve_ahead_bytes: u64,
+    /// Whether populated pages are made writeable and dirty: good for asynchronous flush, while a
+    /// synchronous one would have to write them all.
+    pub(crate) populate_for_writing: bool,
+    pub(crate) warm: bool,
+    pub(crate) pool: Option<TransientStorePool>,
+    pub(crate) fail_without_buffer: bool,
+}
+
+/// A file to append to, and the buffer appends go to first, in pool mode.
+#[derive(Debug, Clone)]
+pub(crate) struct AppendTarget {
+    pub(crate) file: Arc<MappedFile>,
+    pub(crate) buffer: Option<Arc<PoolBuffer>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    current: Option<AppendTarget>,
+    next: Option<AppendTarget>,
+    /// Start of the file an appender waits for.
+    wanted_file: Option<u64>,
+    /// End of the space an appender waits for.
+    wanted_space: Option<u64>,
+    failure: Option<Error>,
+    unlock_later: VecDeque<(Instant, Arc<MappedFile>)>,
+    populated: u64,
+    populate_ahead: u64,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Arc<MappedFileQueue>,
+    settings: AllocateSettings,
+    state: Mutex<State>,
+    changed: Condvar,
+    signal: Arc<Signal>,
+    /// The log position at which an append wakes the service.
+    wake_at: AtomicU64,
+}
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct AllocateMappedFileService {
+    shared: Arc<Shared>,
+    thread: ServiceThread,
+}
+
+impl AllocateMappedFileService {
+    /// Starts the service. `on_panic` is told when it panics.
+    pub(crate) fn start(
+        queue: Arc<MappedFileQueue>,
+        settings: AllocateSettings,
+        on_panic: impl FnOnce(String) + Send + 'static,
+    ) -> Result<Self> {
+        let signal = Arc::new(Signal::default());
+        let shared = Arc::new(Shared {
+            queue,
+            settings,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            signal: Arc::clone(&signal),
+            wake_at: AtomicU64::new(u64::MAX),
+        });
+        let service = Arc::clone(&shared);
+        let stopped = Arc::clone(&shared);
+        let thread = ServiceThread::start(
+            "cairn-allocate",
+            signal,
+            move |signal| service.run(signal),
+            move |message| {
+                stopped.state.lock().stopped = true;
+                stopped.changed.notify_all();
+                on_panic(message);
+            },
+        )?;
+        Ok(Self { shared, thread })
+    }
+
+    /// Makes `target` the file that space is reserved in.
+    pub(crate) fn set_current(&self, target: AppendTarget) {
+        self.shared
+            .state
+            .lock()
+            .adopt(target, self.shared.queue.published());
+        self.shared.signal.wakeup();
+    }
+
+    /// The file that starts at `start`, made ahead or now; it becomes the current one.
+    pub(crate) fn take(&self, start: u64) -> Result<AppendTarget> {
+        let mut state = self.shared.state.lock();
+        state.failure = None;
+        state.wanted_file = Some(start);
+        let taken = self.shared.wait(&mut state, |state| {
+            state.next.take_if(|next| next.file.start() == start)
+        });
+        state.wanted_file = None;
+        let target = taken?;
+        state.adopt(target.clone(), start);
+        drop(state);
+        self.shared.wake_at.store(u64::MAX, Ordering::Relaxed);
+        self.shared.signal.wakeup();
+        Ok(target)
+    }
+
+    /// Waits until everything below `end` in the current file is reserved.
+    pub(crate) fn wait_reserved(&self, file: &MappedFile, end: u64) -> Result<()> {
+        let mut state = self.shared.state.lock();
+        state.failure = None;
+        state.wanted_space = Some(end);
+        let reserved = self
+            .shared
+            .wait(&mut state, |_| (file.reserved_end() >= end).then_some(()));
+        state.wanted_space = None;
+        reserved
+    }
+
+    /// Tells how far appends have come. Costs a comparison most of the time.
+    pub(crate) fn appended_to(&self, position: u64) {
+        if position >= self.shared.wake_at.load(Ordering::Relaxed) {
+            self.shared.wake_at.store(u64::MAX, Ordering::Relaxed);
+            self.shared.signal.wakeup();
+        }
+    }
+
+    /// Ends the service and removes the file that was made ahead and not used.
+    pub(crate) fn shutdown(&self) -> Result<()> {
+        self.thread.stop_and_join();
+        let unused = {
+            let mut state = self.shared.state.lock();
+            state.stopped = true;
+            state.current = None;
+            state.next.take()
+        };
+        self.shared.changed.notify_all();
+        let Some(unused) = unused else { return Ok(()) };
+        let disk = self.shared.queue.disk();
+        let path = unused.file.path();
+        disk.remove(path)
+            .and_then(|()| sync_parent(disk, path))
+            .map_err(|source| Error::io("cannot remove the unused file", source).at_path(path))
+    }
+}
+
+impl State {
+    fn adopt(&mut self, target: AppendTarget, position: u64) {
+        self.populated = position;
+        self.populate_ahead = self.populate_ahead.max(LEAST_POPULATED_BYTES);
+        if let Some(finished) = self.current.replace(target) {
+            self.unlock_later
+                .push_back((Instant::now() + UNLOCK_DELAY, finished.file));
+        }
+    }
+}
+
+impl Shared {
+    /// Wakes the service and waits until `ready` yields something, or the service failed.
+    fn wait<T>(
+        &self,
+        state: &mut parking_lot::MutexGuard<'_, State>,
+        mut ready: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + ALLOCATION_TIMEOUT;
+        loop {
+            if let Some(value) = ready(state) {
+                return Ok(value);
+            }
+            if let Some(error) = state.failure.take() {
+                return Err(error);
+            }
+            if state.stopped {
+                return Err(Error::new(
+                    Status::NotWriteable,
+                    "the allocation service has ended",
+                ));
+            }
+            self.signal.wakeup();
+            if self.changed.wait_until(state, deadline).timed_out() {
+                let what = "no space was made ready for appending within 5 seconds";
+                return Err(Error::new(Status::NotWriteable, what));
+            }
+        }
+    }
+
+    fn run(&self, signal: &Signal) {
+        loop {
+            let limit = self.state.lock().unlock_later.front().map(|(due, _)| *due);
+            let wake = signal.wait(limit.map(|due| due.saturating_duration_since(Instant::now())));
+            if wake == Wake::Stopped {
+                break;
+            }
+            self.unlock_finished(Instant::now());
+            if let Err(error) = self.work() {
+                tracing::warn!(%error, "no space can be made ready for appending");
+                self.state.lock().failure = Some(error);
+            }
+            self.changed.notify_all();
+        }
+        self.unlock_finished(Instant::now() + UNLOCK_DELAY);
+    }
+
+    fn unlock_finished(&self, now: Instant) {
+        loop {
+            let mut state = self.state.lock();
+            if state.unlock_later.front().is_none_or(|(due, _)| *due > now) {
+                return;
+            }
+            let finished = state.unlock_later.pop_front();
+            drop(state);
+            if let (Some((_, file)), true) = (finished, self.settings.warm)
+                && let Err(error) = file.region().unlock()
+            {
+                tracing::warn!(%error, path = %file.path().display(), "cannot unlock");
+            }
+        }
+    }
+
+    fn work(&self) -> Result<()> {
+        let (current, wanted_file, wanted_space) = {
+            let state = self.state.lock();
+            (state.current.clone(), state.wanted_file, state.wanted_space)
+        };
+        if let Some(start) = wanted_file {
+            self.make(start)?;
+        }
+        let Some(current) = current else {
+            return Ok(());
+        };
+        let position = self.queue.published();
+        self.reserve(&current.file, position, wanted_space)?;
+        self.populate(&current, position);
+        let (end, size) = (current.file.end(), current.file.size_bytes());
+        if position + size / 2 >= end {
+            self.make(end)?;
+        } else {
+            self.wake_at.fetch_min(end - size / 2, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Reserves ahead of `position`, and in any case what an appender waits for.
+    fn reserve(&self, file: &MappedFile, position: u64, wanted: Option<u64>) -> Result<()> {
+        let step = self.settings.reserve_ahead_bytes;
+        let disk = self.queue.disk();
+        if file.reserved_end() < file.end() && file.reserved_end() < position + step / 2 {
+            let target = position.max(file.reserved_end()) + step;
+            let ahead = file.reserve(disk, target);
+            // On a nearly full disk there may still be room for what is needed now.
+            if let (Err(error), Some(wanted)) = (&ahead, wanted)
+                && error.status() == Status::DiskFull
+                && wanted > file.reserved_end()
+            {
+                file.reserve(disk, wanted.next_multiple_of(PAGE_BYTES))?;
+            }
+            if wanted.is_some_and(|wanted| wanted > file.reserved_end()) {
+                ahead?;
+            }
+        }
+        self.state.lock().wanted_space = None;
+        self.changed.notify_all();
+        if file.reserved_end() < file.end() {
+            let wake_at = file.reserved_end().saturating_sub(step / 2);
+            self.wake_at.fetch_min(wake_at, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Takes the page faults between what was populated before and some way ahead of `position`.
+    fn populate(&self, current: &AppendTarget, position: u64) {
+        let (from, ahead) = {
+            let mut state = self.state.lock();
+            // Caught up with: the appender is faster than was thought.
+            if state.populated < position + state.populate_ahead / 4 {
+                let most = self.settings.reserve_ahead_bytes;
+                state.populate_ahead = (state.populate_ahead * 2).min(most);
+            }
+            (state.populated.max(position), state.populate_ahead)
+        };
+        let file = &current.file;
+        let to = (position + ahead).min(file.reserved_end());
+        if to > from {
+            let range = index(file, from)..index(file, to);
+            match &current.buffer {
+                Some(buffer) => {
+                    if let Some(region) = buffer.region() {
+                        region.populate(range, true);
+                    }
+                }
+                None => file
+                    .region()
+                    .populate(range, self.settings.populate_for_writing),
+            }
+            self.state.lock().populated = to;
+        }
+        if to < file.end() {
+            let wake_at = to.max(from).saturating_sub(ahead / 2);
+            self.wake_at.fetch_min(wake_at, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes the file that starts at `start`, unless it is there already.
+    fn make(&self, start: u64) -> Result<()> {
+        if self
+            .state
+            .lock()
+            .next
+            .as_ref()
+            .is_some_and(|next| next.file.start() == start)
+        {
+            return Ok(());
+        }
+        let settings = &self.settings;
+        let buffer = settings
+            .pool
+            .as_ref()
+            .and_then(TransientStorePool::borrow)
+            .map(Arc::new);
+        if settings.pool.is_some() && buffer.is_none() {
+            if settings.fail_without_buffer {
+                let what = "every transient pool buffer is taken";
+                return Err(Error::new(Status::PoolExhausted, what));
+            }
+            tracing::warn!(
+                start,
+                "no transient pool buffer is free: appends go to the mapping"
+            );
+        }
+        let disk = self.queue.disk();
+        let size = self.queue.file_size_bytes();
+        let path = settings.paths.file(start, size);
+        let file = MappedFile::create(disk, path, start, size)?;
+        let ready = file.reserve(disk, start + settings.reserve_ahead_bytes);
+        if let Err(error) = ready {
+            // A file without space is of no use; the error that matters is the first one.
+            let _ = disk.remove(file.path());
+            return Err(error);
+        }
+        if !settings.populate_for_writing {
+            file.region().advise_random();
+        }
+        if settings.warm {
+            file.reserve(disk, file.end())?;
+            file.region().populate(0..index(&file, file.end()), true);
+            if let Err(error) = file.region().lock() {
+                tracing::warn!(%error, path = %file.path().display(), "cannot lock in memory");
+            }
+        } else if buffer.is_none() {
+            let first = start + LEAST_POPULATED_BYTES;
+            file.region()
+                .populate(0..index(&file, first), settings.populate_for_writing);
+        }
+        if let Some(buffer) = &buffer {
+            file.attach_buffer(Arc::clone(buffer));
+        }
+        self.state.lock().next = Some(AppendTarget {
+            file: Arc::new(file),
+            buffer,
+        });
+        self.changed.notify_all();
+        Ok(())
+    }
+}
+
+fn index(file: &MappedFile, position: u64) -> usize {
+    let position = position.clamp(file.start(), file.end());
+    usize::try_from(position - file.start()).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,272 @@
+//! One file of a log and its mapping.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::region::{Region, RegionWriter};
+use super::transient_pool::PoolBuffer;
+use crate::error::{Error, Result};
+use crate::sys::disk::{Access, Disk, DiskFile};
+
+/// A file of fixed size, mapped whole, whose first byte has the physical offset `start`.
+///
+/// The descriptor is kept only while the file may still have to be written or synced.
+#[derive(Debug)]
+pub(crate) struct MappedFile {
+    path: PathBuf,
+    start: u64,
+    region: Region,
+    handle: Mutex<Option<Arc<dyn DiskFile>>>,
+    /// Where appends go before they are committed to the file, in pool mode.
+    buffer: Mutex<Option<Arc<PoolBuffer>>>,
+    /// One past the last byte that was written to the file's buffer, relative to the file. The
+    /// bytes behind a blank are never written: the file holds zeros there already.
+    buffered_end: AtomicU64,
+    /// Space reserved from the file's beginning.
+    reserved: AtomicU64,
+}
+
+impl MappedFile {
+    /// Maps an existing file.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        path: PathBuf,
+        start: u64,
+        size_bytes: u64,
+        access: Access,
+    ) -> Result<Self> {
+        let error = |what, source| Error::io(what, source).at_path(&path);
+        let handle = disk
+            .open(&path, access)
+            .map_err(|source| error("cannot open", source))?;
+        let region = usize::try_from(size_bytes)
+            .map_err(|_| std::io::ErrorKind::OutOfMemory.into())
+            .and_then(|size| handle.map(size, access))
+            .map_err(|source| error("cannot map", source))?;
+        Ok(Self::new(path, start, region, None))
+    }
+
+    /// Makes the file with its full length and maps it. Its existence is made durable.
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        path: PathBuf,
+        start: u64,
+        size_bytes: u64,
+    ) -> Result<Self> {
+        let error = |what, source| Error::io(what, source).at_path(&path);
+        let handle = disk
+            .create(&path, size_bytes)
+            .map_err(|source| error("cannot create", source))?;
+        let mapped = handle
+            .sync_all()
+            .and_then(|()| sync_parent(disk, &path))
+            .map_err(|source| error("cannot make the new file durable", source))
+            .and_then(|()| {
+                usize::try_from(size_bytes)
+                    .map_err(|_| std::io::ErrorKind::OutOfMemory.into())
+                    .and_then(|size| handle.map(size, Access::Write))
+                    .map_err(|source| error("cannot map", source))
+            });
+        match mapped {
+            Ok(region) => Ok(Self::new(path, start, region, Some(Arc::from(handle)))),
+            Err(error) => {
+                // Without its directory entry made durable the file is of no use; the error that
+                // matters is the first one.
+                let _ = disk.remove(&path);
+                Err(error)
+            }
+        }
+    }
+
+    fn new(path: PathBuf, start: u64, region: Region, handle: Option<Arc<dyn DiskFile>>) -> Self {
+        Self {
+            path,
+            start,
+            region,
+            handle: Mutex::new(handle),
+            buffer: Mutex::new(None),
+            buffered_end: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
+        }
+    }
+
+    /// The path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The physical offset of the first byte.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// The size in bytes.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.region.len() as u64
+    }
+
+    /// The physical offset one past the last byte.
+    pub(crate) fn end(&self) -> u64 {
+        self.start + self.size_bytes()
+    }
+
+    /// A position of the log as an index into this file.
+    fn index(&self, position: u64) -> usize {
+        usize::try_from(position.saturating_sub(self.start)).unwrap_or(usize::MAX)
+    }
+
+    /// The open file; opened anew if the descriptor was given up.
+    pub(crate) fn handle(&self, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>> {
+        let mut handle = self.handle.lock();
+        if let Some(handle) = &*handle {
+            return Ok(Arc::clone(handle));
+        }
+        let opened: Arc<dyn DiskFile> = disk
+            .open(&self.path, Access::Write)
+            .map_err(|source| Error::io("cannot open", source).at_path(&self.path))?
+            .into();
+        *handle = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Gives up the descriptor.
+    pub(crate) fn release_handle(&self) {
+        self.handle.lock().take();
+    }
+
+    /// Reserves space so that everything below the log position `end` can be stored.
+    pub(crate) fn reserve(&self, disk: &dyn Disk, end: u64) -> Result<()> {
+        let from = self.reserved.load(Ordering::Acquire);
+        let to = end.saturating_sub(self.start).min(self.size_bytes());
+        if to <= from {
+            return Ok(());
+        }
+        self.handle(disk)?
+            .allocate(from, to - from)
+            .map_err(|source| {
+                Error::io("cannot reserve space", source)
+                    .at_path(&self.path)
+                    .at_offset(self.start + from)
+            })?;
+        self.reserved.fetch_max(to, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Counts everything below the log position `end` as reserved: it is in the file already.
+    pub(crate) fn assume_reserved(&self, end: u64) {
+        let to = end.saturating_sub(self.start).min(self.size_bytes());
+        self.reserved.fetch_max(to, Ordering::AcqRel);
+    }
+
+    /// The log position up to which space is reserved.
+    pub(crate) fn reserved_end(&self) -> u64 {
+        self.start + self.reserved.load(Ordering::Acquire)
+    }
+
+    /// The mapping, for populating and locking.
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Lets appends go to `buffer` from now on.
+    pub(crate) fn attach_buffer(&self, buffer: Arc<PoolBuffer>) {
+        *self.buffer.lock() = Some(buffer);
+    }
+
+    /// A writer for bytes at a log position: into `buffer` if there is one, else into the mapping.
+    pub(crate) fn writer<'w>(
+        &'w self,
+        buffer: Option<&'w PoolBuffer>,
+        position: u64,
+        length: u32,
+    ) -> Option<RegionWriter<'w>> {
+        let index = self.index(position);
+        let length = usize::try_from(length).ok()?;
+        match buffer {
+            None => self.region.writer(index, length),
+            Some(buffer) => {
+                let writer = buffer.region()?.writer(index, length);
+                self.buffered_end
+                    .fetch_max((index + length) as u64, Ordering::Release);
+                writer
+            }
+        }
+    }
+
+    /// Writes buffered bytes from one log position to another to the file. At the end of the file
+    /// the buffer goes back to its pool.
+    pub(crate) fn commit(&self, disk: &dyn Disk, from: u64, to: u64) -> Result<()> {
+        let Some(buffer) = self.buffer.lock().clone() else {
+            return Ok(());
+        };
+        let written = self.start + self.buffered_end.load(Ordering::Acquire);
+        let range = self.index(from)..self.index(to.min(written));
+        if let (Some(region), false) = (buffer.region(), range.is_empty()) {
+            let bytes = super::region::published(region, range.clone());
+            self.handle(disk)?
+                .write_all_at(bytes, range.start as u64)
+                .map_err(|source| {
+                    Error::io("cannot write", source)
+                        .at_path(&self.path)
+                        .at_offset(from)
+                })?;
+        }
+        if to >= self.end() {
+            self.buffer.lock().take();
+        }
+        Ok(())
+    }
+
+    /// Makes the file's bytes durable.
+    pub(crate) fn sync(&self, disk: &dyn Disk) -> Result<()> {
+        self.handle(disk)?
+            .sync_data()
+            .map_err(|source| Error::io("cannot sync", source).at_path(&self.path))
+    }
+}
+
+/// Makes the entry of a file in its directory durable.
+pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => disk.sync_directory(parent),
+        _ => disk.sync_directory(Path::new(".")),
+    }
+}
+
+/// Readable bytes of one file, which stay readable as long as the pin lives: also after the store
+/// was closed or the file removed.
+#[derive(Debug, Clone)]
+pub(crate) struct Pin {
+    file: Arc<MappedFile>,
+    range: Range<usize>,
+}
+
+impl Pin {
+    /// Pins the bytes from `from` to `to` or the end of the file. Everything below `to` is
+    /// committed.
+    pub(super) fn new(file: Arc<MappedFile>, from: u64, to: u64) -> Self {
+        let end = file.index(to).min(file.region.len());
+        let range = file.index(from).min(end)..end;
+        Self { file, range }
+    }
+
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        super::region::published(&self.file.region, self.range.clone())
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &MappedFile {
+        &self.file
+    }
+
+    /// The same pin without its first `count` bytes.
+    pub(crate) fn skip(mut self, count: usize) -> Self {
+        self.range.start = self.range.start.saturating_add(count).min(self.range.end);
+        self
+    }
+}

@@ -1,0 +1,268 @@
+//! Memory behind a file, or beside one: the only raw pointers of the engine.
+//!
+//! A region is written through raw pointers only, never through `&mut [u8]`. Bytes that were
+//! published never change again, so a shared slice of them is sound; who publishes is
+//! [`super::MappedFile`]. Heap regions take the place of mappings in tests and under miri.
+#![allow(
+    unsafe_code,
+    reason = "memory shared with the kernel is reached through raw pointers"
+)]
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::atomic::{Ordering, fence};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::codec::Sink;
+use crate::sys::disk::Access;
+
+/// Bytes of a page, as RocketMQ counts them on every machine.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+
+#[derive(Debug)]
+enum Owner {
+    Mapping(MmapRaw),
+    #[allow(dead_code, reason = "keeps the memory that `base` points into")]
+    Heap(Box<[std::cell::UnsafeCell<u64>]>),
+}
+
+/// A piece of memory of fixed length.
+#[derive(Debug)]
+pub(crate) struct Region {
+    base: NonNull<u8>,
+    length: usize,
+    access: Access,
+    owner: Owner,
+}
+
+// SAFETY: the memory lives as long as the region and stays where it is; writers and readers of
+// one byte are kept apart by the positions of the file that owns the region.
+unsafe impl Send for Region {}
+// SAFETY: as above; every access goes through raw pointers or slices of published bytes.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Maps the first bytes of a file.
+    pub(crate) fn map(file: &File, length: usize, access: Access) -> io::Result<Self> {
+        let mut options = MmapOptions::new();
+        options.len(length);
+        let mapping = match access {
+            Access::Read => options.map_raw_read_only(file)?,
+            Access::Write => options.map_raw(file)?,
+        };
+        Self::of_mapping(mapping, access)
+    }
+
+    /// Private memory of the operating system, locked as it is touched where that is allowed.
+    pub(crate) fn anonymous_locked(length: usize) -> io::Result<Self> {
+        let mapping = MmapOptions::new().len(length).map_anon()?;
+        let region = Self::of_mapping(MmapRaw::from(mapping), Access::Write)?;
+        #[cfg(target_os = "linux")]
+        {
+            let address = region.base.as_ptr().cast();
+            let on_fault = rustix::mm::MlockFlags::ONFAULT;
+            // SAFETY: the range is a mapping of ours.
+            let locked = unsafe { rustix::mm::mlock_with(address, length, on_fault) };
+            if let Err(error) = locked {
+                tracing::warn!(%error, length, "a transient pool buffer cannot be locked");
+            }
+        }
+        Ok(region)
+    }
+
+    /// Zeroed memory of this process.
+    #[cfg(test)]
+    pub(crate) fn heap(length: usize) -> Self {
+        let words: Box<[_]> = (0..length.div_ceil(8))
+            .map(|_| std::cell::UnsafeCell::new(0))
+            .collect();
+        let base = NonNull::from(&*words).cast::<u8>();
+        Self {
+            base,
+            length,
+            access: Access::Write,
+            owner: Owner::Heap(words),
+        }
+    }
+
+    fn of_mapping(mapping: MmapRaw, access: Access) -> io::Result<Self> {
+        let base = NonNull::new(mapping.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            base,
+            length: mapping.len(),
+            access,
+            owner: Owner::Mapping(mapping),
+        })
+    }
+
+    /// The length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// The bytes of a range; empty when it leaves the region.
+    ///
+    /// # Safety
+    ///
+    /// - No byte of the range changes while the slice lives.
+    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &[u8] {
+        if range.start > range.end || range.end > self.length {
+            return &[];
+        }
+        // SAFETY: the start lies inside the region.
+        let start = unsafe { self.base.as_ptr().add(range.start) };
+        // SAFETY: the range lies inside the region; the caller vouches that it does not change.
+        unsafe { std::slice::from_raw_parts(start, range.end - range.start) }
+    }
+
+    /// A writer for `length` bytes at `start`; `None` when they leave the region or it is
+    /// read-only.
+    pub(crate) fn writer(&self, start: usize, length: usize) -> Option<RegionWriter<'_>> {
+        let end = start.checked_add(length)?;
+        (end <= self.length && self.access == Access::Write).then_some(RegionWriter {
+            region: self,
+            start,
+            position: start,
+            end,
+            held_back: [0; 4],
+        })
+    }
+
+    /// Takes the page faults of a range now, so that nobody waits for them later. `write` makes
+    /// the pages writeable, and dirty.
+    pub(crate) fn populate(&self, range: Range<usize>, write: bool) {
+        let Owner::Mapping(mapping) = &self.owner else {
+            return;
+        };
+        let start = range.start & !(PAGE_BYTES as usize - 1);
+        let end = range.end.min(self.length);
+        if start >= end {
+            return;
+        }
+        #[cfg(target_os = "linux")]
+        {
+            use memmap2::Advice::{PopulateRead, PopulateWrite};
+            let advice = if write { PopulateWrite } else { PopulateRead };
+            // Kernels before 5.14 do not know the advice; the pages are then faulted in as they
+            // are touched, which costs time and nothing else.
+            let _ = mapping.advise_range(advice, start, end - start);
+        }
+    }
+
+    /// Tells the kernel not to read ahead, and not to dirty more than what is touched.
+    pub(crate) fn advise_random(&self) {
+        if let Owner::Mapping(mapping) = &self.owner {
+            // Advice: where it is not taken, only speed differs.
+            let _ = mapping.advise(memmap2::Advice::Random);
+        }
+    }
+
+    /// Locks the region in memory.
+    pub(crate) fn lock(&self) -> io::Result<()> {
+        match &self.owner {
+            Owner::Mapping(mapping) => mapping.lock(),
+            Owner::Heap(_) => Ok(()),
+        }
+    }
+
+    /// Undoes [`Region::lock`].
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        match &self.owner {
+            Owner::Mapping(mapping) => mapping.unlock(),
+            Owner::Heap(_) => Ok(()),
+        }
+    }
+}
+
+/// The bytes of a range that was published; empty when it leaves the region. Only [`super`] calls
+/// this, with ranges below the position up to which the region's owner has published.
+pub(super) fn published(region: &Region, range: Range<usize>) -> &[u8] {
+    // SAFETY: published bytes never change while others can see the region.
+    unsafe { region.slice(range) }
+}
+
+/// Writes a record into a region, its first four bytes, the size, last.
+///
+/// Until [`RegionWriter::finish`] the size is zero, so that whoever looks at the memory (another
+/// process, or recovery after a kill) sees a whole record or none.
+pub(crate) struct RegionWriter<'r> {
+    region: &'r Region,
+    start: usize,
+    position: usize,
+    end: usize,
+    held_back: [u8; 4],
+}
+
+impl RegionWriter<'_> {
+    fn copy(&mut self, bytes: &[u8]) {
+        let length = bytes.len().min(self.end - self.position);
+        // SAFETY: `position` is at most `end`, which lies inside the region.
+        let target = unsafe { self.region.base.as_ptr().add(self.position) };
+        // SAFETY: `length` bytes fit before `end`; the source is a caller's slice, which cannot
+        // overlap unpublished memory.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, length) };
+        self.position += length;
+    }
+
+    /// Stores the size. True if exactly the announced bytes were written.
+    pub(crate) fn finish(self) -> bool {
+        if self.position != self.end || self.end - self.start < 4 {
+            return false;
+        }
+        fence(Ordering::Release);
+        // SAFETY: `start` lies inside the region, four bytes before `end` or more.
+        let target = unsafe { self.region.base.as_ptr().add(self.start) };
+        // SAFETY: as above. The write is volatile so that it stays behind the copies.
+        unsafe { target.cast::<[u8; 4]>().write_volatile(self.held_back) };
+        true
+    }
+}
+
+impl Sink for RegionWriter<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let (Some((&byte, others)), 0..4) = (rest.split_first(), self.position - self.start) {
+            self.held_back[self.position - self.start] = byte;
+            self.position += 1;
+            rest = others;
+        }
+        self.copy(rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_is_stored_last() {
+        let region = Region::heap(64);
+        let mut writer = region.writer(8, 12).unwrap();
+        writer.put(&[1, 2]);
+        writer.put(&[3, 4, 5, 6, 7, 8]);
+        assert_eq!(published(&region, 8..16), [0, 0, 0, 0, 5, 6, 7, 8]);
+        writer.put(&[9, 10, 11, 12]);
+        assert!(writer.finish());
+        assert_eq!(
+            published(&region, 8..20),
+            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+        );
+    }
+
+    #[test]
+    fn a_writer_never_leaves_its_range() {
+        let region = Region::heap(16);
+        assert!(region.writer(8, 9).is_none());
+        assert!(region.writer(usize::MAX, 2).is_none());
+        let mut writer = region.writer(0, 8).unwrap();
+        writer.put(&[1; 20]);
+        assert!(writer.finish());
+        assert_eq!(published(&region, 8..16), [0; 8]);
+        let mut writer = region.writer(0, 8).unwrap();
+        writer.put(&[1; 7]);
+        assert!(!writer.finish());
+    }
+}

@@ -1,0 +1,190 @@
+//! Threads of the store: one mutex and condition variable each, so that no wakeup is lost.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, Result};
+use crate::status::Status;
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// Somebody called [`Signal::wakeup`] since the last wait ended.
+    Notified,
+    /// The time ran out.
+    TimedOut,
+    /// The service is to end.
+    Stopped,
+}
+
+#[derive(Debug, Default)]
+struct SignalState {
+    notified: bool,
+    stopped: bool,
+}
+
+/// What a service waits on and others wake it by. Wakeups while it works collapse into one, which
+/// ends its next wait at once.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    state: Mutex<SignalState>,
+    changed: Condvar,
+}
+
+impl Signal {
+    /// Asks for a run.
+    pub(crate) fn wakeup(&self) {
+        let mut state = self.state.lock();
+        if !state.notified {
+            state.notified = true;
+            self.changed.notify_one();
+        }
+    }
+
+    /// Asks the service to end.
+    pub(crate) fn stop(&self) {
+        self.state.lock().stopped = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for a wakeup, at most for `limit` if there is one.
+    pub(crate) fn wait(&self, limit: Option<Duration>) -> Wake {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let mut state = self.state.lock();
+        loop {
+            if state.notified {
+                state.notified = false;
+                return Wake::Notified;
+            }
+            if state.stopped {
+                return Wake::Stopped;
+            }
+            match deadline {
+                None => self.changed.wait(&mut state),
+                Some(deadline) => {
+                    if self.changed.wait_until(&mut state, deadline).timed_out() {
+                        let notified = std::mem::take(&mut state.notified);
+                        return match (notified, state.stopped) {
+                            (true, _) => Wake::Notified,
+                            (false, true) => Wake::Stopped,
+                            (false, false) => Wake::TimedOut,
+                        };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A running service; ends when told to, and is joined.
+#[derive(Debug)]
+pub(crate) struct ServiceThread {
+    signal: Arc<Signal>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl ServiceThread {
+    /// Starts a thread named `name`. When `body` panics, `on_panic` is told, with the message.
+    pub(crate) fn start(
+        name: &str,
+        signal: Arc<Signal>,
+        body: impl FnOnce(&Signal) + Send + 'static,
+        on_panic: impl FnOnce(String) + Send + 'static,
+    ) -> Result<Self> {
+        let shared = Arc::clone(&signal);
+        let thread = Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                if let Err(cause) = catch_unwind(AssertUnwindSafe(|| body(&shared))) {
+                    on_panic(panic_message(&*cause));
+                }
+            })
+            .map_err(|source| {
+                Error::io(format!("cannot start the thread {name}"), source)
+                    .with_status(Status::OutOfMemory)
+            })?;
+        Ok(Self {
+            signal,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Tells the service to end and waits until it has. Does nothing the second time, or when the
+    /// service itself calls it.
+    pub(crate) fn stop_and_join(&self) {
+        self.signal.stop();
+        let Some(thread) = self.thread.lock().take() else {
+            return;
+        };
+        if thread.thread().id() != std::thread::current().id() {
+            // The thread catches its panics, so there is no error to see here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The text of a panic.
+pub(crate) fn panic_message(cause: &(dyn Any + Send)) -> String {
+    let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| cause.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A wakeup that came while the service worked must end its next wait at once: in RocketMQ's
+    /// ServiceThread one that arrived between the failed flag test and the latch reset was lost,
+    /// and the service slept its full interval (F12).
+    #[test]
+    fn f12_no_wakeup_is_lost() {
+        let signal = Arc::new(Signal::default());
+        let (ran, runs) = mpsc::channel();
+        let thread = ServiceThread::start(
+            "test",
+            Arc::clone(&signal),
+            move |signal| while signal.wait(None) == Wake::Notified && ran.send(()).is_ok() {},
+            |_| {},
+        )
+        .unwrap();
+        for _ in 0..20_000 {
+            signal.wakeup();
+            runs.recv_timeout(Duration::from_secs(10))
+                .expect("the wakeup was lost");
+        }
+        thread.stop_and_join();
+    }
+
+    #[test]
+    fn a_wakeup_before_the_stop_is_still_served() {
+        let signal = Signal::default();
+        signal.wakeup();
+        signal.stop();
+        assert_eq!(signal.wait(None), Wake::Notified);
+        assert_eq!(signal.wait(None), Wake::Stopped);
+        let signal = Signal::default();
+        assert_eq!(signal.wait(Some(Duration::from_millis(1))), Wake::TimedOut);
+    }
+
+    #[test]
+    fn a_panic_is_told() {
+        let (told, panics) = mpsc::channel();
+        let thread = ServiceThread::start(
+            "test",
+            Arc::default(),
+            |_| panic!("on purpose"),
+            move |message| told.send(message).unwrap(),
+        )
+        .unwrap();
+        assert_eq!(panics.recv().unwrap(), "on purpose");
+        thread.stop_and_join();
+    }
+}

@@ -1,0 +1,459 @@
+//! The append calls of a store and of its prepared queues.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::pending::FutureSink;
+use super::{AppendFuture, Inner, Pending, Store};
+use crate::codec::properties::InnerBatch;
+use crate::commit_log::{QueueState, check_queue_id, check_topic, waits};
+use crate::error::{Error, Result};
+use crate::flush::{CompletionSink, Waiting};
+use crate::message::{AppendResult, EncodedBatch, Message};
+use crate::status::Status;
+
+impl Store {
+    /// Appends a message and returns where it lies, once it is as safe as the store's flush mode
+    /// and the message's `wait_store_ok` promise.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was stored:
+    /// - [`Status::StoreClosed`], [`Status::Forked`], [`Status::Fenced`], [`Status::NotWriteable`],
+    ///   [`Status::PoolExhausted`]: the store takes no writes.
+    /// - [`Status::TopicEmpty`], [`Status::TopicTooLong`], [`Status::TopicIllegal`],
+    ///   [`Status::QueueIdIllegal`], [`Status::BodyEmpty`], [`Status::BodyTooLarge`],
+    ///   [`Status::PropertiesIllegal`], [`Status::PropertiesTooLarge`],
+    ///   [`Status::MessageTooLarge`], [`Status::InvalidArgument`]: the message is illegal.
+    /// - [`Status::PageCacheBusy`]: another append holds the lock for long; try again.
+    /// - [`Status::DiskFull`], [`Status::Io`]: there is no space, or no next file.
+    ///
+    /// The message is in the log ([`Error::appended`] says where), but not known to be durable:
+    /// - [`Status::FlushTimeout`]: its sync did not finish in time.
+    /// - [`Status::Io`], [`Status::DiskFull`], [`Status::Fenced`]: its sync failed; the store is
+    ///   fenced.
+    pub fn append(&self, message: &Message<'_>) -> Result<AppendResult> {
+        let inner = &self.inner;
+        inner.timed(|| {
+            let (placed, pending) = inner.begin_append_by_name(message)?;
+            pending.wait().map(|()| placed)
+        })
+    }
+
+    /// As [`Store::append`], with the waiting left to the caller.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`], where nothing was stored.
+    pub fn begin_append(&self, message: &Message<'_>) -> Result<(AppendResult, Pending)> {
+        self.inner
+            .timed(|| self.inner.begin_append_by_name(message))
+    }
+
+    /// Appends messages in order, and waits for all of them together. Stops at the first that is
+    /// refused; `results` gets an entry for each that was appended, also when an error is
+    /// returned.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`], for the first message that failed.
+    pub fn append_many(
+        &self,
+        messages: &[Message<'_>],
+        results: &mut Vec<AppendResult>,
+    ) -> Result<()> {
+        let (pending, appended) = self.begin_append_many(messages, results);
+        let waited = pending.wait();
+        appended.and(waited)
+    }
+
+    /// As [`Store::append_many`], with the waiting left to the caller: it is due for what was
+    /// appended, also when not all were.
+    pub fn begin_append_many(
+        &self,
+        messages: &[Message<'_>],
+        results: &mut Vec<AppendResult>,
+    ) -> (Pending, Result<()>) {
+        let inner = &self.inner;
+        results.reserve(messages.len());
+        let mut last_waiting = None;
+        let mut outcome = Ok(());
+        for message in messages {
+            match inner.timed(|| inner.place_by_name(message)) {
+                Ok(placed) => {
+                    results.push(placed);
+                    if inner.waits_for_sync(message) {
+                        last_waiting = Some(placed);
+                    }
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        let committed = if results.is_empty() {
+            Ok(())
+        } else {
+            inner.settle_unwaited()
+        };
+        let pending = last_waiting.map_or_else(Pending::done, |last| inner.pending(last));
+        (pending, outcome.and(committed))
+    }
+
+    /// Appends a client's batch as consecutive records in one file: all of them, or none.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::BatchIllegal`]: the encoding is malformed, empty or too large, an item has no
+    ///   body, or the batch is transactional or delayed.
+    /// - As [`Store::append`].
+    pub fn append_batch(&self, batch: &EncodedBatch<'_>) -> Result<AppendResult> {
+        let (placed, pending) = self.begin_append_batch(batch)?;
+        pending.wait().map(|()| placed)
+    }
+
+    /// As [`Store::append_batch`], with the waiting left to the caller.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append_batch`].
+    pub fn begin_append_batch(&self, batch: &EncodedBatch<'_>) -> Result<(AppendResult, Pending)> {
+        let inner = &self.inner;
+        inner.timed(|| {
+            let queue = inner.queue_for(&batch.shared)?;
+            let drafts = inner
+                .preparer
+                .batch(batch, queue.topic_name(), queue.queue_id)?;
+            let count = u32::try_from(drafts.len())
+                .map_err(|_| Error::new(Status::BatchIllegal, "the batch has too many items"))?;
+            let placed = inner.guarded(|| inner.log.lock()?.place(&drafts, &queue, count))?;
+            inner.acknowledge(placed, &batch.shared)
+        })
+    }
+
+    /// Appends a client's batch as one record that carries all its messages, for topics whose
+    /// queues are batch queues.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append_batch`].
+    pub fn append_inner_batch(&self, batch: &EncodedBatch<'_>) -> Result<AppendResult> {
+        let (placed, pending) = self.begin_append_inner_batch(batch)?;
+        pending.wait().map(|()| placed)
+    }
+
+    /// As [`Store::append_inner_batch`], with the waiting left to the caller.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append_batch`].
+    pub fn begin_append_inner_batch(
+        &self,
+        batch: &EncodedBatch<'_>,
+    ) -> Result<(AppendResult, Pending)> {
+        let inner = &self.inner;
+        inner.timed(|| {
+            let queue = inner.queue_for(&batch.shared)?;
+            let count = inner.preparer.inner_batch_count(batch)?;
+            let placed = inner.guarded(|| {
+                let mut appender = inner.log.lock()?;
+                // The record names its queue offset, so it is made under the lock.
+                let numbers = InnerBatch {
+                    count,
+                    base: queue.next_offset(),
+                };
+                let (topic, queue_id) = (queue.topic_name(), queue.queue_id);
+                let draft = inner
+                    .preparer
+                    .inner_batch(batch, topic, queue_id, numbers)?;
+                appender.place(&[draft], &queue, count)
+            })?;
+            inner.acknowledge(placed, &batch.shared)
+        })
+    }
+
+    /// Appends a message and returns a future that resolves when it is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`], where nothing was stored; later failures are the future's.
+    pub fn append_async(&self, message: &Message<'_>) -> Result<AppendFuture> {
+        let inner = &self.inner;
+        let placed = inner.timed(|| inner.place_by_name(message))?;
+        inner.future(placed, message)
+    }
+
+    /// As [`Store::append_async`], for bindings: the completion goes to a sink, together with all
+    /// that become due at the same time. It comes exactly once if this returns where the message
+    /// lies, and never if this fails.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append_async`].
+    pub fn append_to_sink(
+        &self,
+        message: &Message<'_>,
+        sink: &Arc<dyn CompletionSink>,
+        token: u64,
+    ) -> Result<AppendResult> {
+        let inner = &self.inner;
+        let placed = inner.timed(|| inner.place_by_name(message))?;
+        inner.submit(placed, message, sink, token)
+    }
+
+    /// Prepares a queue for many appends, which then need no look-up.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::TopicEmpty`], [`Status::TopicTooLong`], [`Status::TopicIllegal`],
+    ///   [`Status::QueueIdIllegal`]: there can be no such queue.
+    /// - [`Status::StoreClosed`], [`Status::Forked`]: the store cannot.
+    pub fn queue(&self, topic: &str, queue_id: i32) -> Result<QueueAppender> {
+        self.inner.check_readable()?;
+        check_topic(topic)?;
+        check_queue_id(queue_id)?;
+        let queue = self.inner.topics.queue(topic, queue_id);
+        Ok(QueueAppender {
+            inner: Arc::clone(&self.inner),
+            queue,
+        })
+    }
+}
+
+/// A prepared queue of a topic: appends without looking it up.
+///
+/// Of the messages passed, topic and queue id are not looked at. The handle outlives the store, but
+/// appends nothing once that was closed.
+#[derive(Clone)]
+pub struct QueueAppender {
+    inner: Arc<Inner>,
+    queue: Arc<QueueState>,
+}
+
+impl std::fmt::Debug for QueueAppender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "QueueAppender({}, {})", self.topic(), self.queue_id())
+    }
+}
+
+impl QueueAppender {
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.queue.topic_name()
+    }
+
+    /// The queue.
+    #[must_use]
+    pub fn queue_id(&self) -> i32 {
+        self.queue.queue_id
+    }
+
+    /// As [`Store::append`], to this queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`].
+    pub fn append(&self, message: &Message<'_>) -> Result<AppendResult> {
+        let inner = &self.inner;
+        inner.timed(|| {
+            let placed = inner.place(message, &self.queue)?;
+            let (placed, pending) = inner.acknowledge(placed, message)?;
+            pending.wait().map(|()| placed)
+        })
+    }
+
+    /// As [`Store::begin_append`], to this queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::begin_append`].
+    pub fn begin_append(&self, message: &Message<'_>) -> Result<(AppendResult, Pending)> {
+        let inner = &self.inner;
+        inner.timed(|| inner.acknowledge(inner.place(message, &self.queue)?, message))
+    }
+
+    /// As [`Store::append_async`], to this queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append_async`].
+    pub fn append_async(&self, message: &Message<'_>) -> Result<AppendFuture> {
+        let placed = self
+            .inner
+            .timed(|| self.inner.place(message, &self.queue))?;
+        self.inner.future(placed, message)
+    }
+
+    /// As [`Store::append_to_sink`], to this queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append_to_sink`].
+    pub fn append_to_sink(
+        &self,
+        message: &Message<'_>,
+        sink: &Arc<dyn CompletionSink>,
+        token: u64,
+    ) -> Result<AppendResult> {
+        let placed = self
+            .inner
+            .timed(|| self.inner.place(message, &self.queue))?;
+        self.inner.submit(placed, message, sink, token)
+    }
+}
+
+impl Inner {
+    /// Counts how long an append call took, and whether it was refused.
+    fn timed<T>(&self, append: impl FnOnce() -> Result<T>) -> Result<T> {
+        let begin = self.clock.monotonic_ms();
+        let result = append();
+        self.counters
+            .append_took(self.clock.monotonic_ms().saturating_sub(begin));
+        if result
+            .as_ref()
+            .is_err_and(|error| error.appended().is_none())
+        {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// The queue a message names, once its name was checked.
+    fn queue_for(&self, message: &Message<'_>) -> Result<Arc<QueueState>> {
+        self.check()?;
+        check_topic(message.topic)?;
+        check_queue_id(message.queue_id)?;
+        Ok(self.topics.queue(message.topic, message.queue_id))
+    }
+
+    fn begin_append_by_name(&self, message: &Message<'_>) -> Result<(AppendResult, Pending)> {
+        let placed = self.place_by_name(message)?;
+        self.acknowledge(placed, message)
+    }
+
+    fn place_by_name(&self, message: &Message<'_>) -> Result<AppendResult> {
+        self.check()?;
+        check_topic(message.topic)?;
+        check_queue_id(message.queue_id)?;
+        // A topic that is new must not be remembered for a message that is refused.
+        let known = self.topics.find(message.topic, message.queue_id);
+        let draft = self
+            .preparer
+            .message(message, message.topic, message.queue_id)?;
+        let queue = known.unwrap_or_else(|| self.topics.queue(message.topic, message.queue_id));
+        self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))
+    }
+
+    /// Puts a message into the log.
+    fn place(&self, message: &Message<'_>, queue: &QueueState) -> Result<AppendResult> {
+        self.check()?;
+        let draft = self
+            .preparer
+            .message(message, queue.topic_name(), queue.queue_id)?;
+        self.guarded(|| self.log.lock()?.place(&[draft], queue, 1))
+    }
+
+    /// Fences the store when an append met a bug of ours.
+    fn guarded<T>(&self, append: impl FnOnce() -> Result<T>) -> Result<T> {
+        append().inspect_err(|error| {
+            if error.status() == Status::Internal {
+                self.fence.close(error);
+            }
+        })
+    }
+
+    fn waits_for_sync(&self, message: &Message<'_>) -> bool {
+        self.syncs_appends() && waits(message)
+    }
+
+    /// What is left to wait for after an append.
+    fn acknowledge(
+        &self,
+        placed: AppendResult,
+        message: &Message<'_>,
+    ) -> Result<(AppendResult, Pending)> {
+        if self.waits_for_sync(message) {
+            return Ok((placed, self.pending(placed)));
+        }
+        self.settle_unwaited()
+            .map_err(|error| error.with_appended(placed))?;
+        Ok((placed, Pending::done()))
+    }
+
+    fn pending(&self, placed: AppendResult) -> Pending {
+        let timeout = Duration::from_millis(self.options.sync_flush_timeout_ms);
+        Pending::new(self, placed.end_offset().get(), Some(timeout), Some(placed))
+    }
+
+    /// Does what the store's mode asks for after appends that nobody waits for.
+    fn settle_unwaited(&self) -> Result<()> {
+        match &self.commit {
+            // The group commit service forces what was not waited for, too; but it must survive
+            // the death of the process now.
+            Some(_) if self.syncs_appends() => {
+                let committed = self.log.queue().commit(0);
+                self.flush.wakeup();
+                committed
+                    .map(|_| ())
+                    .inspect_err(|error| self.fence.close(error))
+            }
+            Some(commit) => {
+                if self.options.wake_commit_when_append {
+                    commit.wakeup();
+                }
+                Ok(())
+            }
+            None => {
+                if self.syncs_appends() || self.options.wake_flush_when_append {
+                    self.flush.wakeup();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn future(&self, placed: AppendResult, message: &Message<'_>) -> Result<AppendFuture> {
+        let sink = Arc::new(FutureSink::default());
+        let shared: Arc<dyn CompletionSink> = Arc::clone(&sink) as Arc<dyn CompletionSink>;
+        let placed = self.submit(placed, message, &shared, 0)?;
+        Ok(AppendFuture::new(sink, placed))
+    }
+
+    /// Leaves the acknowledgement of an append to the completion service.
+    fn submit(
+        &self,
+        placed: AppendResult,
+        message: &Message<'_>,
+        sink: &Arc<dyn CompletionSink>,
+        token: u64,
+    ) -> Result<AppendResult> {
+        let waits = self.waits_for_sync(message);
+        let (end, deadline) = if waits {
+            let timeout = Duration::from_millis(self.options.sync_flush_timeout_ms);
+            (
+                placed.end_offset().get(),
+                Instant::now().checked_add(timeout),
+            )
+        } else {
+            (0, None)
+        };
+        let sink = Arc::clone(sink);
+        self.completions.submit(Waiting {
+            end,
+            deadline,
+            appended: placed,
+            token,
+            sink,
+        });
+        if waits {
+            self.flush.wakeup();
+        } else if let Err(error) = self.settle_unwaited() {
+            // The completion is on its way, so this is not this call's error to return.
+            tracing::error!(%error, "committing an asynchronous append failed");
+        }
+        Ok(placed)
+    }
+}

@@ -1,0 +1,388 @@
+//! The store: the only type that knows all the others.
+
+mod appends;
+mod open;
+mod pending;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+pub use appends::QueueAppender;
+pub use pending::{AppendFuture, Pending};
+
+use crate::checkpoint::{self, Notes, StoreCheckpoint};
+use crate::clock::Clock;
+use crate::commit_log::recover::RecoveryReport;
+use crate::commit_log::{self, Batch, CommitLog, MessageView, Preparer, Scan, TopicTable};
+use crate::error::{Error, Result};
+use crate::fence::Fence;
+use crate::flush::{CompletionService, FlushService};
+use crate::lock::{AbortMarker, StoreLock};
+use crate::offset::{PhysicalOffset, QueueOffset};
+use crate::options::{FlushMode, StoreOptions};
+use crate::stats::{Counters, StoreStats};
+use crate::status::Status;
+use crate::sys::ForkWatch;
+
+/// A store: one directory, open for appending and reading.
+///
+/// Every method may be called from any thread. Dropping a store closes it; what that could not do is
+/// then only seen in the diagnostics, so call [`Store::close`].
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// What the store and its handles share.
+pub(crate) struct Inner {
+    path: PathBuf,
+    options: StoreOptions,
+    report: RecoveryReport,
+    fork: ForkWatch,
+    clock: Arc<dyn Clock>,
+    log: CommitLog,
+    preparer: Preparer,
+    topics: TopicTable,
+    counters: Counters,
+    fence: Arc<Fence>,
+    flush: Arc<dyn FlushService>,
+    commit: Option<Arc<dyn FlushService>>,
+    completions: Arc<CompletionService>,
+    closed: AtomicBool,
+    /// What must be given up at the end; taken by the first call of `close`.
+    ending: Mutex<Ending>,
+}
+
+/// What the end of a store needs, and how it went.
+struct Ending {
+    lock: Option<StoreLock>,
+    abort: AbortMarker,
+    /// The checkpoint as it was found, whose other fields are kept.
+    checkpoint: StoreCheckpoint,
+    boot_id: u64,
+    /// Queues that RocketMQ wrote are behind the log now: the next opener must rebuild them.
+    keep_abort: bool,
+    outcome: Option<Result<()>>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Store({}, {})",
+            self.inner.path.display(),
+            self.inner.log.queue().published()
+        )
+    }
+}
+
+impl Store {
+    /// Opens the store in a directory, or makes one, and recovers what is there.
+    ///
+    /// Takes the directory's lock before anything is touched. A tail that a crash cut short is
+    /// copied to `lost+found/` and zeroed; [`Store::recovery_report`] tells of it.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::InvalidArgument`]: an option is outside its limits.
+    /// - [`Status::StoreNotFound`]: there is no store, and `create_if_missing` is off.
+    /// - [`Status::StoreLocked`]: somebody else has it open.
+    /// - [`Status::Corruption`]: a record is damaged and good ones lie behind it; nothing was
+    ///   changed. Set `damage_policy` to cut the log there.
+    /// - [`Status::ForeignFile`], [`Status::WrongFileSize`], [`Status::MissingFile`]: the commit
+    ///   log's files are not a log; nothing was changed.
+    /// - [`Status::Io`], [`Status::DiskFull`], [`Status::PermissionDenied`],
+    ///   [`Status::OutOfMemory`]: a system call failed.
+    pub fn open(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self> {
+        open::open(
+            path.as_ref(),
+            options,
+            &open::Environment::of_this_machine(),
+        )
+    }
+
+    /// What opening would do. Reads only: takes no lock and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`], but for the lock.
+    pub fn plan_recovery(path: impl AsRef<Path>, options: &StoreOptions) -> Result<RecoveryReport> {
+        open::plan(path.as_ref(), options)
+    }
+
+    /// The store's directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// The size of each commit log file in bytes.
+    #[must_use]
+    pub fn segment_size_bytes(&self) -> u64 {
+        self.inner.log.queue().file_size_bytes()
+    }
+
+    /// What opening found and did.
+    #[must_use]
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        &self.inner.report
+    }
+
+    /// Forces everything appended before the call, and returns when it is durable.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::StoreClosed`], [`Status::Forked`], [`Status::Fenced`]: the store cannot.
+    /// - [`Status::Io`], [`Status::DiskFull`]: the write or sync failed; the store is fenced.
+    pub fn flush(&self) -> Result<()> {
+        self.begin_flush()?.wait()
+    }
+
+    /// As [`Store::flush`], with the waiting left to the caller.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::flush`].
+    pub fn begin_flush(&self) -> Result<Pending> {
+        self.inner.check()?;
+        let end = self.inner.log.queue().published();
+        Ok(Pending::new(&self.inner, end, None, None))
+    }
+
+    /// Waits until everything below `end` is durable, and has it flushed if need be.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::OffsetOutOfRange`]: the log does not reach that far.
+    /// - [`Status::WaitTimeout`]: the time ran out.
+    /// - As [`Store::flush`].
+    pub fn wait_durable(&self, end: PhysicalOffset, timeout: Duration) -> Result<()> {
+        self.inner.check()?;
+        let published = self.inner.log.queue().published();
+        if end.get() > published {
+            return Err(
+                Error::new(Status::OffsetOutOfRange, "the log does not reach that far")
+                    .at_offset(end.get())
+                    .expected(format!("at most {published}"), end),
+            );
+        }
+        let pending = Pending::new(&self.inner, end.get(), None, None);
+        pending.wait_for(timeout).unwrap_or_else(|| {
+            let what = "the log was not durable in time";
+            Err(Error::new(Status::WaitTimeout, what).at_offset(end.get()))
+        })
+    }
+
+    /// The message whose record begins at an offset, its CRC verified.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::OffsetOutOfRange`]: the offset is outside the readable log.
+    /// - [`Status::NotARecord`]: no record begins there.
+    /// - [`Status::Corruption`]: the record's CRC is wrong.
+    /// - [`Status::StoreClosed`], [`Status::Forked`]: the store cannot.
+    pub fn read_at(&self, offset: PhysicalOffset) -> Result<MessageView> {
+        self.inner.check_readable()?;
+        commit_log::read_at(self.inner.log.queue(), offset)
+    }
+
+    /// Messages in log order from a record's offset on: at most `max_messages` and, beyond the
+    /// first, `max_bytes` of records. None is no error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::read_at`].
+    pub fn read_log(
+        &self,
+        from: PhysicalOffset,
+        max_messages: usize,
+        max_bytes: usize,
+    ) -> Result<Batch> {
+        self.inner.check_readable()?;
+        commit_log::read_log(self.inner.log.queue(), from, max_messages, max_bytes)
+    }
+
+    /// Iterates over the messages from a record's offset on, in log order.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::OffsetOutOfRange`]: the offset is outside the readable log.
+    /// - [`Status::StoreClosed`], [`Status::Forked`]: the store cannot.
+    pub fn scan(&self, from: PhysicalOffset) -> Result<Scan> {
+        self.inner.check_readable()?;
+        commit_log::open_scan(self.inner.log.queue(), from)
+    }
+
+    /// Waits until something at or behind `offset` is readable. False when the time ran out or the
+    /// store was closed.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::StoreClosed`], [`Status::Forked`]: the store cannot.
+    pub fn wait_readable(&self, offset: PhysicalOffset, timeout: Duration) -> Result<bool> {
+        self.inner.check_readable()?;
+        let deadline = Instant::now().checked_add(timeout);
+        Ok(self
+            .inner
+            .log
+            .queue()
+            .committed()
+            .wait_past(offset.get(), deadline))
+    }
+
+    /// Where the log begins.
+    #[must_use]
+    pub fn min_offset(&self) -> PhysicalOffset {
+        PhysicalOffset::new(self.inner.log.queue().min_offset())
+    }
+
+    /// One past the last byte that was appended.
+    #[must_use]
+    pub fn max_offset(&self) -> PhysicalOffset {
+        PhysicalOffset::new(self.inner.log.queue().published())
+    }
+
+    /// One past the last byte that is readable and survives the death of the process.
+    #[must_use]
+    pub fn committed_offset(&self) -> PhysicalOffset {
+        PhysicalOffset::new(self.inner.log.queue().committed().get())
+    }
+
+    /// One past the last byte that survives a power cut.
+    #[must_use]
+    pub fn durable_offset(&self) -> PhysicalOffset {
+        PhysicalOffset::new(self.inner.log.queue().durable().get())
+    }
+
+    /// The index the next message of a queue gets; 0 for a queue that has none yet.
+    #[must_use]
+    pub fn next_queue_offset(&self, topic: &str, queue_id: i32) -> QueueOffset {
+        let queue = self.inner.topics.find(topic, queue_id);
+        QueueOffset::new(queue.map_or(0, |queue| queue.next_offset()))
+    }
+
+    /// What the store did since it was opened.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        let syncs = self.inner.log.queue().syncs();
+        self.inner.counters.read(syncs, self.inner.topics.stats())
+    }
+
+    /// Ends the store: refuses further appends, flushes until everything is durable, and gives up
+    /// the lock. A second call returns what the first did.
+    ///
+    /// Other calls then fail with [`Status::StoreClosed`]; views stay valid.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::Fenced`], [`Status::Io`], [`Status::DiskFull`]: not everything could be made
+    ///   durable. The store is closed all the same, and the next opening recovers.
+    /// - [`Status::Forked`]: only the process that opened the store can close it.
+    pub fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+
+    /// Whether the store was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inner.closed.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.inner.fork.is_child() {
+            return;
+        }
+        if let Err(error) = self.inner.close() {
+            tracing::error!(%error, path = %self.inner.path.display(), "closing failed");
+        }
+    }
+}
+
+impl Inner {
+    /// Refuses a call that needs the store open in this process.
+    fn check_readable(&self) -> Result<()> {
+        if self.fork.is_child() {
+            let what = "a child made by fork cannot use the store of its parent";
+            return Err(Error::new(Status::Forked, what));
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(Status::StoreClosed, "the store was closed"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a call that needs the store open and not fenced.
+    fn check(&self) -> Result<()> {
+        self.check_readable()?;
+        self.fence.check()
+    }
+
+    fn close(&self) -> Result<()> {
+        if self.fork.is_child() {
+            return self.check_readable();
+        }
+        let mut ending = self.ending.lock();
+        if let Some(outcome) = &ending.outcome {
+            return outcome.clone();
+        }
+        self.closed.store(true, Ordering::Release);
+        self.log.close();
+        let outcome = self.end(&mut ending);
+        self.log.queue().committed().close();
+        self.log.queue().clear();
+        self.topics.clear();
+        ending.lock.take();
+        ending.outcome = Some(outcome.clone());
+        outcome
+    }
+
+    /// Flushes, ends the services and leaves the files of a clean stop, if it is one.
+    fn end(&self, ending: &mut Ending) -> Result<()> {
+        let queue = self.log.queue();
+        if let Some(commit) = &self.commit {
+            commit.shutdown();
+        }
+        // The service's last run commits and syncs whatever there is.
+        self.flush.shutdown();
+        self.completions.shutdown();
+        let allocation = self.log.shutdown_allocation();
+        if let Some(cause) = self.fence.cause() {
+            return Err(cause.clone());
+        }
+        let (durable, published) = (queue.durable().get(), queue.published());
+        if durable != published {
+            return Err(Error::new(
+                Status::Internal,
+                "the log is not durable after its last flush",
+            )
+            .expected(published, durable));
+        }
+        allocation?;
+        let mut fields = ending.checkpoint;
+        fields.physic_msg_timestamp_ms = fields
+            .physic_msg_timestamp_ms
+            .max(self.log.last_timestamp_ms());
+        let notes = Notes {
+            segment_size_bytes: queue.file_size_bytes(),
+            durable_offset: durable,
+            boot_id: ending.boot_id,
+        };
+        checkpoint::write(queue.disk(), &self.path, &fields, &notes)?;
+        if ending.keep_abort {
+            Ok(())
+        } else {
+            ending.abort.clear(queue.disk())
+        }
+    }
+
+    /// Whether `append` waits for the sync of a message that wants it.
+    fn syncs_appends(&self) -> bool {
+        self.options.flush_mode == FlushMode::Sync
+    }
+}

@@ -1,0 +1,303 @@
+//! Opening: the lock, the files, recovery, then the services.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
+
+use super::{Ending, Inner, Store};
+use crate::checkpoint::{self, Notes, StoreCheckpoint};
+use crate::clock::{Clock, SystemClock};
+use crate::commit_log::recover::{self, Before, Plan, RecoveryReport};
+use crate::commit_log::{
+    CommitLog, CommitLogParts, Preparer, TopicTable, open_read_only, paths_of,
+};
+use crate::consume_queue::{CONSUME_QUEUE_DIRECTORY, raise_next_offsets};
+use crate::error::{Error, Result};
+use crate::fence::Fence;
+use crate::flush::{
+    CommitRealTimeService, CompletionService, FlushContext, FlushRealTimeService, FlushService,
+    GroupCommitService,
+};
+use crate::lock::{AbortMarker, StoreLock};
+use crate::mapped::allocate::{AllocateMappedFileService, AllocateSettings};
+use crate::mapped::{
+    FoundFile, MappedFileQueue, QueuePaths, TransientStorePool, list_files, open_files,
+};
+use crate::options::{FlushMode, StoreOptions};
+use crate::stats::Counters;
+use crate::status::Status;
+use crate::sys::disk::{Disk, OsDisk};
+use crate::sys::{ForkWatch, boot_id};
+
+/// What a store gets from outside.
+#[derive(Debug, Clone)]
+pub(crate) struct Environment {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) boot_id: Option<u64>,
+}
+
+impl Environment {
+    /// The machine's file system and clocks.
+    pub(crate) fn of_this_machine() -> Self {
+        Self {
+            disk: Arc::new(OsDisk),
+            clock: Arc::new(SystemClock),
+            boot_id: boot_id(),
+        }
+    }
+}
+
+/// What is in the directory before it is opened.
+struct Found {
+    paths: QueuePaths,
+    files: Vec<FoundFile>,
+    checkpoint: StoreCheckpoint,
+    notes: Option<Notes>,
+    before: Before,
+}
+
+impl Found {
+    fn look(path: &Path, options: &StoreOptions, environment: &Environment) -> Result<Self> {
+        let paths = paths_of(path, options);
+        let disk = &*environment.disk;
+        let files = list_files(disk, &paths)?;
+        let (checkpoint, notes) = checkpoint::read(disk, path)?.unwrap_or_default();
+        if let (Some(notes), Some(first)) = (notes, files.first())
+            && notes.segment_size_bytes != first.size_bytes
+        {
+            return Err(
+                Error::new(Status::WrongFileSize, "the file has a wrong size")
+                    .at_path(&first.path)
+                    .expected(
+                        format!("{} bytes", notes.segment_size_bytes),
+                        first.size_bytes,
+                    ),
+            );
+        }
+        let clean_stop = !AbortMarker::exists(path);
+        let boot_id = environment.boot_id;
+        let before = Before {
+            created: files.is_empty(),
+            clean_stop,
+            notes,
+            boot_id,
+        };
+        Ok(Self {
+            paths,
+            files,
+            checkpoint,
+            notes,
+            before,
+        })
+    }
+
+    fn file_size_bytes(&self, options: &StoreOptions) -> u64 {
+        let found = self.files.first().map(|file| file.size_bytes);
+        let noted = self.notes.map(|notes| notes.segment_size_bytes);
+        found.or(noted).unwrap_or(options.segment_size_bytes)
+    }
+}
+
+/// Opens a store.
+pub(crate) fn open(
+    path: &Path,
+    options: &StoreOptions,
+    environment: &Environment,
+) -> Result<Store> {
+    options.validate()?;
+    let path = absolute(path)?;
+    let disk = &environment.disk;
+    make_directories(&path, options, &**disk)?;
+    // Looked at before the lock is taken, so that nothing changes where there is no store.
+    Found::look(&path, options, environment)?;
+    let lock = StoreLock::take(&path)?;
+    let found = Found::look(&path, options, environment)?;
+
+    let size = found.file_size_bytes(options);
+    let files = open_files(&**disk, &found.files)?;
+    let queue = Arc::new(MappedFileQueue::new(Arc::clone(disk), size, files));
+    let topics = TopicTable::default();
+    let mut plan = recover::plan(&queue, options, found.before, &topics)?;
+    raise_next_offsets(&**disk, &path, plan.end, &topics)?;
+    let abort = AbortMarker::set(&**disk, &path)?;
+    remove_empty_last_files(&**disk, &found)?;
+    recover::apply(&mut plan, &queue, &path)?;
+    let boot_id = environment.boot_id.unwrap_or(0);
+    let notes = Notes {
+        segment_size_bytes: size,
+        durable_offset: plan.end,
+        boot_id,
+    };
+    checkpoint::write(&**disk, &path, &found.checkpoint, &notes)?;
+
+    let ending = Ending {
+        lock: Some(lock),
+        abort,
+        checkpoint: found.checkpoint,
+        boot_id,
+        keep_abort: path.join(CONSUME_QUEUE_DIRECTORY).is_dir(),
+        outcome: None,
+    };
+    start(
+        path,
+        options,
+        environment,
+        queue,
+        found.paths,
+        topics,
+        plan,
+        ending,
+    )
+}
+
+/// What opening would do, from a read-only look.
+pub(crate) fn plan(path: &Path, options: &StoreOptions) -> Result<RecoveryReport> {
+    options.validate()?;
+    let found = Found::look(path, options, &Environment::of_this_machine())?;
+    if !found
+        .paths
+        .writable()
+        .iter()
+        .any(|directory| directory.is_dir())
+    {
+        return Err(not_found(path));
+    }
+    let queue = open_read_only(&found.files)?;
+    let plan = recover::plan(&queue, options, found.before, &TopicTable::default())?;
+    Ok(plan.report)
+}
+
+fn not_found(path: &Path) -> Error {
+    Error::new(Status::StoreNotFound, "there is no store here").at_path(path)
+}
+
+/// The process may change its directory while the store is open.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path)
+        .map_err(|source| Error::io("cannot make the path absolute", source).at_path(path))
+}
+
+fn make_directories(path: &Path, options: &StoreOptions, disk: &dyn Disk) -> Result<()> {
+    let paths = paths_of(path, options);
+    for directory in std::iter::once(path).chain(paths.writable().iter().map(PathBuf::as_path)) {
+        if directory.is_dir() {
+            continue;
+        }
+        if !options.create_if_missing {
+            return Err(not_found(path));
+        }
+        disk.create_directory(directory)
+            .and_then(|()| crate::mapped::sync_parent(disk, directory))
+            .map_err(|source| Error::io("cannot make", source).at_path(directory))?;
+    }
+    Ok(())
+}
+
+/// Removes a last file of zero length, which a creation that was cut short leaves.
+fn remove_empty_last_files(disk: &dyn Disk, found: &Found) -> Result<()> {
+    let next = found
+        .files
+        .last()
+        .map_or(0, |last| last.start + last.size_bytes);
+    for directory in found.paths.writable() {
+        let path = directory.join(format!("{next:020}"));
+        if std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
+        {
+            disk.remove(&path)
+                .and_then(|()| disk.sync_directory(directory))
+                .map_err(|source| Error::io("cannot remove", source).at_path(&path))?;
+        }
+    }
+    Ok(())
+}
+
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the one place where the parts come together"
+)]
+fn start(
+    path: PathBuf,
+    options: &StoreOptions,
+    environment: &Environment,
+    queue: Arc<MappedFileQueue>,
+    paths: QueuePaths,
+    topics: TopicTable,
+    plan: Plan,
+    ending: Ending,
+) -> Result<Store> {
+    let fence = Arc::new(Fence::default());
+    let pool = make_pool(options, queue.file_size_bytes())?;
+    let pooled = pool.is_some();
+    let settings = AllocateSettings {
+        paths,
+        reserve_ahead_bytes: options.reserve_ahead_bytes,
+        populate_for_writing: options.flush_mode == FlushMode::Async && !pooled,
+        warm: options.warm_mapped_file_enable,
+        pool,
+        fail_without_buffer: options.fast_fail_if_no_buffer,
+    };
+    let on_panic = Arc::clone(&fence);
+    let allocate =
+        AllocateMappedFileService::start(Arc::clone(&queue), settings, move |message| {
+            on_panic.close_after_panic("AllocateMappedFileService", &message);
+        })?;
+    let completions = CompletionService::start(Arc::clone(&queue), Arc::clone(&fence))?;
+    let context = Arc::new(FlushContext {
+        queue: Arc::clone(&queue),
+        fence: Arc::clone(&fence),
+        completions: Arc::clone(&completions),
+    });
+    let flush: Arc<dyn FlushService> = match options.flush_mode {
+        FlushMode::Sync => Arc::new(GroupCommitService::start(Arc::clone(&context))?),
+        FlushMode::Async => Arc::new(FlushRealTimeService::start(Arc::clone(&context), options)?),
+    };
+    let commit: Option<Arc<dyn FlushService>> = if pooled {
+        Some(Arc::new(CommitRealTimeService::start(
+            context,
+            Arc::clone(&flush),
+            options,
+        )?))
+    } else {
+        None
+    };
+    let preparer = Preparer::new(options, queue.file_size_bytes());
+    let parts = CommitLogParts {
+        queue,
+        allocate,
+        fence: Arc::clone(&fence),
+        clock: Arc::clone(&environment.clock),
+        last_timestamp_ms: plan.last_timestamp_ms,
+    };
+    let inner = Inner {
+        path,
+        options: options.clone(),
+        report: plan.report,
+        fork: ForkWatch::new(),
+        clock: Arc::clone(&environment.clock),
+        log: CommitLog::new(parts, options),
+        preparer,
+        topics,
+        counters: Counters::default(),
+        fence,
+        flush,
+        commit,
+        completions,
+        closed: AtomicBool::new(false),
+        ending: Mutex::new(ending),
+    };
+    Ok(Store {
+        inner: Arc::new(inner),
+    })
+}
+
+fn make_pool(options: &StoreOptions, size_bytes: u64) -> Result<Option<TransientStorePool>> {
+    if !options.transient_store_pool_enable {
+        return Ok(None);
+    }
+    let size = usize::try_from(size_bytes)
+        .map_err(|_| Error::new(Status::OutOfMemory, "a file size exceeds the address space"))?;
+    TransientStorePool::new(options.transient_store_pool_size, size).map(Some)
+}

@@ -1,0 +1,161 @@
+//! The seam between the engine and the file system, so that tests can fail any call.
+
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::mapped::region::Region;
+
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Reading only.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+/// An entry of a directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) name: OsString,
+    pub(crate) is_file: bool,
+    pub(crate) size_bytes: u64,
+}
+
+/// What the engine asks of a file system. Names follow the system calls.
+pub(crate) trait Disk: Debug + Send + Sync {
+    fn list(&self, directory: &Path) -> io::Result<Vec<Entry>>;
+    /// Makes the directory and those above it, with mode 0750.
+    fn create_directory(&self, directory: &Path) -> io::Result<()>;
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>>;
+    /// Makes a file of this length, mode 0640, that must not exist yet.
+    fn create(&self, path: &Path, size_bytes: u64) -> io::Result<Box<dyn DiskFile>>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+}
+
+/// An open file.
+pub(crate) trait DiskFile: Debug + Send + Sync {
+    fn map(&self, size_bytes: usize, access: Access) -> io::Result<Region>;
+    /// Reserves space; the range holds nothing yet.
+    fn allocate(&self, offset: u64, length: u64) -> io::Result<()>;
+    /// Writes some of the bytes and says how many.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// The parts of a range that may hold something else than zeros.
+    fn data_ranges(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>>;
+    fn sync_data(&self) -> io::Result<()>;
+    fn sync_all(&self) -> io::Result<()>;
+}
+
+impl dyn DiskFile {
+    /// Writes all of the bytes.
+    pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.write_at(bytes, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    bytes = bytes.get(written..).unwrap_or_default();
+                    offset += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The operating system's file system.
+#[derive(Debug)]
+pub(crate) struct OsDisk;
+
+impl Disk for OsDisk {
+    fn list(&self, directory: &Path) -> io::Result<Vec<Entry>> {
+        fs::read_dir(directory)?
+            .map(|entry| {
+                let entry = entry?;
+                let metadata = fs::metadata(entry.path())?;
+                Ok(Entry {
+                    name: entry.file_name(),
+                    is_file: metadata.is_file(),
+                    size_bytes: metadata.len(),
+                })
+            })
+            .collect()
+    }
+
+    fn create_directory(&self, directory: &Path) -> io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(directory)
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(access == Access::Write)
+            .open(path)?;
+        Ok(Box::new(OsFile(file)))
+    }
+
+    fn create(&self, path: &Path, size_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        let file = options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o640)
+            .open(path)?;
+        file.set_len(size_bytes)?;
+        Ok(Box::new(OsFile(file)))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        super::sync_directory(directory)
+    }
+}
+
+#[derive(Debug)]
+struct OsFile(File);
+
+impl DiskFile for OsFile {
+    fn map(&self, size_bytes: usize, access: Access) -> io::Result<Region> {
+        Region::map(&self.0, size_bytes, access)
+    }
+
+    fn allocate(&self, offset: u64, length: u64) -> io::Result<()> {
+        super::allocate(&self.0, offset, length)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.0.write_at(bytes, offset)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(bytes, offset)
+    }
+
+    fn data_ranges(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+        super::data_ranges(&self.0, range)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        super::sync_data(&self.0)
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}

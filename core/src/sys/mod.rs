@@ -1,0 +1,85 @@
+//! The only system calls of the engine, and what each platform makes of them.
+//!
+//! Linux is served first. Where a call does not exist, the fallback keeps the promise at a cost:
+//! space is reserved by writing zeros, populating does nothing, the boot is unknown.
+
+pub(crate) mod disk;
+mod process;
+
+pub(crate) use process::{ForkWatch, LockRefused, boot_id, try_lock};
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Reserves space for `length` bytes from `offset`, which hold nothing yet.
+pub(crate) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, offset, length) {
+        Ok(()) => return Ok(()),
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let zeros = vec![0; 1 << 16];
+    let mut written = 0;
+    while written < length {
+        let part = (length - written).min(zeros.len() as u64) as usize;
+        file.write_all_at(&zeros[..part], offset + written)?;
+        written += part as u64;
+    }
+    Ok(())
+}
+
+/// The parts of a range that may hold something else than zeros, in order: the file system knows
+/// where a file has no data, so that gigabytes of reserved space need not be read.
+pub(crate) fn data_ranges(file: &File, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+    let mut ranges = Vec::new();
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{SeekFrom, seek};
+        use rustix::io::Errno;
+        let mut position = range.start;
+        while position < range.end {
+            let start = match seek(file, SeekFrom::Data(position)) {
+                Ok(start) => start,
+                Err(Errno::NXIO) => break,
+                Err(_) => return Ok(vec![range]),
+            };
+            let Ok(end) = seek(file, SeekFrom::Hole(start)) else {
+                return Ok(vec![range]);
+            };
+            if start < range.end {
+                ranges.push(start..end.min(range.end));
+            }
+            position = end.max(start + 1);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    ranges.push(range);
+    Ok(ranges)
+}
+
+/// Makes the file's data durable, with the metadata needed to read it.
+pub(crate) fn sync_data(file: &File) -> io::Result<()> {
+    // On macOS the standard library's call is fcntl(F_FULLFSYNC).
+    file.sync_data()
+}
+
+/// Makes creations, removals and renames in a directory durable.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Milliseconds of a monotonic clock that costs next to nothing and is a few milliseconds coarse.
+pub(crate) fn coarse_monotonic_ms() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+        let seconds = u64::try_from(now.tv_sec).ok()?;
+        Some(seconds * 1000 + u64::try_from(now.tv_nsec).ok()? / 1_000_000)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}

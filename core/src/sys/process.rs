@@ -1,0 +1,90 @@
+//! Other processes: the lock that keeps them out, children made by `fork`, the machine's boot.
+#![allow(
+    unsafe_code,
+    reason = "fcntl locks with their holder, and the fork handler, are C calls"
+)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a lock was not had.
+#[derive(Debug)]
+pub(crate) enum LockRefused {
+    /// Another process holds it; its id, where the system tells.
+    Held(Option<i32>),
+    /// The system could not say.
+    Failed(io::Error),
+}
+
+/// Takes the exclusive lock on the file's first byte, the range RocketMQ locks. The system gives
+/// it up when this process closes any descriptor of the file, or ends.
+pub(crate) fn try_lock(file: &File) -> Result<(), LockRefused> {
+    let mut request = first_byte_write_lock();
+    // SAFETY: the descriptor is open while `file` lives, and `request` is a whole flock.
+    let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw mut request) };
+    if done == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    if !matches!(error.raw_os_error(), Some(libc::EACCES | libc::EAGAIN)) {
+        return Err(LockRefused::Failed(error));
+    }
+    let mut holder = first_byte_write_lock();
+    // SAFETY: as above; the call fills in `holder`.
+    let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut holder) };
+    let known = done == 0 && holder.l_type != libc::F_UNLCK as libc::c_short && holder.l_pid > 0;
+    Err(LockRefused::Held(known.then_some(holder.l_pid)))
+}
+
+fn first_byte_write_lock() -> libc::flock {
+    // SAFETY: flock is a C struct of integers, for which zero is a value.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    lock.l_len = 1;
+    lock
+}
+
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn count_fork() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Tells a child made by `fork` from the process that made the watch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ForkWatch(u64);
+
+impl ForkWatch {
+    /// Watches from now on.
+    pub(crate) fn new() -> Self {
+        static HANDLER: Once = Once::new();
+        HANDLER.call_once(|| {
+            // SAFETY: the handler only adds to an atomic, which is allowed in a forked child.
+            let failed = unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
+            if failed != 0 {
+                tracing::warn!("no fork handler: children made by fork are not recognised");
+            }
+        });
+        Self(FORKS.load(Ordering::Relaxed))
+    }
+
+    /// Whether this process is a child of the one that made the watch.
+    pub(crate) fn is_child(self) -> bool {
+        FORKS.load(Ordering::Relaxed) != self.0
+    }
+}
+
+/// A number that is the same until the machine boots again, if there is one.
+pub(crate) fn boot_id() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let digits: String = text
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(16)
+        .collect();
+    u64::from_str_radix(&digits, 16).ok()
+}
