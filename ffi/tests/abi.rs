@@ -3,6 +3,11 @@
 //! needs a new major half of the ABI version and a new soname.
 //!
 //! `BLESS=1 cargo test -p cairnlog-ffi --test abi` writes both anew.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here is a failed test"
+)]
 
 mod common;
 

@@ -1,6 +1,11 @@
 //! The committed header is what the sources give, and keeps its promises.
 //!
 //! `BLESS=1 cargo test -p cairnlog-ffi --test header` (`make header`) writes it anew.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here is a failed test"
+)]
 
 mod common;
 

@@ -1,5 +1,10 @@
 //! After an installation `pkg-config` and `find_package` really compile, link and run a program,
 //! against the shared and against the static library.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here is a failed test"
+)]
 
 mod common;
 
