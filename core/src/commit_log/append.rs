@@ -98,7 +98,7 @@ impl CommitLog {
                 ),
             );
         }
-        let state = self.lock.lock(now);
+        let state = self.lock.lock(|| self.parts.clock.monotonic_ms());
         // Again: while this thread waited, the store may have been closed.
         self.check_open()?;
         Ok(Appender { log: self, state })
@@ -114,7 +114,7 @@ impl CommitLog {
     /// Ends appending: when this returns, none is under way and none can come.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.lock.lock(self.parts.clock.monotonic_ms()).target = None;
+        self.lock.lock(|| self.parts.clock.monotonic_ms()).target = None;
     }
 
     /// Ends the allocation service, after [`CommitLog::close`].
@@ -125,7 +125,7 @@ impl CommitLog {
     /// Time of the newest record.
     pub(crate) fn last_timestamp_ms(&self) -> i64 {
         self.lock
-            .lock(self.parts.clock.monotonic_ms())
+            .lock(|| self.parts.clock.monotonic_ms())
             .last_timestamp_ms
     }
 }

@@ -32,14 +32,14 @@ impl<T> AppendLock<T> {
         }
     }
 
-    /// Takes the lock. `now_ms` is the monotonic clock.
-    pub(crate) fn lock(&self, now_ms: u64) -> AppendGuard<'_, T> {
+    /// Takes the lock. `now_ms` reads the monotonic clock.
+    pub(crate) fn lock(&self, now_ms: impl FnOnce() -> u64) -> AppendGuard<'_, T> {
         let state = match self.kind {
             AppendLockKind::Mutex => self.state.lock(),
             AppendLockKind::Spin => self.spin(),
             AppendLockKind::Adaptive => self.adapt(),
         };
-        self.held_since_ms.store(now_ms.max(1), Ordering::Relaxed);
+        self.held_since_ms.store(now_ms().max(1), Ordering::Relaxed);
         AppendGuard {
             state,
             held_since_ms: &self.held_since_ms,
@@ -129,14 +129,14 @@ mod tests {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         for _ in 0..10_000 {
-                            let mut state = lock.lock(1);
+                            let mut state = lock.lock(|| 1);
                             let before = *state;
                             *state = before + 1;
                         }
                     });
                 }
             });
-            assert_eq!(*lock.lock(1), 40_000, "{kind:?}");
+            assert_eq!(*lock.lock(|| 1), 40_000, "{kind:?}");
         }
     }
 
@@ -146,12 +146,12 @@ mod tests {
     fn f10_a_panic_inside_the_lock_does_not_leave_it_busy() {
         let lock = AppendLock::new(AppendLockKind::Mutex, ());
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _held = lock.lock(5);
+            let _held = lock.lock(|| 5);
             assert_eq!(lock.held_ms(1005), 1000);
             panic!("on purpose");
         }));
         assert!(panicked.is_err());
         assert_eq!(lock.held_ms(100_000), 0);
-        drop(lock.lock(6));
+        drop(lock.lock(|| 6));
     }
 }

@@ -173,6 +173,12 @@ impl AllocateMappedFileService {
 }
 
 impl State {
+    /// Whether the file that starts at `start` was made before.
+    fn has(&self, start: u64) -> bool {
+        let made = |target: &AppendTarget| target.file.start() >= start;
+        self.next.as_ref().is_some_and(made) || self.current.as_ref().is_some_and(made)
+    }
+
     fn adopt(&mut self, target: AppendTarget, position: u64) {
         self.populated = position;
         self.populate_ahead = self.populate_ahead.max(LEAST_POPULATED_BYTES);
@@ -328,15 +334,10 @@ impl Shared {
         }
     }
 
-    /// Makes the file that starts at `start`, unless it is there already.
+    /// Makes the file that starts at `start`, unless it was made before.
     fn make(&self, start: u64) -> Result<()> {
-        if self
-            .state
-            .lock()
-            .next
-            .as_ref()
-            .is_some_and(|next| next.file.start() == start)
-        {
+        // Between the look at the state and now, an appender may have taken the file.
+        if self.state.lock().has(start) {
             return Ok(());
         }
         let settings = &self.settings;
