@@ -524,10 +524,8 @@ typedef struct cairn_recovery_report {
     int64_t min_offset;
     // One past the last byte of the last good record.
     int64_t end_offset;
-    // Bytes copied to `lost+found/` before they were cut.
+    // Bytes copied to `lost+found/` and then cut or set to zero.
     uint64_t bytes_set_aside;
-    // Bytes of a torn tail set to zero.
-    uint64_t bytes_zeroed;
     // Files removed behind the end.
     uint64_t files_removed;
     // How long it took, in microseconds.
@@ -535,6 +533,9 @@ typedef struct cairn_recovery_report {
     // The file that holds the bytes set aside; absent if there is none. It lives as long as the
     // `cairn_recovery`.
     struct cairn_str set_aside;
+    // What was wrong at the end, if there was something behind it; else absent. It lives as long as
+    // the `cairn_recovery`.
+    struct cairn_str damage;
 } cairn_recovery_report;
 
 // The figures of a store since it was opened. Begin with `CAIRN_STORE_STATS_INIT`.
@@ -545,16 +546,16 @@ typedef struct cairn_store_stats {
     uint32_t reserved;
     // Messages appended.
     uint64_t messages;
-    // Bytes appended.
+    // Bytes of their records.
     uint64_t bytes;
-    // Messages refused.
+    // Append calls that stored nothing.
     uint64_t refused;
-    // Syncs done.
+    // Sync calls on commit log files.
     uint64_t syncs;
-    // The longest append, in milliseconds.
+    // The longest append call, in milliseconds.
     uint64_t append_latency_max_ms;
-    // Appends by time taken, in RocketMQ's classes: up to 0, 10, 50, 100, 200, 500 ms, 1, 2, 3, 4,
-    // 5, 10 s, and above.
+    // Append calls by the time they took, waits for the sync included, in RocketMQ's classes: up to
+    // 0, 10, 50, 100, 200, 500 ms, 1, 2, 3, 4, 5, 10 s, and above.
     uint64_t append_latency_counts[CAIRN_LATENCY_CLASSES];
 } cairn_store_stats;
 
@@ -568,7 +569,7 @@ typedef struct cairn_topic_stats {
     struct cairn_str topic;
     // Messages appended.
     uint64_t messages;
-    // Bytes appended.
+    // Bytes of their records.
     uint64_t bytes;
 } cairn_topic_stats;
 

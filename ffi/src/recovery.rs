@@ -46,10 +46,8 @@ pub struct cairn_recovery_report {
     pub min_offset: i64,
     /// One past the last byte of the last good record.
     pub end_offset: i64,
-    /// Bytes copied to `lost+found/` before they were cut.
+    /// Bytes copied to `lost+found/` and then cut or set to zero.
     pub bytes_set_aside: u64,
-    /// Bytes of a torn tail set to zero.
-    pub bytes_zeroed: u64,
     /// Files removed behind the end.
     pub files_removed: u64,
     /// How long it took, in microseconds.
@@ -57,6 +55,9 @@ pub struct cairn_recovery_report {
     /// The file that holds the bytes set aside; absent if there is none. It lives as long as the
     /// `cairn_recovery`.
     pub set_aside: cairn_str,
+    /// What was wrong at the end, if there was something behind it; else absent. It lives as long as
+    /// the `cairn_recovery`.
+    pub damage: cairn_str,
 }
 
 // SAFETY: repr(C) with the size first, numbers and raw pointers only, no padding (`abi/layout.txt`
@@ -121,13 +122,16 @@ pub unsafe extern "C" fn cairn_recovery_get(
             min_offset: report.min_offset.to_i64(),
             end_offset: report.end_offset.to_i64(),
             bytes_set_aside: report.bytes_set_aside,
-            bytes_zeroed: report.bytes_zeroed,
             files_removed: report.files_removed,
             duration_us: u64::try_from(report.duration.as_micros()).unwrap_or(u64::MAX),
             set_aside: recovery
                 .set_aside
                 .as_deref()
                 .map_or(cairn_str::ABSENT, cairn_str::of),
+            damage: report
+                .damage
+                .as_ref()
+                .map_or(cairn_str::ABSENT, |text| cairn_str::of(text.as_bytes())),
         });
         Ok(())
     })

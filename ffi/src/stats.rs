@@ -12,6 +12,8 @@ use crate::text::cairn_str;
 /// The number of classes of append times.
 pub const CAIRN_LATENCY_CLASSES: usize = 13;
 
+const _: () = assert!(CAIRN_LATENCY_CLASSES == engine::APPEND_LATENCY_BOUNDS_MS.len() + 1);
+
 /// The statistics of a store at one moment. They do not change.
 pub struct cairn_stats {
     stats: StoreStats,
@@ -27,16 +29,16 @@ pub struct cairn_store_stats {
     pub reserved: u32,
     /// Messages appended.
     pub messages: u64,
-    /// Bytes appended.
+    /// Bytes of their records.
     pub bytes: u64,
-    /// Messages refused.
+    /// Append calls that stored nothing.
     pub refused: u64,
-    /// Syncs done.
+    /// Sync calls on commit log files.
     pub syncs: u64,
-    /// The longest append, in milliseconds.
+    /// The longest append call, in milliseconds.
     pub append_latency_max_ms: u64,
-    /// Appends by time taken, in RocketMQ's classes: up to 0, 10, 50, 100, 200, 500 ms, 1, 2, 3, 4,
-    /// 5, 10 s, and above.
+    /// Append calls by the time they took, waits for the sync included, in RocketMQ's classes: up to
+    /// 0, 10, 50, 100, 200, 500 ms, 1, 2, 3, 4, 5, 10 s, and above.
     pub append_latency_counts: [u64; CAIRN_LATENCY_CLASSES],
 }
 
@@ -58,7 +60,7 @@ pub struct cairn_topic_stats {
     pub topic: cairn_str,
     /// Messages appended.
     pub messages: u64,
-    /// Bytes appended.
+    /// Bytes of their records.
     pub bytes: u64,
 }
 
