@@ -83,9 +83,9 @@ pub(crate) fn write_recovery_report(writer: &mut Writer, report: &RecoveryReport
         .u64(report.records)
         .i64(report.min_offset.to_i64())
         .i64(report.end_offset.to_i64())
+        .optional_text(report.damage.as_deref())
         .u64(report.bytes_set_aside)
         .optional_text(set_aside.as_deref())
-        .u64(report.bytes_zeroed)
         .u64(report.files_removed)
         .u64(u64::try_from(report.duration.as_nanos()).unwrap_or(u64::MAX));
 }

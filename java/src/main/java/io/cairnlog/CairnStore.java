@@ -113,7 +113,8 @@ public final class CairnStore extends NativeHandle {
    * Appends a message, from any thread, and returns at once with a future of its acknowledgement.
    *
    * <p>Futures are completed in groups, one per flush, on the executor of the options and never on a
-   * thread of the engine. Cancelling a future does not undo the append.
+   * thread of the engine. A callback that waits holds up the rest of its group: attach such a one by
+   * an {@code Async} method. Cancelling a future does not undo the append.
    *
    * @param message the message
    * @return completes with where the message lies, or with a {@link CairnException}

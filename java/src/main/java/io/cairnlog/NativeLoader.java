@@ -2,6 +2,7 @@ package io.cairnlog;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.URL;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -13,7 +14,6 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
@@ -87,14 +87,14 @@ final class NativeLoader {
   }
 
   private static boolean tryResource(List<String> tried) {
-    String resource =
-        "/META-INF/native/" + platform() + "/" + System.mapLibraryName(LIBRARY);
-    try (InputStream stream = NativeLoader.class.getResourceAsStream(resource)) {
-      if (stream == null) {
-        tried.add("jar:" + resource + " (not in the jar)");
-        return false;
-      }
-      return tryFile(extract(stream.readAllBytes()), "jar:" + resource + " at", tried);
+    String resource = "/META-INF/native/" + platform() + "/" + System.mapLibraryName(LIBRARY);
+    URL url = NativeLoader.class.getResource(resource);
+    if (url == null) {
+      tried.add("jar:" + resource + " (not in the jar)");
+      return false;
+    }
+    try {
+      return tryFile(extract(url), "jar:" + resource + " at", tried);
     } catch (IOException refused) {
       tried.add("jar:" + resource + " (cannot be extracted: " + refused + ")");
       return false;
@@ -137,17 +137,24 @@ final class NativeLoader {
   }
 
   /** Puts the library where only its owner can change it, under a name that tells its bytes. */
-  private static Path extract(byte[] library) throws IOException {
-    String name = System.mapLibraryName(LIBRARY + "-" + digest(library));
+  private static Path extract(URL library) throws IOException {
+    String digest;
+    try (InputStream stream = library.openStream()) {
+      digest = digest(stream);
+    }
     Path directory = ownDirectory();
-    Path file = directory.resolve(name);
-    if (Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)
-        && Arrays.equals(Files.readAllBytes(file), library)) {
-      return file;
+    Path file = directory.resolve(System.mapLibraryName(LIBRARY + "-" + digest.substring(0, 16)));
+    if (Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
+      try (InputStream stream = Files.newInputStream(file)) {
+        if (digest(stream).equals(digest)) {
+          return file;
+        }
+      }
     }
     Path written = Files.createTempFile(directory, "extracting-", ".tmp");
-    try {
-      Files.write(written, library);
+    try (InputStream stream = library.openStream()) {
+      Files.copy(stream, written, StandardCopyOption.REPLACE_EXISTING);
+      // Another process may have loaded the file that is replaced; it keeps the old one.
       Files.move(
           written, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     } finally {
@@ -196,15 +203,21 @@ final class NativeLoader {
     }
   }
 
-  private static String digest(byte[] bytes) {
+  private static String digest(InputStream stream) throws IOException {
+    MessageDigest digest;
     try {
-      StringBuilder text = new StringBuilder();
-      for (byte value : MessageDigest.getInstance("SHA-256").digest(bytes)) {
-        text.append(String.format("%02x", value));
-      }
-      return text.substring(0, 16);
+      digest = MessageDigest.getInstance("SHA-256");
     } catch (NoSuchAlgorithmException impossible) {
       throw new IllegalStateException("every Java platform has SHA-256", impossible);
     }
+    byte[] piece = new byte[1 << 16];
+    for (int read = stream.read(piece); read >= 0; read = stream.read(piece)) {
+      digest.update(piece, 0, read);
+    }
+    StringBuilder text = new StringBuilder();
+    for (byte value : digest.digest()) {
+      text.append(String.format("%02x", value));
+    }
+    return text.toString();
   }
 }

@@ -13,9 +13,9 @@ public final class RecoveryReport {
   private final long records;
   private final long minOffset;
   private final long endOffset;
+  private final String damage;
   private final long bytesSetAside;
   private final String setAside;
-  private final long bytesZeroed;
   private final long filesRemoved;
   private final long durationNanos;
 
@@ -27,9 +27,9 @@ public final class RecoveryReport {
     records = from.getLong();
     minOffset = from.getLong();
     endOffset = from.getLong();
+    damage = Wire.readOptionalText(from);
     bytesSetAside = from.getLong();
     setAside = Wire.readOptionalText(from);
-    bytesZeroed = from.getLong();
     filesRemoved = from.getLong();
     durationNanos = from.getLong();
   }
@@ -89,6 +89,15 @@ public final class RecoveryReport {
   }
 
   /**
+   * Returns what was wrong at the end of the log; callable from any thread.
+   *
+   * @return a sentence, empty if nothing lay behind the end
+   */
+  public Optional<String> damage() {
+    return Optional.ofNullable(damage);
+  }
+
+  /**
    * Returns how much was cut off and kept; callable from any thread.
    *
    * @return bytes copied to {@code lost+found/}
@@ -104,15 +113,6 @@ public final class RecoveryReport {
    */
   public Optional<Path> setAside() {
     return Optional.ofNullable(setAside).map(Path::of);
-  }
-
-  /**
-   * Returns how much was zeroed behind the end; callable from any thread.
-   *
-   * @return bytes
-   */
-  public long bytesZeroed() {
-    return bytesZeroed;
   }
 
   /**

@@ -1,0 +1,37 @@
+package io.cairnlog;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.cairnlog.examples.AsyncAppend;
+import io.cairnlog.examples.Follow;
+import io.cairnlog.examples.QuickStart;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** The examples run as they stand, and the JVM's check of JNI finds nothing to say. */
+class ExamplesTest extends StoreTestCase {
+  private String run(Class<?> example) throws Exception {
+    String said = runJvm(0, List.of("-Xcheck:jni"), example, directory.toString());
+    assertFalse(said.contains("WARNING"), said);
+    assertFalse(said.contains("native method"), said);
+    return said;
+  }
+
+  @Test
+  void quickStart() throws Exception {
+    assertEquals("stored at 0\norders: 20 pears\n", run(QuickStart.class));
+  }
+
+  @Test
+  void asyncAppend() throws Exception {
+    assertEquals("durable: 1000\n", run(AsyncAppend.class));
+  }
+
+  @Test
+  void follow() throws Exception {
+    String said = run(Follow.class);
+    assertTrue(said.startsWith("order 0\n") && said.endsWith("order 9\n"), said);
+  }
+}
