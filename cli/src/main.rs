@@ -38,9 +38,9 @@ fn run(arguments: &Arguments) -> Outcome {
     let options = || open::options(arguments.conf.as_deref());
     match &arguments.command {
         Command::Append(command) => commands::append::run(command, options()?),
-        Command::Cat(command) => commands::cat::run(command),
-        Command::Inspect(command) => commands::inspect::run(command),
-        Command::Verify(command) => commands::verify::run(command),
+        Command::Cat(command) => commands::cat::run(command, &options()?),
+        Command::Inspect(command) => commands::inspect::run(command, &options()?),
+        Command::Verify(command) => commands::verify::run(command, &options()?),
         Command::Recover(command) => commands::recover::run(command, options()?),
         Command::Bench(command) => commands::bench::run(command, options()?),
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use cairnlog::StoreOptions;
+use cairnlog::{LogReader, Status, StoreOptions};
 
 use crate::failure::Failure;
 
@@ -18,5 +18,23 @@ pub(crate) fn options(conf: Option<&Path>) -> Result<StoreOptions, Failure> {
     match StoreOptions::from_properties(&text) {
         Ok((options, _unknown)) => Ok(options),
         Err(error) => Err(Failure::failed(path.display(), error)),
+    }
+}
+
+/// Files of a store beside its log.
+const STORE_FILES: [&str; 3] = ["checkpoint", "abort", "lock"];
+
+/// Looks at a store's log, without a lock. `None` for a store without a log: nothing was ever
+/// appended, and its empty log directory did not survive a copy.
+pub(crate) fn log(store: &Path, options: &StoreOptions) -> Result<Option<LogReader>, Failure> {
+    match LogReader::open_with(store, options) {
+        Ok(reader) => Ok(Some(reader)),
+        Err(error)
+            if error.status() == Status::StoreNotFound
+                && STORE_FILES.iter().any(|name| store.join(name).is_file()) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }

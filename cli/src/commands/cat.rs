@@ -6,13 +6,13 @@
 use std::thread;
 use std::time::Duration;
 
-use cairnlog::{Entries, LogEntry, LogReader, PhysicalOffset, RecordView};
+use cairnlog::{Entries, LogEntry, LogReader, PhysicalOffset, RecordView, StoreOptions};
 
 use crate::arguments::Cat;
 use crate::failure::{Failure, Outcome, report};
-use crate::interrupt;
 use crate::output::Output;
 use crate::record_json::MessageJson;
+use crate::{interrupt, open};
 
 /// How long `--follow` sleeps when there is nothing new.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(20);
@@ -28,7 +28,7 @@ pub(crate) fn is_in_queue(record: &RecordView<'_>) -> bool {
 }
 
 /// Runs the command.
-pub(crate) fn run(command: &Cat) -> Outcome {
+pub(crate) fn run(command: &Cat, options: &StoreOptions) -> Outcome {
     let mut printer = Printer {
         command,
         output: Output::new(),
@@ -36,26 +36,28 @@ pub(crate) fn run(command: &Cat) -> Outcome {
         time_reached: command.from_time.is_none(),
         damaged: false,
     };
-    let mut reader = LogReader::open(&command.dir)?;
-    let mut position = match command.from_offset {
-        Some(offset) => PhysicalOffset::new(offset),
-        None => reader.min_offset(),
-    };
+    let mut position = command.from_offset.map(PhysicalOffset::new);
     loop {
         let before = position;
-        printer.print_from(&reader, &mut position)?;
+        if let Some(reader) = open::log(&command.dir, options)? {
+            // Retention may have removed what was to be read next.
+            let begin = match position {
+                Some(position) if command.follow => position.max(reader.min_offset()),
+                Some(position) => position,
+                None => reader.min_offset(),
+            };
+            let end = printer.print_from(&reader, begin)?;
+            // A store without files begins at 0, whatever its first file will be.
+            position = (!reader.files().is_empty()).then_some(end);
+        }
         printer.output.flush()?;
         if !command.follow || printer.left == 0 {
             break;
         }
+        interrupt::check()?;
         if position == before {
             thread::sleep(FOLLOW_PAUSE);
-            interrupt::check()?;
         }
-        reader = LogReader::open(&command.dir)?;
-        // Retention may have removed what was to be read next, and a store without files begins
-        // at 0 whatever its first file will be.
-        position = position.max(reader.min_offset());
     }
     if printer.damaged {
         return Err(Failure::Damage);
@@ -72,16 +74,21 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// Prints up to the present end and moves `position` there.
-    fn print_from(&mut self, reader: &LogReader, position: &mut PhysicalOffset) -> Outcome {
-        let mut entries: Entries<'_> = reader.entries(*position);
+    /// Prints up to the present end and returns where that is.
+    fn print_from(
+        &mut self,
+        reader: &LogReader,
+        begin: PhysicalOffset,
+    ) -> Result<PhysicalOffset, Failure> {
+        let mut entries: Entries<'_> = reader.entries(begin);
+        let mut position = begin;
         while self.left > 0 {
             interrupt::check()?;
             match entries.next() {
                 None => break,
                 Some(Ok(LogEntry::Message(message))) => {
                     let record = message.record();
-                    *position = record.end_offset();
+                    position = record.end_offset();
                     if self.is_wanted(&record) {
                         self.print(&record)?;
                     }
@@ -90,26 +97,26 @@ impl Printer<'_> {
                     physical_offset,
                     size_bytes,
                 })) => {
-                    *position = PhysicalOffset::new(physical_offset.get() + u64::from(size_bytes));
-                }
-                // What follows good data may be a record that is being written right now.
-                Some(Err(error)) if self.command.follow => {
-                    let Some(next) = next_good(&mut entries) else {
-                        break;
-                    };
-                    report(&error.to_string());
-                    self.damaged = true;
-                    *position = next;
-                    entries = reader.entries(next);
+                    position = PhysicalOffset::new(physical_offset.get() + u64::from(size_bytes));
                 }
                 Some(Err(error)) => {
+                    let next = next_good(&mut entries);
+                    // With nothing good behind it, it may be a record that is being written.
+                    if self.command.follow && next.is_none() {
+                        break;
+                    }
                     self.output.flush()?;
                     report(&error.to_string());
                     self.damaged = true;
+                    let Some(next) = next else {
+                        break;
+                    };
+                    position = next;
+                    entries = reader.entries(next);
                 }
             }
         }
-        Ok(())
+        Ok(position)
     }
 
     fn is_wanted(&mut self, record: &RecordView<'_>) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cairnlog::{LogEntry, LogReader, RecordView, StoreCheckpoint};
+use cairnlog::{LogEntry, LogReader, RecordView, StoreCheckpoint, StoreOptions};
 use serde::Serialize;
 
 use crate::arguments::{IndexSizes, Inspect, View};
@@ -12,14 +12,15 @@ use crate::failure::{Failure, Outcome, report};
 use crate::formats::consume_queue::{ConsumeQueue, ConsumeQueues, QueueRange};
 use crate::formats::index::{self, Entry, Geometry, IndexFile};
 use crate::formats::name;
-use crate::interrupt;
 use crate::output::Output;
 use crate::record_json::{BlankJson, RecordJson};
+use crate::{interrupt, open};
 
 /// Runs the command.
-pub(crate) fn run(command: &Inspect) -> Outcome {
+pub(crate) fn run(command: &Inspect, options: &StoreOptions) -> Outcome {
     let mut view = Viewer {
         command,
+        reader: open::log(&command.dir, options)?,
         output: Output::new(),
         damaged: false,
     };
@@ -51,17 +52,18 @@ pub(crate) fn cannot_read(path: &Path) -> impl Fn(std::io::Error) -> Failure + '
 
 struct Viewer<'a> {
     command: &'a Inspect,
+    /// `None` for a store without a log.
+    reader: Option<LogReader>,
     output: Output,
     damaged: bool,
 }
 
 impl Viewer<'_> {
     /// Walks the log; damage is told on stderr, at its place between the lines.
-    fn walk(
-        &mut self,
-        reader: &LogReader,
-        mut look: impl FnMut(&mut Output, &LogEntry) -> Outcome,
-    ) -> Outcome {
+    fn walk(&mut self, mut look: impl FnMut(&mut Output, &LogEntry) -> Outcome) -> Outcome {
+        let Some(reader) = &self.reader else {
+            return Ok(());
+        };
         for entry in reader.entries(reader.min_offset()) {
             interrupt::check()?;
             match entry {
@@ -78,12 +80,11 @@ impl Viewer<'_> {
 
     fn records(&mut self) -> Outcome {
         let json = self.command.json;
-        let reader = LogReader::open(&self.command.dir)?;
         if !json {
             self.output
                 .line("physical_offset size topic queue_id queue_offset store_timestamp body_length properties")?;
         }
-        self.walk(&reader, |output, entry| match entry {
+        self.walk(|output, entry| match entry {
             LogEntry::Message(message) if json => output.json(&RecordJson::new(&message.record())),
             LogEntry::Message(message) => output.line(record_line(&message.record())),
             LogEntry::Blank {
@@ -98,10 +99,13 @@ impl Viewer<'_> {
     }
 
     fn files(&mut self) -> Outcome {
-        let reader = LogReader::open(&self.command.dir)?;
         let mut contents: BTreeMap<u64, FileContent> = BTreeMap::new();
-        let segment = reader.segment_size_bytes().max(1);
-        self.walk(&reader, |_, entry| {
+        let segment = self
+            .reader
+            .as_ref()
+            .map_or(0, LogReader::segment_size_bytes)
+            .max(1);
+        self.walk(|_, entry| {
             let offset = match entry {
                 LogEntry::Message(message) => message.record().physical_offset().get(),
                 LogEntry::Blank {
@@ -117,7 +121,7 @@ impl Viewer<'_> {
                 "file start_offset size records used first_store_timestamp last_store_timestamp",
             )?;
         }
-        for file in reader.files() {
+        for file in self.reader.as_ref().map_or(&[][..], LogReader::files) {
             let start = file.start_offset.get();
             let content = contents.remove(&start).unwrap_or_default();
             let line = FileJson {
@@ -146,9 +150,8 @@ impl Viewer<'_> {
     }
 
     fn topics(&mut self) -> Outcome {
-        let reader = LogReader::open(&self.command.dir)?;
         let mut topics: BTreeMap<(String, i32), TopicJson> = BTreeMap::new();
-        self.walk(&reader, |_, entry| {
+        self.walk(|_, entry| {
             if let LogEntry::Message(message) = entry {
                 let record = message.record();
                 let key = (record.topic().into_owned(), record.queue_id());
@@ -182,7 +185,10 @@ impl Viewer<'_> {
     }
 
     fn queues(&mut self) -> Outcome {
-        let log_min = LogReader::open(&self.command.dir)?.min_offset().get();
+        let log_min = self
+            .reader
+            .as_ref()
+            .map_or(0, |reader| reader.min_offset().get());
         let queues =
             ConsumeQueues::open(&self.command.dir).map_err(cannot_read(&self.command.dir))?;
         if !self.command.json {
@@ -248,7 +254,6 @@ impl Viewer<'_> {
     }
 
     fn index(&mut self) -> Outcome {
-        LogReader::open(&self.command.dir)?;
         let (files, foreign) =
             index::files(&self.command.dir).map_err(cannot_read(&self.command.dir))?;
         if !self.command.json {
@@ -329,7 +334,6 @@ impl Viewer<'_> {
     }
 
     fn checkpoint(&mut self) -> Outcome {
-        LogReader::open(&self.command.dir)?;
         let path = self.command.dir.join("checkpoint");
         let Some(checkpoint) = StoreCheckpoint::read(&self.command.dir)? else {
             return Err(Failure::failed(path.display(), "there is no such file"));

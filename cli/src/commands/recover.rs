@@ -44,9 +44,9 @@ struct ReportJson {
     records: u64,
     min_offset: u64,
     end_offset: u64,
+    damage: Option<String>,
     bytes_set_aside: u64,
     set_aside: Option<String>,
-    bytes_zeroed: u64,
     files_removed: u64,
     duration_ms: f64,
 }
@@ -60,12 +60,12 @@ impl ReportJson {
             records: report.records,
             min_offset: report.min_offset.get(),
             end_offset: report.end_offset.get(),
+            damage: report.damage.clone(),
             bytes_set_aside: report.bytes_set_aside,
             set_aside: report
                 .set_aside
                 .as_ref()
                 .map(|path| path.display().to_string()),
-            bytes_zeroed: report.bytes_zeroed,
             files_removed: report.files_removed,
             duration_ms: report.duration.as_secs_f64() * 1e3,
         }
@@ -85,19 +85,21 @@ fn print(output: &mut Output, report: &RecoveryReport, dry_run: bool) -> Outcome
         "log:             from {} to {}",
         report.min_offset, report.end_offset
     ))?;
-    let (cut, removed) = if dry_run {
-        ("would zero", "would remove")
+    if let Some(damage) = &report.damage {
+        output.line(format!("found there:     {damage}"))?;
+    }
+    let (set_aside, removed) = if dry_run {
+        ("would set aside", "would remove")
     } else {
-        ("zeroed", "removed")
+        ("set aside", "removed")
+    };
+    let place = match &report.set_aside {
+        Some(path) => format!(" in {}", path.display()),
+        None => String::new(),
     };
     output.line(format!(
-        "behind the end:  {cut} {} bytes, {removed} {} files",
-        report.bytes_zeroed, report.files_removed
+        "behind the end:  {set_aside} {} bytes{place}, {removed} {} files",
+        report.bytes_set_aside, report.files_removed
     ))?;
-    let kept = match &report.set_aside {
-        Some(path) => format!("{} bytes in {}", report.bytes_set_aside, path.display()),
-        None => format!("{} bytes", report.bytes_set_aside),
-    };
-    output.line(format!("set aside:       {kept}"))?;
     output.line(format!("took:            {:.1?}", report.duration))
 }
