@@ -379,9 +379,9 @@ typedef struct cairn_positions {
     uint32_t reserved;
     // The first byte the log still has.
     int64_t min_offset;
-    // One past the last readable byte.
+    // One past the last byte that was appended.
     int64_t max_offset;
-    // Everything below is in the page cache: it survives the death of the process.
+    // Everything below is in the page cache: it is readable and survives the death of the process.
     int64_t committed_offset;
     // Everything below is synced to the device: it survives a power cut.
     int64_t durable_offset;
@@ -1170,7 +1170,8 @@ cairn_status cairn_store_read_at(const struct cairn_store *store,
 // `timeout_ms` milliseconds (0: not at all, `CAIRN_WAIT_FOREVER`: without limit).
 //
 // Begin with the log's `min_offset` and go on with `cairn_batch_next_offset`. When the time runs
-// out, the batch is empty and its outcome `CAIRN_READ_OUTCOME_END_OF_LOG`.
+// out, or the store is closed while this waits, the batch is empty and its outcome
+// `CAIRN_READ_OUTCOME_END_OF_LOG`.
 //
 // # Safety
 // - `store` is null or live.

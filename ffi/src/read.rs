@@ -176,7 +176,8 @@ pub unsafe extern "C" fn cairn_store_read_at(
 /// `timeout_ms` milliseconds (0: not at all, `CAIRN_WAIT_FOREVER`: without limit).
 ///
 /// Begin with the log's `min_offset` and go on with `cairn_batch_next_offset`. When the time runs
-/// out, the batch is empty and its outcome `CAIRN_READ_OUTCOME_END_OF_LOG`.
+/// out, or the store is closed while this waits, the batch is empty and its outcome
+/// `CAIRN_READ_OUTCOME_END_OF_LOG`.
 ///
 /// # Safety
 /// - `store` is null or live.

@@ -37,9 +37,9 @@ pub struct cairn_positions {
     pub reserved: u32,
     /// The first byte the log still has.
     pub min_offset: i64,
-    /// One past the last readable byte.
+    /// One past the last byte that was appended.
     pub max_offset: i64,
-    /// Everything below is in the page cache: it survives the death of the process.
+    /// Everything below is in the page cache: it is readable and survives the death of the process.
     pub committed_offset: i64,
     /// Everything below is synced to the device: it survives a power cut.
     pub durable_offset: i64,
