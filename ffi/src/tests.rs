@@ -1,14 +1,20 @@
 //! What the C side cannot provoke: panics, and the table of statuses.
 
 use std::cell::Cell;
-use std::ffi::CStr;
-use std::mem::size_of;
+use std::ffi::{CStr, c_void};
+use std::mem::MaybeUninit;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::ptr;
+use std::sync::{Arc, Mutex};
 
-use engine::{Error, Result, Status};
+use engine::{AppendResult, Completion, Error, PhysicalOffset, QueueOffset, Result, Status};
 
 use crate::boundary;
-use crate::error::{cairn_error, cairn_error_free, cairn_error_message, cairn_error_status};
+use crate::callbacks::{self, Callbacks};
+use crate::error::{
+    cairn_error, cairn_error_appended, cairn_error_free, cairn_error_has_appended,
+    cairn_error_message, cairn_error_status,
+};
 use crate::fence::Fence;
 use crate::message::{cairn_append_result, cairn_message};
 use crate::open_struct::{self, OpenStruct, OutStruct, StructArray};
@@ -259,4 +265,85 @@ fn arrays_have_the_first_elements_stride_and_all_agree() {
 fn freeing_null_is_fine() {
     // SAFETY: null.
     unsafe { boundary::free::<cairn_error>(ptr::null_mut()) };
+}
+
+fn placed() -> AppendResult {
+    AppendResult {
+        physical_offset: PhysicalOffset::new(100),
+        size_bytes: 50,
+        queue_offset: QueueOffset::new(3),
+        queue_id: 2,
+        message_count: 1,
+        store_timestamp_ms: 1_700_000_000_000,
+        store_host: SocketAddr::from((Ipv6Addr::LOCALHOST, 10911)),
+    }
+}
+
+#[test]
+fn an_error_tells_where_an_appended_record_lies() {
+    let timed_out = Error::new(Status::FlushTimeout, "no sync in time").with_appended(placed());
+    let error = Box::into_raw(Box::new(cairn_error::from(timed_out)));
+    // SAFETY: the error is live.
+    assert!(unsafe { cairn_error_has_appended(error) });
+    let mut result = MaybeUninit::<cairn_append_result>::zeroed();
+    let head = result.as_mut_ptr().cast::<u32>();
+    // SAFETY: the head of the result.
+    unsafe { head.write(size_of::<cairn_append_result>() as u32) };
+    // SAFETY: the error is live, the result as long as it says.
+    let status = unsafe { cairn_error_appended(error, result.as_mut_ptr()) };
+    assert_eq!(status, cairn_status::Ok);
+    // SAFETY: numbers only, and all were set.
+    let result = unsafe { result.assume_init() };
+    assert_eq!((result.physical_offset, result.end_offset), (100, 150));
+    assert_eq!((result.queue_offset, result.queue_id), (3, 2));
+    assert_eq!(result.store_host.address_length, 16);
+    // SAFETY: the error was made here and is used no more.
+    unsafe { cairn_error_free(error) };
+}
+
+/// What the callback of the test below was told.
+type Told = Mutex<Vec<(cairn_status, Option<i64>, bool)>>;
+
+unsafe extern "C" fn note(
+    status: cairn_status,
+    result: *const cairn_append_result,
+    error: *const cairn_error,
+    user_data: *mut c_void,
+) {
+    // SAFETY: the test passes a list that outlives the calls.
+    let told = unsafe { &*user_data.cast_const().cast::<Told>() };
+    // SAFETY: null or borrowed for the call.
+    let offset = unsafe { result.as_ref() }.map(|result| result.physical_offset);
+    told.lock().unwrap().push((status, offset, error.is_null()));
+}
+
+#[test]
+fn a_callback_is_told_success_and_failure() {
+    let told = Told::default();
+    let callbacks = Callbacks::default();
+    let sink = callbacks.sink(note);
+    assert!(
+        Arc::ptr_eq(&sink, &callbacks.sink(note)),
+        "one function, one group"
+    );
+    let token = callbacks::token(ptr::from_ref(&told).cast_mut().cast());
+    let lost = || Error::new(Status::Fenced, "a sync failed");
+    let results = [
+        Ok(placed()),
+        Err(lost().with_appended(placed())),
+        Err(lost()),
+    ];
+    let group = results
+        .into_iter()
+        .map(|result| Completion { token, result })
+        .collect();
+    sink.complete(group);
+    assert_eq!(
+        *told.lock().unwrap(),
+        [
+            (cairn_status::Ok, Some(100), true),
+            (cairn_status::Fenced, Some(100), false),
+            (cairn_status::Fenced, None, false),
+        ]
+    );
 }

@@ -1,5 +1,8 @@
 // A store from opening to reopening: what is appended comes back, what is refused leaves no trace,
 // and handles and views live as long as they promise.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "check.h"
 
 static void every_field_comes_back(const char *directory) {
@@ -166,8 +169,8 @@ static void many_and_batches(const char *directory) {
     CHECK_STATUS(CAIRN_STATUS_OK, cairn_stats_totals(stats, &totals));
     CHECK(totals.messages == 6 && totals.bytes > 0 && totals.refused >= 1);
     uint64_t timed = 0;
-    for (size_t class = 0; class < CAIRN_LATENCY_CLASSES; class ++) {
-        timed += totals.append_latency_counts[class];
+    for (size_t slot = 0; slot < CAIRN_LATENCY_CLASSES; slot++) {
+        timed += totals.append_latency_counts[slot];
     }
     CHECK(timed > 0);
     bool seen = false;
@@ -336,6 +339,29 @@ static void errors_say_where(const char *directory) {
     CHECK(cairn_store_open(cairn_str_from(path), NULL, &store, NULL) != CAIRN_STATUS_OK);
 }
 
+// A child made by fork() has copies of the handles, but the store belongs to the parent.
+static void a_forked_child_cannot_write(const char *directory) {
+    cairn_error *error = NULL;
+    cairn_store *store = open_store(directory, "forked");
+    cairn_message message = message_of("forked", "of the parent");
+    CHECK_OK(cairn_store_append(store, &message, NULL, &error));
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK_FAILS(CAIRN_STATUS_FORKED, cairn_store_append(store, &message, NULL, &error));
+        CHECK_FAILS(CAIRN_STATUS_FORKED, cairn_store_close(store, &error));
+        cairn_store_free(store);
+        _exit(0);
+    }
+    int ended = -1;
+    CHECK(waitpid(child, &ended, 0) == child && WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+    CHECK_OK(cairn_store_append(store, &message, NULL, &error));
+    int64_t next = 0;
+    CHECK_OK(cairn_store_next_queue_offset(store, CAIRN_STR("forked"), 0, &next, &error));
+    CHECK(next == 2);
+    close_store(store);
+}
+
 int main(int argc, char **argv) {
     const char *directory = directory_argument(argc, argv);
     every_field_comes_back(directory);
@@ -345,5 +371,6 @@ int main(int argc, char **argv) {
     reopening(directory);
     plans_and_options(directory);
     errors_say_where(directory);
+    a_forked_child_cannot_write(directory);
     return 0;
 }

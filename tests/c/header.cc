@@ -1,0 +1,42 @@
+// The header in C++17, every INIT and the macros in use, linked and run.
+#include <cstdio>
+#include <cstring>
+
+#include "cairnlog.h"
+
+static_assert(sizeof(cairn_status) == 4, "statuses have 32 bits");
+static_assert(CAIRN_STATUS_INTERNAL == 900, "numbers never change");
+
+int main(int argc, char **argv) {
+    if (argc != 2) {
+        return 2;
+    }
+    cairn_message message = CAIRN_MESSAGE_INIT;
+    cairn_append_result result = CAIRN_APPEND_RESULT_INIT;
+    cairn_positions positions = CAIRN_POSITIONS_INIT;
+    cairn_message_view view = CAIRN_MESSAGE_VIEW_INIT;
+    cairn_recovery_report report = CAIRN_RECOVERY_REPORT_INIT;
+    cairn_store_stats totals = CAIRN_STORE_STATS_INIT;
+    cairn_topic_stats topic = CAIRN_TOPIC_STATS_INIT;
+    if (message.struct_size != sizeof message || positions.struct_size != sizeof positions ||
+        report.struct_size != sizeof report || totals.struct_size != sizeof totals ||
+        topic.struct_size != sizeof topic || view.body.data != nullptr) {
+        return 1;
+    }
+    cairn_store *store = nullptr;
+    cairn_batch *batch = nullptr;
+    if (cairn_store_open(cairn_str_from(argv[1]), nullptr, &store, nullptr) != CAIRN_STATUS_OK) {
+        return 1;
+    }
+    message.topic = CAIRN_STR("cpp");
+    message.body = cairn_bytes{reinterpret_cast<const uint8_t *>("body"), 4};
+    bool good =
+        cairn_store_append(store, &message, &result, nullptr) == CAIRN_STATUS_OK &&
+        cairn_store_read_at(store, result.physical_offset, &batch, nullptr) == CAIRN_STATUS_OK &&
+        cairn_batch_get(batch, 0, &view) == CAIRN_STATUS_OK && view.body.length == 4 &&
+        std::memcmp(view.body.data, "body", 4) == 0 &&
+        cairn_store_close(store, nullptr) == CAIRN_STATUS_OK;
+    cairn_batch_free(batch);
+    cairn_store_free(store);
+    return good ? 0 : 1;
+}

@@ -1,0 +1,115 @@
+#!/bin/sh
+# Compiles and runs the C tests and examples: as C11 and C17 with every warning an error, against
+# the shared and the static library, as C++17, and once more under the address and undefined
+# behaviour sanitizers. Output goes to target/c alone; a second run starts afresh.
+#
+#     BUILD_DIR=target/release tests/c/run.sh
+#
+# BUILD_DIR holds libcairnlog.so and libcairnlog.a; by default target/release, else target/debug.
+set -eu
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root"
+build=${BUILD_DIR:-}
+if [ -z "$build" ]; then
+    build=target/debug
+    if [ -f target/release/libcairnlog.so ]; then
+        build=target/release
+    fi
+fi
+build=$(cd "$build" && pwd)
+work=$root/target/c
+limit_seconds=120
+rm -rf "$work"
+mkdir -p "$work/lib" "$work/logs" "$work/stores"
+# The name that programs look for is the soname.
+ln -s "$build/libcairnlog.so" "$work/lib/libcairnlog.so"
+ln -s "$build/libcairnlog.so" "$work/lib/libcairnlog.so.0"
+
+warnings="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror"
+include="-I$root/include -I$root/tests/c"
+shared="-L$work/lib -lcairnlog -Wl,-rpath,$work/lib -pthread"
+static="$build/libcairnlog.a -lgcc_s -lpthread -lm -ldl"
+sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+passed=0
+failed=0
+
+# Runs a step with its output kept in a file, and counts how it ended.
+step() {
+    step=$1
+    shift
+    if timeout "$limit_seconds" "$@" >"$work/logs/$step.log" 2>&1; then
+        passed=$((passed + 1))
+        echo "ok      $step"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $step: $*"
+        sed 's/^/        /' "$work/logs/$step.log"
+    fi
+}
+
+# Compiles a source file in one way and runs it in an empty directory of its own.
+compile_and_run() {
+    source=$1
+    way=$2
+    shift 2
+    name=$(basename "${source%.*}")
+    program=$name-$way
+    store=$work/stores/$program
+    case $name in
+    # Reads what the quick start, which comes before it, has stored.
+    read_all) store=$work/stores/quickstart-$way ;;
+    esac
+    mkdir -p "$store"
+    step "compile-$program" "$@" -o "$work/$program"
+    if [ -x "$work/$program" ]; then
+        step "run-$program" "$work/$program" "$store"
+    fi
+    case $name in
+    quickstart) ;;
+    read_all)
+        step "output-$program" grep -c '^20 pears$' "$work/logs/run-$program.log"
+        rm -rf "$store"
+        ;;
+    *) rm -rf "$store" ;;
+    esac
+}
+
+for source in tests/c/test_*.c ffi/examples/*.c; do
+    # Words of the options are to be split.
+    # shellcheck disable=SC2086
+    for standard in c11 c17; do
+        compile_and_run "$source" "$standard" \
+            cc -std=$standard -D_POSIX_C_SOURCE=200809L -g $warnings $include "$source" $shared
+    done
+    # shellcheck disable=SC2086
+    compile_and_run "$source" static \
+        cc -std=c11 -D_POSIX_C_SOURCE=200809L -g $warnings $include "$source" $static
+    # shellcheck disable=SC2086
+    compile_and_run "$source" sanitized \
+        cc -std=c11 -D_POSIX_C_SOURCE=200809L -g $sanitize $warnings $include "$source" $shared
+done
+# shellcheck disable=SC2086
+compile_and_run tests/c/header.cc cpp17 c++ -std=c++17 $warnings $include tests/c/header.cc $shared
+
+# A status that nobody looks at is a compile error.
+# shellcheck disable=SC2086
+step status-must-be-checked sh -c "! cc -std=c11 $warnings $include -c tests/c/must_check.c \
+    -o $work/must_check.o && grep -q unused-result '$work/logs/status-must-be-checked.log'"
+
+# Every exported function is called with NULL.
+missing() {
+    while read -r symbol; do
+        grep -q "\\b$symbol(" tests/c/test_null.c || echo "test_null.c does not call $symbol"
+    done <ffi/abi/symbols.txt >"$work/missing"
+    cat "$work/missing"
+    [ ! -s "$work/missing" ]
+}
+if missing; then
+    passed=$((passed + 1))
+else
+    failed=$((failed + 1))
+fi
+
+echo "c: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
