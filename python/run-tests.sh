@@ -3,6 +3,7 @@
 # pytest (with the examples and the docstrings), mypy --strict and stubtest.
 #
 #   python/run-tests.sh [debug|release] [arguments for pytest]
+#   python/run-tests.sh build            only builds and installs the package, in release
 #
 # Nothing is installed outside the checkout. CARGO_TARGET_DIR is respected; the environment is
 # target/venv unless CAIRNLOG_VENV names another.
@@ -13,8 +14,10 @@ venv=${CAIRNLOG_VENV:-$root/target/venv}
 requirements=$root/python/requirements-dev.txt
 
 profile=debug
+only_build=
 case "${1:-}" in
     debug | release) profile=$1; shift ;;
+    build) profile=release; only_build=yes; shift ;;
 esac
 develop_arguments=
 [ "$profile" = release ] && develop_arguments=--release
@@ -37,6 +40,7 @@ export VIRTUAL_ENV PATH
 unset PYTHONHOME CONDA_PREFIX
 
 maturin develop --quiet --locked $develop_arguments
+[ -z "$only_build" ] || exit 0
 python -m pytest "$@"
 python -m mypy
 python -m mypy.stubtest --mypy-config-file pyproject.toml cairnlog

@@ -1,0 +1,75 @@
+# Every act of development has a name here; continuous integration calls the same names.
+# `make demo` and `make test` set up whatever they need inside the checkout.
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+PYTHON ?= python3
+# A text file for the demo; by default every line of the repository's own text files.
+FILE ?=
+
+venv := target/venv
+release := $(CURDIR)/target/release
+
+# The scripts below look here for what was built.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+export CAIRNLOG_TARGET := $(release)
+
+.PHONY: build demo test check fmt header rust c python java compat install bench doc clean
+
+# The tool, the C libraries and the JNI library, in target/release.
+build:
+	$(CARGO) build --release --locked -p cairnlog-cli -p cairnlog-ffi -p cairnlog-jni -p cairnlog-test-writer
+
+# The main job on real input: ingest, kill, recover, verify, read back in every language.
+demo: build
+	$(PYTHON) tests/demo/demo.py $(if $(FILE),--file "$(FILE)")
+
+# Everything that must pass before a change lands.
+test: check build rust c python java compat
+
+# Formatting and lints, warnings being errors.
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+# The engine, the C ABI as Rust sees it, and the tool.
+rust:
+	$(CARGO) test --locked -p cairnlog -p cairnlog-ffi -p cairnlog-cli
+
+# The C ABI as C and C++ see it: examples and tests, once more under AddressSanitizer.
+c: build
+	BUILD_DIR=$(release) tests/c/run.sh
+
+python:
+	python/run-tests.sh debug
+
+java:
+	java/run-tests.sh
+
+# What crosses languages: stock RocketMQ beside cairnlog on one store.
+compat: build python
+	$(venv)/bin/python -m pytest -q tests
+
+fmt:
+	$(CARGO) fmt --all
+
+# Writes include/cairnlog.h anew from the sources of the C ABI.
+header:
+	BLESS=1 $(CARGO) test --locked -p cairnlog-ffi --test header
+
+# Installs the C library with its pkg-config file and CMake package.
+install: build
+	ffi/install.sh "$(PREFIX)" "$(release)"
+
+# Async and sync appends beside the raw limits of this machine.
+bench: build
+	$(release)/cairnlog bench --mode async --size 1024 --seconds 5 --floor
+	$(release)/cairnlog bench --mode async --size 100 --seconds 5 --floor
+	$(release)/cairnlog bench --mode sync --size 1024 --seconds 5 --floor
+	$(release)/cairnlog bench --mode sync --size 1024 --threads 64 --seconds 5 --floor
+
+doc:
+	$(CARGO) doc --no-deps --locked -p cairnlog
+
+clean:
+	$(CARGO) clean
