@@ -120,10 +120,19 @@ impl Subscriber for JavaSubscriber {
     fn exit(&self, _span: &Id) {}
 }
 
-/// Makes this library's events go to Java; called once, when the natives are registered.
+/// Makes this library's events, and the text of its panics, go to Java; called once, when the natives are registered.
 pub(crate) fn install() {
     // The library carries its own copy of `tracing`, so nobody else can have set a subscriber.
     let _ = tracing::subscriber::set_global_default(JavaSubscriber);
+    // The same is true of the standard library and its hook, which would print.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let text = panic.payload_as_str().unwrap_or("no text");
+        tracing::error!(place, "cairnlog panicked: {text}");
+    }));
 }
 
 pub(crate) fn set_diagnostics_level<'local>(

@@ -70,10 +70,11 @@ impl<T> Handle<T> {
         if pointer.is_null() {
             return;
         }
-        LIVE.fetch_sub(1, Ordering::AcqRel);
         // SAFETY: the address came from `give`, and by this module's invariants no call uses it and
         // nothing releases it again.
         drop(unsafe { Box::from_raw(pointer) });
+        // Counted when the object has ended: a store that ends closes its files first.
+        LIVE.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -1,6 +1,7 @@
 package io.cairnlog;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -12,6 +13,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.logging.ConsoleHandler;
+import java.util.logging.Handler;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
 import org.junit.jupiter.api.Test;
 
 /** The statuses are the engine's, and each becomes the exception it should. */
@@ -73,10 +80,34 @@ class StatusTest extends StoreTestCase {
   }
 
   @Test
-  void aPanicBecomesAnException() {
+  void aPanicBecomesAnExceptionAndPrintsNothing() throws Exception {
+    String said = runJvm(0, List.of(), Panicking.class);
+    assertTrue(said.contains("SEVERE: cairnlog_jni::diagnostics: cairnlog panicked"), said);
+    assertFalse(said.contains("thread '"), said);
     CairnException thrown = assertThrows(CairnException.class, Native::panicForTest);
     assertEquals(Status.INTERNAL, thrown.status());
     assertEquals("cairnlog panicked: asked to by a test", thrown.getMessage());
+  }
+
+  /** Has the engine panic and waits for what is said of it. */
+  static final class Panicking {
+    public static void main(String[] arguments) throws Exception {
+      CountDownLatch said = new CountDownLatch(1);
+      Handler handler =
+          new ConsoleHandler() {
+            @Override
+            public void publish(LogRecord event) {
+              super.publish(event);
+              said.countDown();
+            }
+          };
+      Logger logger = Logger.getLogger("io.cairnlog");
+      logger.setUseParentHandlers(false);
+      logger.addHandler(handler);
+      NativeLoader.load();
+      assertThrows(CairnException.class, Native::panicForTest);
+      assertTrue(said.await(20, TimeUnit.SECONDS));
+    }
   }
 
   @Test
