@@ -10,6 +10,7 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Once;
 
 use common::{blessing, committed_header, compare_or_bless, crate_directory, header_path};
 
@@ -61,9 +62,21 @@ fn prototypes(header: &str) -> Vec<String> {
         .collect()
 }
 
+/// The committed header; when blessing, only after it was written anew.
+fn header() -> String {
+    static WRITTEN: Once = Once::new();
+    if blessing() {
+        WRITTEN.call_once(|| compare_or_bless(&header_path(), &generate()));
+    }
+    committed_header()
+}
+
 #[test]
 fn the_committed_header_is_what_the_sources_give() {
-    compare_or_bless(&header_path(), &generate());
+    assert!(!header().is_empty());
+    if !blessing() {
+        compare_or_bless(&header_path(), &generate());
+    }
 }
 
 #[test]
@@ -74,7 +87,7 @@ fn generating_writes_nothing_else_into_the_tree() {
 
 #[test]
 fn each_prototype_that_returns_a_status_must_be_checked() {
-    let header = committed_header();
+    let header = header();
     let prototypes = prototypes(&header);
     assert!(prototypes.len() > 60, "found {}", prototypes.len());
     let mut with_status = 0;
@@ -97,7 +110,7 @@ fn each_prototype_that_returns_a_status_must_be_checked() {
 
 #[test]
 fn each_item_and_field_is_documented() {
-    let header = committed_header();
+    let header = header();
     let lines: Vec<&str> = header.lines().collect();
     let mut items = 0;
     for (index, line) in lines.iter().enumerate() {
@@ -150,7 +163,7 @@ fn inside_struct(lines: &[&str], index: usize) -> bool {
 
 #[test]
 fn each_open_struct_has_its_beginning() {
-    let header = committed_header();
+    let header = header();
     let lines: Vec<&str> = header.lines().collect();
     let mut found = 0;
     for (index, line) in lines.iter().enumerate() {
@@ -171,6 +184,6 @@ fn each_open_struct_has_its_beginning() {
 
 #[test]
 fn the_header_is_in_ascii_and_not_blessed_in_ci() {
-    assert!(committed_header().is_ascii());
+    assert!(header().is_ascii());
     assert!(!(blessing() && std::env::var_os("CI").is_some()));
 }
