@@ -59,9 +59,14 @@ def _run() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock, _thread
+    _native.begin_child()
     _lock = threading.Lock()
     _thread = None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_native.hold_locks,
+        after_in_parent=_native.release_locks,
+        after_in_child=_after_fork_in_child,
+    )

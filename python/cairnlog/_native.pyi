@@ -12,7 +12,32 @@ _Size: TypeAlias = int | str
 _Path: TypeAlias = str | os.PathLike[str]
 _Paths: TypeAlias = _Path | Sequence[_Path]
 
-__all__: list[str]
+__all__ = [
+    "OPTION_NAMES",
+    "STATUSES",
+    "VERSION",
+    "AppendResult",
+    "Batch",
+    "CompletionGroup",
+    "MappedBytes",
+    "Message",
+    "MessageView",
+    "Positions",
+    "QueueAppender",
+    "RecoveryReport",
+    "Scan",
+    "Store",
+    "StoreStats",
+    "TopicStats",
+    "begin_child",
+    "close_all",
+    "encode_batch",
+    "hold_locks",
+    "next_diagnostics",
+    "release_locks",
+    "set_diagnostics_level",
+    "stop_diagnostics",
+]
 
 VERSION: str
 STATUSES: list[tuple[int, str]]
@@ -205,11 +230,11 @@ class RecoveryReport:
     @property
     def end_offset(self) -> int: ...
     @property
+    def damage(self) -> str | None: ...
+    @property
     def bytes_set_aside(self) -> int: ...
     @property
     def set_aside(self) -> Path | None: ...
-    @property
-    def bytes_zeroed(self) -> int: ...
     @property
     def files_removed(self) -> int: ...
     @property
@@ -463,6 +488,9 @@ class Store:
     ) -> None: ...
 
 def close_all() -> None: ...
+def hold_locks() -> None: ...
+def release_locks() -> None: ...
+def begin_child() -> None: ...
 def set_diagnostics_level(level: int) -> None: ...
 def next_diagnostics(timeout: float) -> tuple[list[tuple[int, str, str]], int] | None: ...
 def stop_diagnostics() -> None: ...

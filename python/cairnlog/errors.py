@@ -116,7 +116,7 @@ class WaitTimeoutError(StateError, TimeoutError):
 
 
 class ForkedError(StateError):
-    """The call came from a child made by ``fork()``; only the process that opened a store uses it."""
+    """The call came from a child made by ``fork()``; only the opener of a store may use it."""
 
 
 class StorageError(Error, OSError):

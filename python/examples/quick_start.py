@@ -1,4 +1,7 @@
-"""Appends messages that survive a power cut, and reads them back: python quick_start.py DIRECTORY"""
+"""Appends messages that survive a power cut, and reads them back.
+
+Call it with the directory of a store.
+"""
 
 import sys
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -15,13 +15,10 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::blocking::{self, Limit};
+use crate::blocking;
 
 /// Lines kept for the forwarding thread.
 const MAX_QUEUED_LINES: usize = 4096;
-/// Attempts to enter the queue before a line is dropped; the queue is held for moments only, unless
-/// this process is a child whose parent held it at the `fork()`.
-const MAX_ATTEMPTS: u32 = 1000;
 /// `logging.WARNING`, the level of a logger that nobody set up.
 const WARNING: i32 = 30;
 
@@ -89,24 +86,14 @@ impl Subscriber for Forwarder {
 }
 
 fn push(line: Line) {
-    for _ in 0..MAX_ATTEMPTS {
-        let mut queue = match QUEUE.try_lock() {
-            Ok(queue) => queue,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                std::hint::spin_loop();
-                continue;
-            }
-        };
-        if queue.stopped || queue.lines.len() >= MAX_QUEUED_LINES {
-            break;
-        }
-        queue.lines.push_back(line);
-        drop(queue);
-        ARRIVED.notify_one();
+    let mut queue = lock();
+    if queue.stopped || queue.lines.len() >= MAX_QUEUED_LINES {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
         return;
     }
-    DROPPED.fetch_add(1, Ordering::Relaxed);
+    queue.lines.push_back(line);
+    drop(queue);
+    ARRIVED.notify_one();
 }
 
 /// The message of an event and its fields, as `message (name=value, name=value)`.
@@ -153,8 +140,19 @@ pub(crate) fn install() {
     let _ = tracing::subscriber::set_global_default(Forwarder);
 }
 
+/// The queue, held for moments only and never while waiting for the interpreter.
 fn lock() -> MutexGuard<'static, Queue> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The queue held by a thread that forks.
+pub(crate) struct Held {
+    _queue: MutexGuard<'static, Queue>,
+}
+
+/// Holds the queue until the result is dropped.
+pub(crate) fn hold() -> Held {
+    Held { _queue: lock() }
 }
 
 /// Sets the level, as a number of `logging`, below which the engine's diagnostics are not made.
@@ -168,27 +166,22 @@ pub(crate) fn set_diagnostics_level(level: i32) {
 /// nothing is left.
 #[pyfunction]
 pub(crate) fn next_diagnostics(py: Python<'_>, timeout: f64) -> PyResult<Option<(Vec<Line>, u64)>> {
-    let limit = Limit::after(blocking::timeout(Some(timeout))?);
-    let taken = blocking::wait_until(py, limit, take)?;
+    let timeout = blocking::timeout(Some(timeout))?.unwrap_or_default();
+    // The package calls this on a thread of its own, which gets no signals: one slice will do.
+    let taken = blocking::run(py, || take(timeout));
     let dropped = DROPPED.swap(0, Ordering::Relaxed);
-    Ok(match taken {
-        Some(lines) => lines.map(|lines| (lines, dropped)),
-        None => Some((Vec::new(), dropped)),
-    })
+    Ok(taken.map(|lines| (lines, dropped)))
 }
 
-/// What is queued, after at most one wait of `slice`; `Some(None)` when stopped.
-fn take(slice: Duration) -> Option<Option<Vec<Line>>> {
+/// What is queued, after at most one wait; `None` when stopped and empty.
+fn take(timeout: Duration) -> Option<Vec<Line>> {
     let mut queue = lock();
     if queue.lines.is_empty() && !queue.stopped {
-        let waited = ARRIVED.wait_timeout(queue, slice);
+        let waited = ARRIVED.wait_timeout(queue, timeout);
         queue = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
-    match (queue.lines.is_empty(), queue.stopped) {
-        (false, _) => Some(Some(queue.lines.drain(..).collect())),
-        (true, true) => Some(None),
-        (true, false) => None,
-    }
+    let stopped = queue.lines.is_empty() && queue.stopped;
+    (!stopped).then(|| queue.lines.drain(..).collect())
 }
 
 /// Ends the forwarding: what is queued is still handed out, nothing new is taken.

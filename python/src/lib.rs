@@ -47,7 +47,7 @@ mod _native {
     #[pymodule_export]
     use super::scan::Scan;
     #[pymodule_export]
-    use super::shutdown::close_all;
+    use super::shutdown::{begin_child, close_all, hold_locks, release_locks};
     #[pymodule_export]
     use super::store::Store;
     #[pymodule_export]

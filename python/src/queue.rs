@@ -1,39 +1,24 @@
 //! A prepared topic and queue, for many appends.
 
-use std::sync::Arc;
-
-use cairnlog::CompletionSink;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyDict;
 
 use crate::append_result::AppendResult;
-use crate::blocking;
-use crate::completion::FutureSink;
-use crate::errors::exception;
 use crate::message::{Body, CommonFields, Keys, Properties};
-use crate::store::acknowledged;
+use crate::store::{Store, acknowledged};
 
 /// A prepared topic and queue of a store, from `Store.queue`: checked and looked up once, for many
-/// appends. It does not keep the store open.
+/// appends. It keeps its store alive, as an iterator does, but open only until `Store.close`.
 #[pyclass(frozen, module = "cairnlog")]
 pub(crate) struct QueueAppender {
     appender: cairnlog::QueueAppender,
-    futures: Arc<FutureSink>,
-    future_sink: Arc<dyn CompletionSink>,
+    store: Py<Store>,
 }
 
 impl QueueAppender {
-    pub(crate) fn new(
-        appender: cairnlog::QueueAppender,
-        futures: Arc<FutureSink>,
-        future_sink: Arc<dyn CompletionSink>,
-    ) -> Self {
-        Self {
-            appender,
-            futures,
-            future_sink,
-        }
+    pub(crate) fn new(appender: cairnlog::QueueAppender, store: Py<Store>) -> Self {
+        Self { appender, store }
     }
 }
 
@@ -108,16 +93,8 @@ impl QueueAppender {
         let fields = common.with(py, rare)?;
         let lists = fields.lists();
         let message = fields.message("", body.as_bytes(), &lists);
-        let (token, future) = self.futures.begin(py)?;
-        let sink = &self.future_sink;
-        let placed = blocking::run(py, || self.appender.append_to_sink(&message, sink, token));
-        match placed {
-            Ok(_) => Ok(future),
-            Err(error) => {
-                self.futures.forget(token);
-                Err(exception(py, &error))
-            }
-        }
+        let append = |sink: &_, token| self.appender.append_to_sink(&message, sink, token);
+        self.store.get().append_to_future(py, append)
     }
 
     fn __repr__(&self) -> String {

@@ -45,12 +45,12 @@ pub(crate) struct RecoveryReport {
     pub(crate) min_offset: u64,
     /// Where the log ends, after what was cut.
     pub(crate) end_offset: u64,
-    /// Bytes removed and copied to `lost+found`.
+    /// What was wrong at the end, if there was something behind it.
+    pub(crate) damage: Option<String>,
+    /// Bytes copied to `lost+found` and then set to zero.
     pub(crate) bytes_set_aside: u64,
     /// The file they were copied to.
     pub(crate) set_aside: Option<PathBuf>,
-    /// Bytes of the torn tail that were set to zero.
-    pub(crate) bytes_zeroed: u64,
     /// Files behind the end that were removed.
     pub(crate) files_removed: u64,
     /// How long it took, in seconds.
@@ -68,7 +68,7 @@ impl From<&cairnlog::RecoveryReport> for RecoveryReport {
             end_offset: report.end_offset.get(),
             bytes_set_aside: report.bytes_set_aside,
             set_aside: report.set_aside.clone(),
-            bytes_zeroed: report.bytes_zeroed,
+            damage: report.damage.clone(),
             files_removed: report.files_removed,
             duration_seconds: report.duration.as_secs_f64(),
         }
@@ -80,13 +80,12 @@ impl RecoveryReport {
     fn __repr__(&self) -> String {
         format!(
             "RecoveryReport(clean_stop={}, files={}, records={}, end_offset={}, \
-             bytes_set_aside={}, bytes_zeroed={}, duration_seconds={:.6})",
+             bytes_set_aside={}, duration_seconds={:.6})",
             if self.clean_stop { "True" } else { "False" },
             self.files,
             self.records,
             self.end_offset,
             self.bytes_set_aside,
-            self.bytes_zeroed,
             self.duration_seconds
         )
     }

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::blocking::{self, Limit};
 use crate::errors::{OrRaise, closed};
+use crate::store::Store;
 use crate::view::MessageView;
 
 /// What an iterator does at the readable end of the log.
@@ -25,16 +26,25 @@ pub(crate) enum AtEnd {
 pub(crate) struct Scan {
     scan: Mutex<Option<cairnlog::Scan>>,
     at_end: AtEnd,
+    store: Py<Store>,
 }
 
-type Step = cairnlog::Result<Option<cairnlog::MessageView>>;
+/// What one step gives; `None` outside when the iterator was closed.
+type Step = Option<cairnlog::Result<Option<cairnlog::MessageView>>>;
 
 impl Scan {
-    pub(crate) fn new(scan: cairnlog::Scan, at_end: AtEnd) -> Self {
-        Self {
+    pub(crate) fn open(
+        store: &Bound<'_, Store>,
+        from: PhysicalOffset,
+        at_end: AtEnd,
+    ) -> PyResult<Self> {
+        let (py, engine) = (store.py(), store.get().engine());
+        let scan = blocking::run(py, || engine.scan(from)).or_raise(py)?;
+        Ok(Self {
             scan: Mutex::new(Some(scan)),
             at_end,
-        }
+            store: store.clone().unbind(),
+        })
     }
 
     /// Runs `act` on the scan, detached, since another thread may hold it for a slice.
@@ -50,20 +60,24 @@ impl Scan {
         outcome.ok_or_else(|| closed(py, "the scan was closed"))
     }
 
-    /// Waits in slices; the lock is free between them. `None` inside when it was closed.
+    /// Waits in slices; the lock is free between them.
     fn follow(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Option<MessageView>> {
-        let found =
-            blocking::wait_until(py, Limit::after(timeout), |slice| -> Option<Option<Step>> {
-                let mut scan = self.scan.lock().unwrap_or_else(PoisonError::into_inner);
-                match scan.as_mut().map(|scan| scan.next_timeout(slice)) {
-                    Some(Ok(None)) => None,
-                    outcome => Some(outcome),
-                }
-            })?;
+        let engine = self.store.get().engine();
+        let step = |slice| -> Option<Step> {
+            let mut scan = self.scan.lock().unwrap_or_else(PoisonError::into_inner);
+            match scan.as_mut().map(|scan| scan.next_timeout(slice)) {
+                Some(Ok(None)) if !engine.is_closed() => None,
+                outcome => Some(outcome),
+            }
+        };
+        let found = match blocking::wait_until(py, Limit::after(timeout), step)? {
+            None => return Ok(None),
+            Some(None) => return Err(closed(py, "the scan was closed")),
+            Some(Some(found)) => found.or_raise(py)?,
+        };
         match found {
-            None => Ok(None),
-            Some(None) => Err(closed(py, "the scan was closed")),
-            Some(Some(step)) => Ok(step.or_raise(py)?.map(MessageView::from)),
+            Some(message) => Ok(Some(message.into())),
+            None => self.store.get().check_open(py).map(|()| None),
         }
     }
 }
@@ -97,6 +111,7 @@ impl Scan {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<MessageView>> {
         match self.at_end {
             AtEnd::Stop => {
+                self.store.get().check_open(py)?;
                 let next = self.with(py, Iterator::next)?;
                 Ok(next.transpose().or_raise(py)?.map(MessageView::from))
             }

@@ -74,7 +74,28 @@ fn finish(py: Python<'_>, pending: &Pending, first: Option<cairnlog::Result<()>>
 }
 
 impl Store {
-    fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn engine(&self) -> &cairnlog::Store {
+        &self.engine
+    }
+
+    /// Appends so that a future tells the outcome; `append` gets the sink and the token.
+    pub(crate) fn append_to_future<'py>(
+        &self,
+        py: Python<'py>,
+        append: impl FnOnce(&Arc<dyn CompletionSink>, u64) -> cairnlog::Result<cairnlog::AppendResult>
+        + Send,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (token, future) = self.futures.begin(py)?;
+        match blocking::run(py, || append(&self.future_sink, token)) {
+            Ok(_) => Ok(future),
+            Err(error) => {
+                self.futures.forget(token);
+                Err(exception(py, &error))
+            }
+        }
+    }
+
+    pub(crate) fn check_open(&self, py: Python<'_>) -> PyResult<()> {
         if self.engine.is_closed() {
             return Err(closed(py, "the store was closed"));
         }
@@ -118,6 +139,7 @@ impl Store {
     /// `flush_mode` "async" (default) or "sync", `segment_size_bytes` (default 1 GiB),
     /// `create_if_missing`, `damage_policy` "refuse" (default) or "truncate".
     ///
+    /// A process that was forked while a store was open cannot open one: ForkedError.
     /// Raises LockedError when another opener holds the store, CorruptionError when a record is
     /// damaged and good ones lie behind it, InvalidArgumentError for an option it does not know.
     #[classmethod]
@@ -129,6 +151,7 @@ impl Store {
     ) -> PyResult<Self> {
         let py = class.py();
         let options = from_keywords(py, options)?;
+        shutdown::check_child().or_raise(py)?;
         py.import("cairnlog._diagnostics")?.call_method0("start")?;
         let opened = blocking::run_apart(py, move || cairnlog::Store::open(path, &options))?;
         let engine = Arc::new(opened.or_raise(py)?);
@@ -218,15 +241,18 @@ impl Store {
         });
         let waited = finish(py, &pending, first);
         let results = PyList::new(py, results.into_iter().map(AppendResult::from))?;
-        match refused.or_raise(py).and(waited) {
-            Ok(()) => Ok(results),
-            Err(error) => {
-                if error.is_instance_of::<pyo3::exceptions::PyException>(py) {
-                    error.value(py).setattr("results", results)?;
-                }
-                Err(error)
+        let error = match (waited, refused.or_raise(py)) {
+            (Ok(()), Ok(())) => return Ok(results),
+            (Ok(()), Err(error)) | (Err(error), Ok(())) => error,
+            (Err(error), Err(refusal)) => {
+                error.set_cause(py, Some(refusal));
+                error
             }
+        };
+        if error.is_instance_of::<pyo3::exceptions::PyException>(py) {
+            error.value(py).setattr("results", results)?;
         }
+        Err(error)
     }
 
     /// Appends messages encoded by `encode_batch`, or by a RocketMQ client, as consecutive records:
@@ -320,16 +346,9 @@ impl Store {
         let fields = common.with(py, rare)?;
         let lists = fields.lists();
         let message = fields.message(topic, body.as_bytes(), &lists);
-        let (token, future) = self.futures.begin(py)?;
-        let sink = &self.future_sink;
-        let placed = blocking::run(py, || self.engine.append_to_sink(&message, sink, token));
-        match placed {
-            Ok(_) => Ok(future),
-            Err(error) => {
-                self.futures.forget(token);
-                Err(exception(py, &error))
-            }
-        }
+        self.append_to_future(py, |sink, token| {
+            self.engine.append_to_sink(&message, sink, token)
+        })
     }
 
     /// Appends a message whose completion goes to `group` under `token`.
@@ -349,13 +368,10 @@ impl Store {
     }
 
     /// Prepares a topic and queue for many appends.
-    fn queue(&self, py: Python<'_>, topic: &str, queue_id: i32) -> PyResult<QueueAppender> {
-        let appender = blocking::run(py, || self.engine.queue(topic, queue_id)).or_raise(py)?;
-        Ok(QueueAppender::new(
-            appender,
-            Arc::clone(&self.futures),
-            Arc::clone(&self.future_sink),
-        ))
+    fn queue(slf: &Bound<'_, Self>, topic: &str, queue_id: i32) -> PyResult<QueueAppender> {
+        let (py, store) = (slf.py(), slf.get());
+        let appender = blocking::run(py, || store.engine.queue(topic, queue_id)).or_raise(py)?;
+        Ok(QueueAppender::new(appender, slf.clone().unbind()))
     }
 
     /// Makes everything appended before the call durable.
@@ -411,11 +427,11 @@ impl Store {
 
     /// An iterator over the messages from `from_offset` (default: the first) to the readable end.
     #[pyo3(signature = (from_offset=None))]
-    fn scan(&self, py: Python<'_>, from_offset: Option<u64>) -> PyResult<Scan> {
-        self.check_open(py)?;
-        let from = from_offset.map_or_else(|| self.engine.min_offset(), PhysicalOffset::new);
-        let scan = blocking::run(py, || self.engine.scan(from)).or_raise(py)?;
-        Ok(Scan::new(scan, AtEnd::Stop))
+    fn scan(slf: &Bound<'_, Self>, from_offset: Option<u64>) -> PyResult<Scan> {
+        let store = slf.get();
+        store.check_open(slf.py())?;
+        let from = from_offset.map_or_else(|| store.engine.min_offset(), PhysicalOffset::new);
+        Scan::open(slf, from, AtEnd::Stop)
     }
 
     /// An iterator over the messages from `from_offset` (default: those appended from now on) that
@@ -423,16 +439,15 @@ impl Store {
     /// without, it follows until the store is closed.
     #[pyo3(signature = (from_offset=None, *, timeout=None))]
     fn tail(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         from_offset: Option<u64>,
         timeout: Option<f64>,
     ) -> PyResult<Scan> {
-        self.check_open(py)?;
+        let store = slf.get();
+        store.check_open(slf.py())?;
         let timeout = blocking::timeout(timeout)?;
-        let from = from_offset.map_or_else(|| self.engine.max_offset(), PhysicalOffset::new);
-        let scan = blocking::run(py, || self.engine.scan(from)).or_raise(py)?;
-        Ok(Scan::new(scan, AtEnd::Follow(timeout)))
+        let from = from_offset.map_or_else(|| store.engine.max_offset(), PhysicalOffset::new);
+        Scan::open(slf, from, AtEnd::Follow(timeout))
     }
 
     /// The positions of the log now.

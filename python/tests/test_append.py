@@ -58,6 +58,9 @@ def test_ipv6_producers_are_stored(store: Store) -> None:
         store.append("orders", b"x", born_host=("localhost", 9))
 
 
+# Neither of bytes nor contiguous.
+TABLE = numpy.arange(6, dtype=">i4").reshape(2, 3).T
+
 BODIES: list[tuple[Any, bytes]] = [
     (b"\x00\x01\xff", b"\x00\x01\xff"),
     (bytearray(b"abc"), b"abc"),
@@ -65,7 +68,7 @@ BODIES: list[tuple[Any, bytes]] = [
     (memoryview(b"abcdef")[::2], b"ace"),
     (array.array("H", [1, 2]), array.array("H", [1, 2]).tobytes()),
     (numpy.arange(5, dtype=numpy.uint8), bytes(range(5))),
-    (numpy.arange(6, dtype=">i4").reshape(2, 3).T, numpy.arange(6, dtype=">i4").reshape(2, 3).T.tobytes()),
+    (TABLE, TABLE.tobytes()),
 ]
 
 
@@ -236,11 +239,40 @@ def test_flush_makes_everything_durable(open_store: OpenStore) -> None:
     assert positions.committed_offset == placed.end_offset
 
 
-def test_a_wait_for_what_is_not_there_runs_out(store: Store) -> None:
-    with pytest.raises(cairnlog.WaitTimeoutError) as caught:
-        store.wait_durable(1 << 40, 0.05)
-    assert caught.value.status is Status.WAIT_TIMEOUT
-    assert isinstance(caught.value, TimeoutError)
+def test_a_wait_that_runs_out_has_its_own_error(store: Store) -> None:
+    failures: list[cairnlog.WaitTimeoutError] = []
+    for _ in range(200):
+        placed = store.append("orders", bytes(100_000))
+        try:
+            store.wait_durable(placed.end_offset, 0)
+        except cairnlog.WaitTimeoutError as error:
+            failures.append(error)
+            break
+    (failure,) = failures
+    assert failure.status is Status.WAIT_TIMEOUT
+    assert isinstance(failure, TimeoutError)
+    store.wait_durable(placed.end_offset, 30)
+    assert store.positions().durable_offset >= placed.end_offset
+
+
+def test_a_sync_that_is_late_tells_where_the_record_lies(open_store: OpenStore) -> None:
+    store = open_store(flush_mode="sync", sync_flush_timeout_ms=1, segment_size_bytes="64M")
+    failures: list[cairnlog.FlushTimeoutError] = []
+    for _ in range(200):
+        try:
+            store.append("orders", bytes(4_000_000))
+        except cairnlog.FlushTimeoutError as error:
+            failures.append(error)
+            break
+    (failure,) = failures
+    assert failure.status is Status.FLUSH_TIMEOUT
+    assert failure.appended is not None
+    assert len(store.read_at(failure.appended.physical_offset).body) == 4_000_000
+
+
+def test_a_wait_beyond_the_log_is_refused(store: Store) -> None:
+    with pytest.raises(cairnlog.OffsetError):
+        store.wait_durable(1 << 40, 5)
     for nonsense in (-1.0, float("nan")):
         with pytest.raises(ValueError, match="seconds"):
             store.wait_durable(0, nonsense)
@@ -256,4 +288,4 @@ def test_statistics_count_messages_and_bytes(store: Store) -> None:
     assert stats.topics["a"].messages == 2
     assert stats.topics["b"].bytes == placed[2].size_bytes
     assert stats.refused == 1
-    assert sum(stats.append_latency_counts) == 3
+    assert sum(stats.append_latency_counts) == stats.messages + stats.refused

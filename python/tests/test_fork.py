@@ -9,6 +9,8 @@ from pathlib import Path
 
 from conftest import OpenStore
 
+import cairnlog
+
 # Runs in a process of its own: a fork of the test runner would carry pytest along.
 PARENT = """
 import os, sys, warnings
@@ -25,6 +27,8 @@ if child == 0:
         lambda: store.append_many([cairnlog.Message("orders", b"child")]),
         lambda: store.flush(),
         lambda: store.close(),
+        lambda: store.read_at(0),
+        lambda: cairnlog.Store.open(sys.argv[2]),
     ]
     for use in uses:
         try:
@@ -33,8 +37,6 @@ if child == 0:
             assert error.status is cairnlog.Status.FORKED
         else:
             os._exit(10)
-    with cairnlog.Store.open(sys.argv[2], segment_size_bytes="1M", flush_mode="sync") as own:
-        own.append("orders", b"of the child")
     # An ordinary exit, with atexit functions and destructors.
     sys.exit(0)
 _, status = os.waitpid(child, 0)
@@ -45,18 +47,51 @@ store.close()
 """
 
 
-def test_a_forked_child_is_refused(open_store: OpenStore, tmp_path: Path) -> None:
+# The parent's store is closed before the fork: the child may open its own.
+LATER = """
+import os, sys
+import cairnlog
+
+with cairnlog.Store.open(sys.argv[1], segment_size_bytes="1M", flush_mode="sync") as store:
+    store.append("orders", b"parent")
+child = os.fork()
+if child == 0:
+    with cairnlog.Store.open(sys.argv[2], segment_size_bytes="1M", flush_mode="sync") as own:
+        own.append_async("orders", b"of the child").result(30)
+    sys.exit(0)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 0, status
+with cairnlog.Store.open(sys.argv[1], flush_mode="sync") as store:
+    store.append("orders", b"parent again")
+"""
+
+
+def run(code: str, *paths: Path) -> None:
     assert hasattr(os, "fork")
-    stores = [tmp_path / "store", tmp_path / "child"]
-    run = subprocess.run(
-        [sys.executable, "-c", PARENT, *map(str, stores)],
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *map(str, paths)],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert run.returncode == 0, run.stderr
-    for path, count in zip(stores, (2, 1), strict=True):
-        with open_store(path) as store:
-            assert store.recovery_report.clean_stop
-            assert len(list(store.scan())) == count
+    assert ended.returncode == 0, ended.stderr
+
+
+def bodies(store: cairnlog.Store) -> list[bytes]:
+    assert store.recovery_report.clean_stop
+    return [bytes(message.body) for message in store.scan()]
+
+
+def test_a_forked_child_is_refused(open_store: OpenStore, tmp_path: Path) -> None:
+    run(PARENT, tmp_path / "store", tmp_path / "child")
+    assert bodies(open_store(tmp_path / "store")) == [b"parent", b"parent again"]
+    assert not (tmp_path / "child").exists()
+
+
+def test_a_child_forked_without_open_stores_opens_its_own(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    run(LATER, tmp_path / "store", tmp_path / "child")
+    assert bodies(open_store(tmp_path / "store")) == [b"parent", b"parent again"]
+    assert bodies(open_store(tmp_path / "child")) == [b"of the child"]

@@ -147,7 +147,9 @@ def test_closing_while_others_read_is_safe(open_store: OpenStore) -> None:
     assert failures == []
 
 
-def test_a_second_opener_is_told_who_holds_the_store(open_store: OpenStore, directory: Path) -> None:
+def test_a_second_opener_is_told_who_holds_the_store(
+    open_store: OpenStore, directory: Path
+) -> None:
     store = open_store()
     with pytest.raises(cairnlog.LockedError) as caught:
         Store.open(directory)
@@ -165,7 +167,9 @@ def test_a_second_opener_is_told_who_holds_the_store(open_store: OpenStore, dire
     store.append("orders", b"x")
 
 
-def test_a_store_that_nobody_holds_any_more_is_closed(open_store: OpenStore, directory: Path) -> None:
+def test_a_store_that_nobody_holds_any_more_is_closed(
+    open_store: OpenStore, directory: Path
+) -> None:
     store = Store.open(directory, segment_size_bytes="1M", flush_interval_ms=60_000)
     store.append("orders", b"x")
     del store
@@ -285,5 +289,6 @@ def test_impossible_options_are_refused(directory: Path, options: dict[str, Any]
 def test_the_stubs_list_every_option() -> None:
     stub = (Path(cairnlog.__file__).parent / "_native.pyi").read_text()
     opening = stub[stub.index("    def open(") : stub.index("    @staticmethod")]
-    listed = [line.split(":")[0].strip() for line in opening.splitlines() if " | None = ..." in line]
+    lines = [line for line in opening.splitlines() if " | None = ..." in line]
+    listed = [line.split(":")[0].strip() for line in lines]
     assert listed == [ours for ours, _ in _native.OPTION_NAMES]

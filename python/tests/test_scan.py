@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from conftest import OpenStore
@@ -69,6 +70,25 @@ def test_closing_the_store_ends_an_endless_tail(open_store: OpenStore) -> None:
     with pytest.raises(cairnlog.ClosedError):
         next(store.tail())
     closer.join()
+
+
+def test_an_iterator_keeps_its_store_alive(directory: Path) -> None:
+    with cairnlog.Store.open(directory, segment_size_bytes="1M") as first:
+        first.append("orders", b"x")
+    scan = cairnlog.Store.open(directory).scan()
+    assert [bytes(message.body) for message in scan] == [b"x"]
+    queue = cairnlog.Store.open(directory.parent / "other", segment_size_bytes="1M").queue("a", 0)
+    assert queue.append(b"x").queue_offset == 0
+
+
+def test_a_scan_of_a_store_closed_meanwhile_raises(open_store: OpenStore) -> None:
+    store = open_store()
+    store.append("orders", b"x")
+    scan, tail = store.scan(), store.tail(0)
+    store.close()
+    for iterator in (scan, tail):
+        with pytest.raises(cairnlog.ClosedError):
+            next(iterator)
 
 
 def test_threads_share_a_scan(store: Store) -> None:

@@ -16,7 +16,7 @@ from cairnlog import Store
 WAITS: dict[str, Callable[[Store], Any]] = {
     "tail": lambda store: next(store.tail()),
     "next_message": lambda store: store.scan().next_message(60),
-    "wait_durable": lambda store: store.wait_durable(1 << 40, 60),
+    "read through an iterator": lambda store: list(store.tail(0, timeout=60)),
 }
 
 
@@ -54,11 +54,9 @@ def test_other_threads_run_during_a_wait(store: Store, wait: str) -> None:
     until = time.monotonic() + 0.25
     while time.monotonic() < until:
         turns += 1
-    assert not ended.is_set() or wait == "next_message"
+    assert not ended.is_set()
     # With the interpreter held through each slice of 100 ms there would be a handful of turns.
     assert turns > 1000
-    if wait == "next_message":
-        store.append("orders", b"x")
     store.close()
     waiter.join(10)
-    assert not waiter.is_alive()
+    assert ended.is_set()
