@@ -17,6 +17,12 @@ if [ -z "$build" ]; then
         build=target/release
     fi
 fi
+for library in libcairnlog.so libcairnlog.a; do
+    if [ ! -f "$build/$library" ]; then
+        echo "$0: $build/$library is missing; build it with: cargo build --release -p cairnlog-ffi" >&2
+        exit 1
+    fi
+done
 build=$(cd "$build" && pwd)
 work=$root/target/c
 limit_seconds=120
