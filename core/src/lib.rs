@@ -51,6 +51,8 @@ mod stats;
 mod status;
 mod store;
 mod sys;
+#[cfg(test)]
+mod tests;
 
 pub use checkpoint::StoreCheckpoint;
 pub use codec::batch::encode_batch_item;

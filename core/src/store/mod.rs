@@ -1,7 +1,7 @@
 //! The store: the only type that knows all the others.
 
 mod appends;
-mod open;
+pub(crate) mod open;
 mod pending;
 
 use std::fmt;

@@ -1,0 +1,205 @@
+//! A force that fails: who is told, what moves, and what the store does afterwards.
+
+use super::fault_disk::{Call, Hits};
+use super::scene::{SEGMENT, Scene, bodies, fill};
+use crate::{FlushMode, Message, Status};
+
+/// F1. RocketMQ's `DefaultMappedFile.flush` logged an exception of the force and moved the flushed
+/// position on, so the producer got PUT_OK for data that never reached the device. After a failed
+/// sync the kernel may have dropped the dirty pages: a second sync that succeeds proves nothing.
+#[test]
+fn f1_a_failed_force_fails_every_waiter_and_fences_the_store() {
+    for scene in [
+        Scene::new(FlushMode::Sync),
+        Scene::with_pool(FlushMode::Sync, 2),
+    ] {
+        let store = scene.open().unwrap();
+        // While the first sync is held, three more appends form the next group.
+        let gate = scene.disk.hold(Call::SyncData, "commitlog", Hits::Nth(1));
+        scene
+            .disk
+            .fail(Call::SyncData, "commitlog", Hits::Nth(2), libc::EIO);
+        let (safe, safe_pending) = store.begin_append(&Message::new("t", b"safe")).unwrap();
+        gate.wait_for_call();
+        let group: Vec<_> = (0..3)
+            .map(|_| store.begin_append(&Message::new("t", b"lost")).unwrap())
+            .collect();
+        let future = store.append_async(&Message::new("t", b"future")).unwrap();
+        gate.open();
+        safe_pending.wait().unwrap();
+        for (placed, pending) in group {
+            let error = pending.wait().unwrap_err();
+            assert_eq!(error.status(), Status::Io);
+            assert_eq!(error.os_code(), Some(libc::EIO));
+            assert_eq!(error.path(), Some(&*scene.file(0)));
+            assert_eq!(error.appended(), Some(placed));
+        }
+        let placed = future.placed();
+        let error = future.wait().unwrap_err();
+        assert_eq!(
+            (error.status(), error.appended()),
+            (Status::Fenced, Some(placed))
+        );
+        assert!(error.to_string().contains("Input/output error"), "{error}");
+
+        assert_eq!(store.durable_offset(), safe.end_offset());
+        let end = store.max_offset();
+        for status in [
+            store
+                .append(&Message::new("t", b"more"))
+                .map(|_| ())
+                .unwrap_err(),
+            store.flush().unwrap_err(),
+            store
+                .wait_durable(end, std::time::Duration::ZERO)
+                .unwrap_err(),
+        ]
+        .map(|error| error.status())
+        {
+            assert_eq!(status, Status::Fenced);
+        }
+        assert_eq!(store.max_offset(), end);
+        assert_eq!(
+            bodies(&store).len(),
+            5,
+            "what is in the page cache is readable"
+        );
+
+        let error = store.close().unwrap_err();
+        assert_eq!(error.os_code(), Some(libc::EIO));
+        assert_eq!(store.close().unwrap_err().os_code(), Some(libc::EIO));
+        assert_eq!(
+            scene.disk.count(Call::SyncData, "commitlog"),
+            2,
+            "no sync is tried again"
+        );
+        assert_eq!(store.durable_offset(), safe.end_offset());
+        assert!(scene.path().join("abort").exists());
+
+        drop(store);
+        let store = scene.open().unwrap();
+        assert!(!store.recovery_report().clean_stop);
+        assert_eq!(bodies(&store).len(), 5);
+        assert_eq!(store.durable_offset(), end);
+        store.append(&Message::new("t", b"again")).unwrap();
+        store.close().unwrap();
+    }
+}
+
+/// F1 in the asynchronous service: nobody waits for its syncs, but everybody is told afterwards.
+#[test]
+fn f1_a_failed_background_force_fences_the_store_too() {
+    let mut scene = Scene::new(FlushMode::Async);
+    scene.options.flush_interval_ms = 1;
+    scene.options.flush_least_pages = 0;
+    scene
+        .disk
+        .fail(Call::SyncData, "commitlog", Hits::From(1), libc::EIO);
+    let store = scene.open().unwrap();
+    store.append(&Message::new("t", b"first")).unwrap();
+    let mut attempts = 0;
+    let error = loop {
+        attempts += 1;
+        assert!(attempts < 10_000, "the store was not fenced");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        if let Err(error) = store.append(&Message::new("t", b"next")) {
+            break error;
+        }
+    };
+    assert_eq!((error.status(), error.appended()), (Status::Fenced, None));
+    assert_eq!(store.durable_offset().get(), 0);
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    assert_eq!(store.flush().unwrap_err().status(), Status::Fenced);
+    assert_eq!(scene.disk.count(Call::SyncData, "commitlog"), 1);
+    assert_eq!(store.close().unwrap_err().os_code(), Some(libc::EIO));
+}
+
+/// F2. A file that could not be held was counted as flushed. Of three files, of which the middle
+/// one cannot be synced, only the first may count.
+#[test]
+fn f2_positions_move_only_over_files_that_were_synced() {
+    let scene = Scene::new(FlushMode::Async);
+    let store = scene.open().unwrap();
+    fill(&store, 8, 20_000);
+    assert_eq!(store.max_offset().get() / SEGMENT, 2);
+    assert_eq!(store.durable_offset().get(), 0);
+    let second = format!("{SEGMENT:020}");
+    scene
+        .disk
+        .fail(Call::SyncData, &second, Hits::From(1), libc::EIO);
+    let error = store.flush().unwrap_err();
+    assert_eq!(error.path(), Some(&*scene.file(SEGMENT)));
+    assert_eq!(store.durable_offset().get(), SEGMENT);
+    assert_eq!(
+        scene
+            .disk
+            .count(Call::SyncData, &format!("{:020}", 2 * SEGMENT)),
+        0
+    );
+    assert!(store.close().is_err());
+    assert_eq!(store.durable_offset().get(), SEGMENT);
+}
+
+/// F5. `flushedWhere` and `committedWhere` were plain fields that two callers could move back.
+#[test]
+fn f5_positions_never_move_back_nor_overtake_each_other() {
+    let mut scene = Scene::with_pool(FlushMode::Async, 3);
+    scene.options.commit_interval_ms = 1;
+    scene.options.flush_interval_ms = 1;
+    let store = scene.open().unwrap();
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut last = [0; 3];
+            let mut looks = 0u32;
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                // Read from the hindmost on, so that moves in between only widen the distances.
+                let seen = [
+                    store.durable_offset().get(),
+                    store.committed_offset().get(),
+                    store.max_offset().get(),
+                ];
+                assert!(seen.is_sorted(), "{seen:?}");
+                assert!(
+                    seen.iter().zip(&last).all(|(now, before)| now >= before),
+                    "{last:?} {seen:?}"
+                );
+                last = seen;
+                looks += 1;
+            }
+            looks
+        });
+        let writers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        fill(&store, 3, 500);
+                        store.flush().unwrap();
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(watcher.join().unwrap() > 0);
+    });
+    assert_eq!(store.durable_offset(), store.max_offset());
+}
+
+/// F6. `flush` returned true for "nothing happened", which shutdown loops read as "done".
+#[test]
+fn f6_a_flush_says_whether_everything_is_durable() {
+    let scene = Scene::new(FlushMode::Async);
+    let store = scene.open().unwrap();
+    store.flush().unwrap();
+    assert_eq!(scene.disk.count(Call::SyncData, "commitlog"), 0);
+    fill(&store, 8, 20_000);
+    store.flush().unwrap();
+    assert_eq!(store.durable_offset(), store.max_offset());
+    assert_eq!(scene.disk.count(Call::SyncData, "commitlog"), 3);
+    store.flush().unwrap();
+    assert_eq!(scene.disk.count(Call::SyncData, "commitlog"), 3);
+    assert_eq!(store.stats().syncs, 3);
+}

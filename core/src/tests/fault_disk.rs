@@ -1,0 +1,319 @@
+//! A disk whose calls are counted and can be made to fail, to dawdle or to write short, and a clock
+//! that is turned by hand.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::clock::Clock;
+use crate::mapped::region::Region;
+use crate::sys::disk::{Access, Disk, DiskFile, Entry, OsDisk};
+
+/// The calls that can be counted and failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    List,
+    CreateDirectory,
+    Open,
+    Create,
+    Remove,
+    SyncDirectory,
+    Map,
+    Allocate,
+    WriteAt,
+    ReadAt,
+    DataRanges,
+    SyncData,
+    SyncAll,
+}
+
+/// Which of the calls that a fault matches it hits, counted from its making.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Hits {
+    /// Only the nth, from 1.
+    Nth(u64),
+    /// The nth and all later ones, from 1.
+    From(u64),
+}
+
+impl Hits {
+    fn hit(self, number: u64) -> bool {
+        match self {
+            Self::Nth(nth) => number == nth,
+            Self::From(first) => number >= first,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Fault {
+    Fail(i32),
+    /// Writes at most this many bytes.
+    Short(usize),
+    Hold(Arc<Gate>),
+}
+
+#[derive(Debug)]
+struct Rule {
+    call: Call,
+    path_part: String,
+    hits: Hits,
+    seen: u64,
+    fault: Fault,
+}
+
+/// Holds calls until it is opened.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    arrived: u64,
+    open: bool,
+}
+
+impl Gate {
+    /// Waits until a call stands before the gate.
+    pub(super) fn wait_for_call(&self) {
+        let mut state = self.state.lock();
+        while state.arrived == 0 {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// Lets all calls pass, now and later.
+    pub(super) fn open(&self) {
+        self.state.lock().open = true;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock();
+        state.arrived += 1;
+        self.changed.notify_all();
+        while !state.open {
+            self.changed.wait(&mut state);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    rules: Mutex<Vec<Rule>>,
+    calls: Mutex<Vec<(Call, PathBuf)>>,
+}
+
+impl Shared {
+    /// Counts the call and does to it what the rules say. The most bytes a write may take, if
+    /// there is such a limit.
+    fn meet(&self, call: Call, path: &Path) -> io::Result<Option<usize>> {
+        self.calls.lock().push((call, path.to_path_buf()));
+        let mut faults = Vec::new();
+        for rule in self.rules.lock().iter_mut() {
+            if rule.call == call && path.to_string_lossy().contains(&rule.path_part) {
+                rule.seen += 1;
+                if rule.hits.hit(rule.seen) {
+                    faults.push(rule.fault.clone());
+                }
+            }
+        }
+        let mut most = None;
+        for fault in faults {
+            match fault {
+                Fault::Fail(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                Fault::Short(bytes) => most = Some(bytes),
+                Fault::Hold(gate) => gate.pass(),
+            }
+        }
+        Ok(most)
+    }
+}
+
+/// The operating system's disk with faults. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FaultDisk(Arc<Shared>);
+
+impl FaultDisk {
+    fn add(&self, call: Call, path_part: &str, hits: Hits, fault: Fault) {
+        self.0.rules.lock().push(Rule {
+            call,
+            path_part: path_part.to_owned(),
+            hits,
+            seen: 0,
+            fault,
+        });
+    }
+
+    /// Makes calls on paths that contain `path_part` fail with an error number.
+    pub(super) fn fail(&self, call: Call, path_part: &str, hits: Hits, errno: i32) {
+        self.add(call, path_part, hits, Fault::Fail(errno));
+    }
+
+    /// Makes each write take at most `bytes` bytes.
+    pub(super) fn write_short(&self, path_part: &str, bytes: usize) {
+        self.add(Call::WriteAt, path_part, Hits::From(1), Fault::Short(bytes));
+    }
+
+    /// Holds calls before a gate.
+    pub(super) fn hold(&self, call: Call, path_part: &str, hits: Hits) -> Arc<Gate> {
+        let gate = Arc::new(Gate::default());
+        self.add(call, path_part, hits, Fault::Hold(Arc::clone(&gate)));
+        gate
+    }
+
+    /// Takes all faults away; a gate that still holds calls must be opened.
+    pub(super) fn mend(&self) {
+        self.0.rules.lock().clear();
+    }
+
+    /// Forgets the calls so far.
+    pub(super) fn forget_calls(&self) {
+        self.0.calls.lock().clear();
+    }
+
+    /// The paths of the calls of one kind that contain `path_part`, in order.
+    pub(super) fn calls(&self, call: Call, path_part: &str) -> Vec<PathBuf> {
+        let calls = self.0.calls.lock();
+        calls
+            .iter()
+            .filter(|(made, path)| *made == call && path.to_string_lossy().contains(path_part))
+            .map(|(_, path)| path.clone())
+            .collect()
+    }
+
+    /// How often such a call was made.
+    pub(super) fn count(&self, call: Call, path_part: &str) -> usize {
+        self.calls(call, path_part).len()
+    }
+
+    fn wrap(&self, path: &Path, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(FaultFile {
+            shared: Arc::clone(&self.0),
+            path: path.to_path_buf(),
+            file,
+        })
+    }
+}
+
+impl Disk for FaultDisk {
+    fn list(&self, directory: &Path) -> io::Result<Vec<Entry>> {
+        self.0.meet(Call::List, directory)?;
+        OsDisk.list(directory)
+    }
+
+    fn create_directory(&self, directory: &Path) -> io::Result<()> {
+        self.0.meet(Call::CreateDirectory, directory)?;
+        OsDisk.create_directory(directory)
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        self.0.meet(Call::Open, path)?;
+        OsDisk.open(path, access).map(|file| self.wrap(path, file))
+    }
+
+    fn create(&self, path: &Path, size_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+        self.0.meet(Call::Create, path)?;
+        OsDisk
+            .create(path, size_bytes)
+            .map(|file| self.wrap(path, file))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.meet(Call::Remove, path)?;
+        OsDisk.remove(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.0.meet(Call::SyncDirectory, directory)?;
+        OsDisk.sync_directory(directory)
+    }
+}
+
+#[derive(Debug)]
+struct FaultFile {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+}
+
+impl DiskFile for FaultFile {
+    fn map(&self, size_bytes: usize, access: Access) -> io::Result<Region> {
+        self.shared.meet(Call::Map, &self.path)?;
+        self.file.map(size_bytes, access)
+    }
+
+    fn allocate(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.shared.meet(Call::Allocate, &self.path)?;
+        self.file.allocate(offset, length)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let most = self.shared.meet(Call::WriteAt, &self.path)?;
+        let length = most.unwrap_or(bytes.len()).min(bytes.len());
+        self.file.write_at(&bytes[..length], offset)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.shared.meet(Call::ReadAt, &self.path)?;
+        self.file.read_at(bytes, offset)
+    }
+
+    fn data_ranges(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+        self.shared.meet(Call::DataRanges, &self.path)?;
+        self.file.data_ranges(range)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.shared.meet(Call::SyncData, &self.path)?;
+        self.file.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.shared.meet(Call::SyncAll, &self.path)?;
+        self.file.sync_all()
+    }
+}
+
+/// A clock that moves only when it is told to.
+#[derive(Debug)]
+pub(super) struct TurnableClock {
+    wall_ms: AtomicI64,
+    monotonic_ms: AtomicU64,
+}
+
+impl TurnableClock {
+    /// A clock at some moment.
+    pub(super) fn new() -> Self {
+        Self {
+            wall_ms: AtomicI64::new(1_700_000_000_000),
+            monotonic_ms: AtomicU64::new(1000),
+        }
+    }
+
+    /// Turns the wall clock, also backwards.
+    pub(super) fn turn_wall(&self, by_ms: i64) {
+        self.wall_ms.fetch_add(by_ms, Ordering::SeqCst);
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&self, by_ms: u64) {
+        self.monotonic_ms.fetch_add(by_ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TurnableClock {
+    fn wall_ms(&self) -> i64 {
+        self.wall_ms.load(Ordering::SeqCst)
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        self.monotonic_ms.load(Ordering::SeqCst)
+    }
+}

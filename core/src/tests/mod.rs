@@ -1,0 +1,18 @@
+//! What the store does on a disk that fails, a directory that is damaged and a clock that jumps.
+//!
+//! A test named for a defect (F1 to F16, R1 to R12) holds the store against one that RocketMQ's
+//! Java implementation has; the comment above it tells the story.
+
+mod closing;
+mod disk_full;
+mod failed_sync;
+mod fault_disk;
+mod foreign_files;
+mod group_commit;
+mod limits;
+mod pins;
+mod pool;
+mod recovery;
+mod reencode;
+mod scene;
+mod time;
