@@ -1,5 +1,11 @@
 //! `append`: what was acknowledged is stored, whole, where the acknowledgement says.
-#![allow(missing_docs, reason = "tests")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 mod common;
 

@@ -1,5 +1,11 @@
 //! `bench`: the figures are there, fit together, and nothing is left behind.
-#![allow(missing_docs, reason = "tests")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 mod common;
 

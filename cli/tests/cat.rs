@@ -1,5 +1,11 @@
 //! `cat`: bodies in log or queue order, from any place on, and as they come.
-#![allow(missing_docs, reason = "tests")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 mod common;
 

@@ -1,5 +1,11 @@
 //! `inspect`: what stock RocketMQ wrote is shown as it says itself, and nothing is changed.
-#![allow(missing_docs, reason = "tests")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 mod common;
 

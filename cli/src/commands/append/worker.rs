@@ -286,3 +286,66 @@ pub(crate) fn acknowledge(
     }
     first
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::mpsc::channel;
+
+    use cairnlog::{Completion, PhysicalOffset, QueueOffset};
+
+    use super::*;
+
+    fn placed(offset: u64) -> AppendResult {
+        AppendResult {
+            physical_offset: PhysicalOffset::new(offset),
+            size_bytes: 100,
+            queue_offset: QueueOffset::new(offset / 100),
+            queue_id: 3,
+            message_count: 1,
+            store_timestamp_ms: 1,
+            store_host: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+        }
+    }
+
+    #[test]
+    fn a_failed_completion_is_never_acknowledged_and_ends_the_command() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("acks");
+        let acknowledgements = Acknowledgements::new(Some(&path)).unwrap();
+        let (sender, events) = channel();
+        let window = Window::new(3);
+        let sink = Sink {
+            window: Arc::clone(&window),
+            events: Mutex::new(sender.clone()),
+        };
+        let group = (0..3u64).map(|number| {
+            let in_flight = InFlight {
+                line: number + 1,
+                body_bytes: 10,
+                started: Instant::now(),
+            };
+            let failed = Error::new(Status::FlushTimeout, "too slow").with_appended(placed(100));
+            Completion {
+                token: window.take(in_flight, || true).unwrap(),
+                result: if number == 1 {
+                    Err(failed)
+                } else {
+                    Ok(placed(100 * number))
+                },
+            }
+        });
+        sink.complete(group.collect());
+        sender.send(Event::End).unwrap();
+        let stop = Stop::default();
+        let failure = acknowledge(&events, &acknowledgements, &stop).unwrap_err();
+        let Failure::Failed(text) = failure else {
+            panic!("{failure:?}");
+        };
+        assert!(text.contains("line 2"), "{text}");
+        assert!(text.contains("in the log at 100"), "{text}");
+        assert!(stop.stopped());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "1 0 3 0\n");
+        window.drain(|| panic!("a place is not free"));
+    }
+}

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use self::finding::{Finding, Findings};
 use self::index_check::IndexCheck;
-use self::queue_check::QueueCheck;
+use self::queue_check::{INNER_BATCH, QueueCheck};
 use crate::arguments::Verify;
 use crate::commands::cat::is_in_queue;
 use crate::commands::inspect::{cannot_read, geometry};
@@ -331,7 +331,6 @@ impl<'a> Check<'a> {
 
 /// The messages in a record: more than one in an inner batch.
 fn message_count(record: &RecordView<'_>) -> u64 {
-    const INNER_BATCH: i32 = 0x80;
     if record.sys_flag() & INNER_BATCH == 0 {
         return 1;
     }

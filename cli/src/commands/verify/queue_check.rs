@@ -14,6 +14,8 @@ use crate::formats::java_hash;
 
 /// Here the third field of a unit is a delivery time, not the hash of a tag.
 const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+/// The record holds several messages.
+pub(crate) const INNER_BATCH: i32 = 0x80;
 /// Queues beside the messages' own, named in a property of the messages.
 const LIGHT_QUEUE_PREFIX: &str = "%LMQ%";
 /// Values from here down refer to an extension file.
@@ -67,7 +69,8 @@ impl QueueCheck {
         damaged: bool,
         findings: &mut Findings,
     ) -> Outcome {
-        if self.queues.is_empty() {
+        // Inner batches have queues of another kind.
+        if self.queues.is_empty() || record.sys_flag() & INNER_BATCH != 0 {
             return Ok(());
         }
         let offset = record.queue_offset().get();
