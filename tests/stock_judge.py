@@ -74,6 +74,10 @@ class Inspection:
     index_items: int = 20_000_000
     drop: Sequence[str] = ()
     """Names directly under the store root that are removed from the copy first."""
+    log_directories: Sequence[str] = ("commitlog",)
+    """Names directly under the store root that hold the commit log."""
+    batch_topics: Sequence[str] = ()
+    """Topics whose queues are batch queues (5.3.3 only)."""
     verify_property_crc: bool = False
     """Check the appended property CRC of each record (5.3.3 only)."""
     keep: Path | None = None
@@ -89,6 +93,9 @@ class Inspection:
             words += ["--cq-size", str(self.queue_size)]
         for name in self.drop:
             words += ["--drop", name]
+        words += ["--log-directories", ",".join(self.log_directories)]
+        for topic in self.batch_topics:
+            words += ["--batch-topic", topic]
         if self.walk:
             words.append("--walk")
         if not self.keys:

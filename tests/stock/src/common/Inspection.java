@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 
 import org.apache.rocketmq.common.MQVersion;
 import org.apache.rocketmq.common.message.MessageDecoder;
@@ -51,7 +52,7 @@ final class Inspection {
             summary.put("type", "summary");
             summary.put("rocketmq_version", MQVersion.getVersionDesc(MQVersion.CURRENT_VERSION));
             summary.put("last_exit_ok", !Files.exists(root.resolve("abort")));
-            store = Compat.newStore(config(root));
+            store = Compat.newStore(config(root), options.batchTopics);
             boolean loaded = store.load();
             summary.put("load_ok", loaded);
             if (loaded) {
@@ -88,12 +89,13 @@ final class Inspection {
     private MessageStoreConfig config(Path root) throws IOException {
         MessageStoreConfig config = new MessageStoreConfig();
         config.setStorePathRootDir(root.toString());
-        config.setStorePathCommitLog(root.resolve("commitlog").toString());
+        config.setStorePathCommitLog(options.logDirectories.stream()
+            .map(name -> root.resolve(name).toString()).collect(Collectors.joining(",")));
         config.setHaListenPort(0);
         config.setMaxHashSlotNum(options.indexSlots);
         config.setMaxIndexNum(options.indexItems);
         int log = options.commitLogSize > 0 ? options.commitLogSize
-            : Directories.mappedFileSize(root.resolve("commitlog"), 1);
+            : Directories.mappedFileSize(root.resolve(options.logDirectories.get(0)), 1);
         int queue = options.queueSize > 0 ? options.queueSize
             : Directories.mappedFileSize(root.resolve("consumequeue"), 3);
         if (log > 0) {

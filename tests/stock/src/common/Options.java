@@ -23,6 +23,10 @@ final class Options {
     String abort = "as-is";
     /** Names directly under the store root that are removed from the copy before opening. */
     List<String> drop = new ArrayList<>();
+    /** Names directly under the store root that hold the commit log. */
+    List<String> logDirectories = List.of("commitlog");
+    /** Topics whose queues are batch queues (5.x). */
+    List<String> batchTopics = new ArrayList<>();
     boolean keys = true;
     boolean walk;
     boolean verifyPropertyCrc;
@@ -55,6 +59,8 @@ final class Options {
             case "--index-items": indexItems = Integer.parseInt(words.next()); break;
             case "--abort": abort = abortMode(words.next()); break;
             case "--drop": drop.add(entryName(words.next())); break;
+            case "--log-directories": logDirectories = entryNames(words.next()); break;
+            case "--batch-topic": batchTopics.add(words.next()); break;
             case "--no-keys": keys = false; break;
             case "--walk": walk = true; break;
             case "--verify-prop-crc": verifyPropertyCrc = true; break;
@@ -68,6 +74,14 @@ final class Options {
             throw new IllegalArgumentException("abort is as-is, present or absent, not " + mode);
         }
         return mode;
+    }
+
+    private static List<String> entryNames(String names) {
+        List<String> all = new ArrayList<>();
+        for (String name : names.split(",")) {
+            all.add(entryName(name));
+        }
+        return all;
     }
 
     private static String entryName(String name) {

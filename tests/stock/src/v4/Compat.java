@@ -8,6 +8,7 @@ package io.cairnlog.stock;
 import java.io.IOException;
 import java.lang.reflect.Field;
 import java.nio.ByteBuffer;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentMap;
@@ -27,7 +28,11 @@ final class Compat {
     private Compat() {
     }
 
-    static DefaultMessageStore newStore(MessageStoreConfig config) throws IOException {
+    static DefaultMessageStore newStore(MessageStoreConfig config, List<String> batchTopics)
+        throws IOException {
+        if (!batchTopics.isEmpty()) {
+            throw new UnsupportedOperationException("4.9 has no batch queues");
+        }
         BrokerConfig broker = new BrokerConfig();
         broker.setBrokerName("judge");
         return new DefaultMessageStore(config, new BrokerStatsManager("judge", false),

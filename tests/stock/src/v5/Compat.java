@@ -7,12 +7,16 @@ package io.cairnlog.stock;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 
 import org.apache.rocketmq.common.BrokerConfig;
+import org.apache.rocketmq.common.TopicAttributes;
+import org.apache.rocketmq.common.TopicConfig;
+import org.apache.rocketmq.common.attribute.CQType;
 import org.apache.rocketmq.store.DefaultMessageStore;
 import org.apache.rocketmq.store.DispatchRequest;
 import org.apache.rocketmq.store.config.MessageStoreConfig;
@@ -25,12 +29,20 @@ final class Compat {
     private Compat() {
     }
 
-    static DefaultMessageStore newStore(MessageStoreConfig config) throws IOException {
+    static DefaultMessageStore newStore(MessageStoreConfig config, List<String> batchTopics)
+        throws IOException {
         BrokerConfig broker = new BrokerConfig();
         broker.setBrokerName("judge");
+        ConcurrentMap<String, TopicConfig> topics = new ConcurrentHashMap<>();
+        for (String name : batchTopics) {
+            TopicConfig topic = new TopicConfig(name);
+            topic.getAttributes().put(TopicAttributes.QUEUE_TYPE_ATTRIBUTE.getName(),
+                CQType.BatchCQ.toString());
+            topics.put(name, topic);
+        }
         return new DefaultMessageStore(config, new BrokerStatsManager("judge", false),
             (topic, queueId, offset, tags, time, bitmap, properties) -> { }, broker,
-            new ConcurrentHashMap<>());
+            topics);
     }
 
     static void configure(MessageStoreConfig config) {
