@@ -2,12 +2,17 @@
 //! ran, over as many files as needed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::group::{FlushGroup, FlushGroups};
 use super::{Desk, FlushContext, FlushService};
 use crate::error::{Error, Result};
 use crate::service::{ServiceThread, Wake};
 use crate::status::Status;
+
+/// How long the service looks for the next group before it sleeps: an appender that was just told of
+/// its sync often comes back within this time.
+const NEXT_GROUP_SPIN: Duration = Duration::from_micros(20);
 
 /// The service; never waits to collect a group: what came during the last sync is the next one.
 #[derive(Debug)]
@@ -28,6 +33,7 @@ impl GroupCommitService {
             move |signal| {
                 while signal.wait(None) == Wake::Notified {
                     run_once(&context, &worker.groups);
+                    signal.spin(NEXT_GROUP_SPIN);
                 }
                 run_once(&context, &worker.groups);
                 worker.groups.close(&Err(ended()));
