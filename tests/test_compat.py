@@ -1,9 +1,9 @@
 """Stock RocketMQ loads what cairnlog wrote, rebuilds its queues and returns every message.
 
-Each scenario of cairnlog-test-writer is written twice: closed cleanly, and with the process killed
-in the middle. Both releases look at the directories as they are. Then cairnlog goes on with
-directories that RocketMQ wrote, and with its own after RocketMQ had them open, and RocketMQ looks
-again. All directories of a round are judged by one process per release, both at the same time.
+Each scenario of cairnlog-test-writer is written several times: closed cleanly, with the process killed
+in the middle, and with cairnlog going on after that. Both releases look at the directories as they
+are. Then cairnlog goes on with directories that RocketMQ wrote, and with its own after RocketMQ had
+them open, and RocketMQ looks again. All directories of a round are judged by one process per release, both at the same time.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -25,7 +25,7 @@ from stock_judge import RELEASES, Inspection, Observation, Record, Release, judg
 from store_compare import compare, compare_log, keys_of
 from writer_program import Written, dump, go_on, write
 
-Ending = Literal["closed", "killed"]
+Ending = Literal["closed", "killed", "recovered"]
 ENDINGS: tuple[Ending, ...] = ("closed", "killed")
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 
@@ -45,6 +45,10 @@ SCENARIOS = (
     "transactions",
     "several-directories",
 )
+# Killed, then recovered and continued by cairnlog.
+RECOVERED = ("plain", "batch", "sync-flush", "transient-pool", "transactions")
+# Killed when a file is as full as it gets, and with one record in the next file.
+ROLLOVERS = tuple(f"edges@{side}{number}" for number in range(8) for side in ("before", "after"))
 CONTINUED = ("v533-basic", "v498-basic", "v533-running", "v498-running")
 # Opened and closed by RocketMQ, then by cairnlog, then by RocketMQ again.
 RETURNED = ("plain", "edges", "batch", "ipv6", "transactions")
@@ -91,11 +95,33 @@ def manifest(name: str) -> dict[str, Any]:
 def scenario(base: Path, name: str, ending: Ending) -> Case:
     root = base / f"{name}-{ending}"
     releases: tuple[Release, ...] = ("533",) if name in ONLY_533 else RELEASES
-    kill = None
-    if ending == "killed":
-        kill = len(scenario(base, name, "closed").written.records) * 2 // 3
-    written = write(name, root, kill=kill)
+    if ending == "closed":
+        written = write(name, root)
+    else:
+        written = write(name.split("@")[0], root, kill=kill_point(base, name))
+    if ending == "recovered":
+        written = survivors_then(written, go_on(root))
     return Case(written, OPTIONS.get(name, {}), OPTIONS_533.get(name, {}), releases)
+
+
+def kill_point(base: Path, name: str) -> int:
+    """Returns the number of messages after which the process dies."""
+    scenario_name, _, rollover = name.partition("@")
+    closed = scenario(base, scenario_name, "closed").written
+    if not rollover:
+        return len(closed.records) * 2 // 3
+    blank = closed.blanks[int(rollover[-1])]["physical_offset"]
+    in_front = sum(record["physical_offset"] < blank for record in closed.records)
+    return in_front + int(rollover.startswith("after"))
+
+
+def survivors_then(killed: Written, later: Written) -> Written:
+    """Returns what survived the kill, and what cairnlog appended behind that."""
+    end = min(found["physical_offset"] for found in [*later.records, *later.blanks])
+    first = survivors(killed, end)
+    return replace(
+        later, records=first.records + later.records, blanks=first.blanks + later.blanks
+    )
 
 
 @cache
@@ -113,6 +139,10 @@ def continued(base: Path, name: str, ending: Ending) -> Case:
 @cache
 def first_round(base: Path) -> dict[tuple[Release, str, Ending], Observation]:
     cases = {(name, end): scenario(base, name, end) for name in SCENARIOS for end in ENDINGS}
+    cases |= {(name, "recovered"): scenario(base, name, "recovered") for name in RECOVERED}
+    for name in ROLLOVERS:
+        for end in ("killed", "recovered"):
+            cases[name, end] = scenario(base, name, end)
     cases |= {(name, end): continued(base, name, end) for name in CONTINUED for end in ENDINGS}
 
     def look(release: Release) -> dict[tuple[Release, str, Ending], Observation]:
@@ -162,25 +192,25 @@ def second_round(base: Path) -> dict[tuple[Release, str], Observation]:
         return {key: one for result in pool.map(look, RELEASES) for key, one in result.items()}
 
 
-def survivors(written: Written, seen: Observation) -> Written:
-    """Returns the records that must be there.
+def survivors(written: Written, end: int) -> Written:
+    """Returns the records that must be there when the log ends at this offset.
 
     That is all of them, but for a killed store with a transient pool: of what was not flushed, a
     part from the front may have been committed.
     """
     if written.flushed_to is None:
         return written
-    end = seen.summary["max_phy_offset"]
     assert end >= written.flushed_to
     return replace(
         written,
+        flushed_to=None,
         records=[r for r in written.records if r["physical_offset"] + r["total_size"] <= end],
         blanks=[blank for blank in written.blanks if blank["physical_offset"] < end],
     )
 
 
 def check(written: Written, seen: Observation) -> None:
-    written = survivors(written, seen)
+    written = survivors(written, seen.summary["max_phy_offset"])
     assert compare(written.records, seen) == []
     assert bool(seen.keys) == any(keys_of(record) for record in written.records)
     assert seen.log_blanks == written.blanks
@@ -189,12 +219,21 @@ def check(written: Written, seen: Observation) -> None:
     assert seen.summary["min_phy_offset"] == 0
 
 
-SCENARIO_CASES = [
+SCENARIO_CASES: list[tuple[Release, str, Ending]] = [
     (release, name, ending)
     for release in RELEASES
     for name in SCENARIOS
     for ending in ENDINGS
     if name != "inner-batch" and (release == "533" or name not in ONLY_533)
+]
+
+
+SCENARIO_CASES += [(release, name, "recovered") for release in RELEASES for name in RECOVERED]
+SCENARIO_CASES += [
+    (release, name, ending)
+    for release in RELEASES
+    for name in ROLLOVERS
+    for ending in ("killed", "recovered")
 ]
 
 
@@ -204,7 +243,7 @@ def test_stock_store_finds_everything(
 ) -> None:
     seen = first_round(base)[release, name, ending]
     check(scenario(base, name, ending).written, seen)
-    assert seen.summary["last_exit_ok"] == (ending == "closed")
+    assert seen.summary["last_exit_ok"] == (ending != "killed")
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
