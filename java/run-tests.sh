@@ -10,6 +10,8 @@ output=$root/target/java
 repository=$root/target/m2
 log=$output/verify.log
 mkdir -p "$output" "$repository"
+# What an earlier run left would be read as this one's complaints.
+rm -rf "$output/surefire-reports"
 
 cargo build --manifest-path "$root/Cargo.toml" --release --locked -p cairnlog-jni
 

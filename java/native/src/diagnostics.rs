@@ -120,7 +120,8 @@ impl Subscriber for JavaSubscriber {
     fn exit(&self, _span: &Id) {}
 }
 
-/// Makes this library's events, and the text of its panics, go to Java; called once, when the natives are registered.
+/// Makes this library's events, and the text of its panics, go to Java; called once, when the
+/// natives are registered.
 pub(crate) fn install() {
     // The library carries its own copy of `tracing`, so nobody else can have set a subscriber.
     let _ = tracing::subscriber::set_global_default(JavaSubscriber);

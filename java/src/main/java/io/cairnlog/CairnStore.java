@@ -11,9 +11,9 @@ import java.util.concurrent.Executor;
 /**
  * A store: one directory, open for appending and reading; usable and closable from any thread.
  *
- * <p>A call after {@link #close()} throws {@link StoreClosedException} and touches nothing. What was
- * read stays good. A store that is never closed is closed when it is collected; what goes wrong
- * then is only logged.
+ * <p>A call after {@link #close()} throws {@link StoreClosedException} and touches nothing. What
+ * was read stays good. A store that is never closed is closed when it is collected; what goes
+ * wrong then is only logged.
  */
 public final class CairnStore extends NativeHandle {
   /** Waits are cut into slices of this length, between which an interrupt is noticed. */
@@ -112,9 +112,9 @@ public final class CairnStore extends NativeHandle {
   /**
    * Appends a message, from any thread, and returns at once with a future of its acknowledgement.
    *
-   * <p>Futures are completed in groups, one per flush, on the executor of the options and never on a
-   * thread of the engine. A callback that waits holds up the rest of its group: attach such a one by
-   * an {@code Async} method. Cancelling a future does not undo the append.
+   * <p>Futures are completed in groups, one per flush, on the executor of the options and never on
+   * a thread of the engine. A callback that waits holds up the rest of its group: attach such a one
+   * by an {@code Async} method. Cancelling a future does not undo the append.
    *
    * @param message the message
    * @return completes with where the message lies, or with a {@link CairnException}
@@ -168,8 +168,8 @@ public final class CairnStore extends NativeHandle {
    *
    * @param batch the batch
    * @return where the first record lies, and how many there are
-   * @throws CairnException {@link Status#BATCH_ILLEGAL} if the encoding is malformed; else as {@link
-   *     #append}
+   * @throws CairnException {@link Status#BATCH_ILLEGAL} if the encoding is malformed; else as
+   *     {@link #append}
    */
   public AppendResult appendBatch(EncodedBatch batch) {
     return appendEncoded(batch, false);
@@ -180,8 +180,8 @@ public final class CairnStore extends NativeHandle {
    *
    * @param batch the batch
    * @return where the record lies, and how many messages it carries
-   * @throws CairnException {@link Status#BATCH_ILLEGAL} if the encoding is malformed; else as {@link
-   *     #append}
+   * @throws CairnException {@link Status#BATCH_ILLEGAL} if the encoding is malformed; else as
+   *     {@link #append}
    */
   public AppendResult appendInnerBatch(EncodedBatch batch) {
     return appendEncoded(batch, true);
@@ -217,7 +217,7 @@ public final class CairnStore extends NativeHandle {
     long store = enter();
     try {
       long queue = Native.queueOpen(store, topicBytes, queueId);
-      return new QueueAppender(queue, topic, queueId, completionExecutor);
+      return new QueueAppender(queue, this, topic, queueId, completionExecutor);
     } finally {
       leave();
     }

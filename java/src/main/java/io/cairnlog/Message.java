@@ -33,7 +33,8 @@ public final class Message {
   /**
    * Begins a message for queue 0 of a topic; callable from any thread.
    *
-   * @param topic 1 to 255 bytes of ASCII letters, digits, {@code %}, {@code -}, {@code _}, {@code |}
+   * @param topic 1 to 255 bytes of ASCII letters, digits, {@code %}, {@code -}, {@code _} and
+   *     {@code |}
    * @param body the payload, at least one byte; not copied
    * @return the builder
    */
@@ -44,7 +45,8 @@ public final class Message {
   /**
    * Begins a message for queue 0 of a topic; callable from any thread.
    *
-   * @param topic 1 to 255 bytes of ASCII letters, digits, {@code %}, {@code -}, {@code _}, {@code |}
+   * @param topic 1 to 255 bytes of ASCII letters, digits, {@code %}, {@code -}, {@code _} and
+   *     {@code |}
    * @param body the payload: what remains in the buffer, at least one byte; not copied, and its
    *     position does not move
    * @return the builder
@@ -57,7 +59,8 @@ public final class Message {
    * Begins what the messages of a batch share; callable from any thread. A batch carries the bodies
    * itself.
    *
-   * @param topic 1 to 255 bytes of ASCII letters, digits, {@code %}, {@code -}, {@code _}, {@code |}
+   * @param topic 1 to 255 bytes of ASCII letters, digits, {@code %}, {@code -}, {@code _} and
+   *     {@code |}
    * @return the builder
    */
   public static Builder builder(String topic) {

@@ -22,9 +22,9 @@ import java.util.Set;
  * Loads the native library, once per process and from any thread.
  *
  * <p>Tried in this order: the file named by {@code -Dio.cairnlog.library.path}, and nothing else
- * where it is set; the resource {@code META-INF/native/<os>-<arch>[-musl]/} of the jar, extracted to
- * a directory that only its owner can enter; {@code java.library.path}. A library of another ABI
- * number is refused. A failure lists every place.
+ * where it is set; the resource {@code META-INF/native/<os>-<arch>[-musl]/} of the jar, extracted
+ * to a directory that only its owner can enter; {@code java.library.path}. A library of another
+ * ABI number is refused. A failure lists every place.
  */
 final class NativeLoader {
   /** The library file to load instead of searching. */

@@ -1,19 +1,24 @@
 package io.cairnlog;
 
+import java.lang.ref.Reference;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 
 /**
- * A prepared (topic, queue) for the hot path; usable and closable from any thread. Once its store
- * was closed, appends throw {@link StoreClosedException}.
+ * A prepared (topic, queue) for the hot path; usable and closable from any thread. It keeps its
+ * store from being collected, but not from being closed: appends throw {@link StoreClosedException}
+ * then.
  */
 public final class QueueAppender extends NativeHandle {
+  private final CairnStore store;
   private final String topic;
   private final int queueId;
   private final Executor completionExecutor;
 
-  QueueAppender(long queue, String topic, int queueId, Executor completionExecutor) {
+  QueueAppender(
+      long queue, CairnStore store, String topic, int queueId, Executor completionExecutor) {
     super(new State(queue, Native::queueRelease, "queue appender"));
+    this.store = store;
     this.topic = topic;
     this.queueId = queueId;
     this.completionExecutor = completionExecutor;
@@ -52,6 +57,7 @@ public final class QueueAppender extends NativeHandle {
           (scratch, length, capacity) -> Native.queueAppend(queue, scratch, length, capacity));
     } finally {
       leave();
+      Reference.reachabilityFence(store);
     }
   }
 
@@ -72,6 +78,7 @@ public final class QueueAppender extends NativeHandle {
               Native.queueAppendAsync(queue, scratch, length, capacity, token));
     } finally {
       leave();
+      Reference.reachabilityFence(store);
     }
   }
 }

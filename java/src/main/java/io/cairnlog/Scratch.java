@@ -10,7 +10,7 @@ import java.nio.ByteOrder;
  */
 final class Scratch {
   /** A thread keeps at most this much. */
-  static final int MAX_KEPT_BYTES = 1 << 20;
+  static final int MAX_KEPT_BYTES = 8 << 20;
 
   private static final int MIN_BYTES = 4096;
   private static final ThreadLocal<Scratch> CURRENT = new ThreadLocal<>();

@@ -15,7 +15,7 @@ public enum Status {
   TOPIC_EMPTY(2),
   /** The topic exceeds 255 bytes. */
   TOPIC_TOO_LONG(3),
-  /** The topic holds something other than ASCII letters, digits, {@code %}, {@code -}, {@code _}, {@code |}. */
+  /** The topic holds something other than ASCII letters, digits and {@code % - _ |}. */
   TOPIC_ILLEGAL(4),
   /** The body has no bytes. */
   BODY_EMPTY(5),
@@ -46,7 +46,7 @@ public enum Status {
   FENCED(102),
   /** The store does not take writes at present. */
   NOT_WRITEABLE(103),
-  /** An append has held the append lock longer than {@code page_cache_busy_timeout_ms}; try again. */
+  /** An append has held the lock longer than {@code page_cache_busy_timeout_ms}; try again. */
   PAGE_CACHE_BUSY(104),
   /**
    * The record is in the log, but its sync did not finish within {@code sync_flush_timeout_ms}: its

@@ -202,6 +202,19 @@ class CloseTest extends StoreTestCase {
         });
   }
 
+  /** A queue appender once let its store be collected, and closed, while it was in use. */
+  @Test
+  void aQueueAppenderKeepsItsStoreFromBeingCollected() throws Exception {
+    QueueAppender queue = openSmall().queue(TOPIC, 0);
+    for (int i = 0; i < 5; i++) {
+      System.gc();
+      Thread.sleep(20);
+      assertEquals(i, queue.append(message("m" + i)).queueOffset());
+    }
+    assertEquals(2, Native.liveObjectCount());
+    queue.close();
+  }
+
   private void openAndForget() {
     openSmall().append(message("kept"));
   }

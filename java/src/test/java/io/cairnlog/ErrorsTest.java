@@ -34,7 +34,9 @@ class ErrorsTest extends StoreTestCase {
     cases.put(Message.of(TOPIC, new byte[0]), Status.BODY_EMPTY);
     cases.put(Message.of(TOPIC, new byte[100_001]), Status.BODY_TOO_LARGE);
     cases.put(Message.builder(TOPIC, body).queueId(-1).build(), Status.QUEUE_ID_ILLEGAL);
-    cases.put(Message.builder(TOPIC, body).property("a\u0001", "b").build(), Status.PROPERTIES_ILLEGAL);
+    cases.put(
+        Message.builder(TOPIC, body).property("a\u0001", "b").build(),
+        Status.PROPERTIES_ILLEGAL);
     cases.put(Message.builder(TOPIC, body).keys("a b").build(), Status.PROPERTIES_ILLEGAL);
     cases.put(
         Message.builder(TOPIC, body).property("a", "v".repeat(32_768)).build(),

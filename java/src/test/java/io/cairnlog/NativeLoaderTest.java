@@ -46,12 +46,13 @@ class NativeLoaderTest extends StoreTestCase {
   void thePropertyComesFirstAndAlone() throws Exception {
     String said =
         runJvm(0, List.of("-Dio.cairnlog.library.path=" + LIBRARY, inTemporary()), Loader.class);
-    assertTrue(said.contains("loaded 0") && said.contains(Path.of(LIBRARY).toRealPath().toString()), said);
+    assertTrue(said.contains("loaded 0"), said);
+    assertTrue(said.contains(Path.of(LIBRARY).toRealPath().toString()), said);
     try (Stream<Path> extracted = Files.list(directory)) {
       assertEquals(0, extracted.count(), "nothing is extracted then");
     }
-    said =
-        runJvm(3, List.of("-Dio.cairnlog.library.path=/nowhere/lib.so", inTemporary()), Loader.class);
+    String nowhere = "-Dio.cairnlog.library.path=/nowhere/lib.so";
+    said = runJvm(3, List.of(nowhere, inTemporary()), Loader.class);
     assertTrue(said.contains("tried: -Dio.cairnlog.library.path /nowhere/lib.so"), said);
     assertFalse(said.contains("META-INF"), said);
   }
@@ -94,8 +95,8 @@ class NativeLoaderTest extends StoreTestCase {
   @Test
   void aFailureListsEveryPlace() throws Exception {
     Path none = directory.resolve("none");
-    String said =
-        runJvm(3, List.of("-Djava.io.tmpdir=" + none, "-Djava.library.path=/nowhere"), Loader.class);
+    List<String> options = List.of("-Djava.io.tmpdir=" + none, "-Djava.library.path=/nowhere");
+    String said = runJvm(3, options, Loader.class);
     assertTrue(said.contains("jar:/META-INF/native/" + NativeLoader.platform() + "/"), said);
     assertTrue(said.contains("cannot be extracted"), said);
     assertTrue(said.contains("java.library.path /nowhere"), said);

@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -93,7 +94,7 @@ class RoundTripTest extends StoreTestCase {
   void bodiesOfEverySizeAndKindComeBack() {
     Random random = new Random(7);
     StoreOptions options = StoreOptions.builder().segmentSizeBytes(16 << 20).build();
-    int[] sizes = {1, 2, 4095, 4096, 70_000, Scratch.MAX_KEPT_BYTES, 4 << 20};
+    int[] sizes = {1, 2, 4095, 4096, 70_000, 1 << 20, 4 << 20};
     try (CairnStore store = CairnStore.open(directory, options)) {
       for (int size : sizes) {
         byte[] body = new byte[size];
@@ -114,6 +115,26 @@ class RoundTripTest extends StoreTestCase {
           }
         }
         assertEquals(3, direct.position(), "a message must not move its buffer");
+      }
+    }
+  }
+
+  @Test
+  void aCallAboveWhatAThreadKeepsGetsMemoryOfItsOwn() {
+    List<Message> large = new ArrayList<>();
+    for (int i = 0; i < 3; i++) {
+      byte[] body = new byte[4 << 20];
+      Arrays.fill(body, (byte) i);
+      large.add(Message.of(TOPIC, body));
+    }
+    assertTrue(3 * (4 << 20) > Scratch.MAX_KEPT_BYTES);
+    StoreOptions options = StoreOptions.builder().segmentSizeBytes(16 << 20).build();
+    try (CairnStore store = CairnStore.open(directory, options)) {
+      List<AppendResult> placed = store.appendAll(large);
+      for (int i = 0; i < 3; i++) {
+        try (MessageBatch batch = store.readAt(placed.get(i).physicalOffset())) {
+          assertEquals(large.get(i).body(), batch.get(0).bodyBuffer());
+        }
       }
     }
   }
@@ -255,7 +276,7 @@ class RoundTripTest extends StoreTestCase {
       assertEquals(1, stats.messages());
       assertEquals(placed.sizeBytes(), stats.bytes());
       assertEquals(0, stats.refused());
-      assertEquals(1, java.util.Arrays.stream(stats.appendLatencyCounts()).sum());
+      assertEquals(1, Arrays.stream(stats.appendLatencyCounts()).sum());
       store.flush();
       assertTrue(store.stats().syncs() >= 1);
       StorePositions positions = store.positions();
