@@ -29,7 +29,7 @@ import java.util.concurrent.Future;
  */
 public final class Judge {
     /** Directories looked at side by side: most of the time goes into waiting for RocketMQ's threads. */
-    private static final int PARALLEL = 8;
+    private static final int PARALLEL = 16;
 
     private Judge() {
     }
