@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cairnlog::PhysicalOffset;
+use cairnlog::{PhysicalOffset, Status};
 use pyo3::prelude::*;
 
 use crate::blocking::{self, Limit};
@@ -30,7 +30,7 @@ pub(crate) struct Scan {
 }
 
 /// What one step gives; `None` outside when the iterator was closed.
-type Step = Option<cairnlog::Result<Option<cairnlog::MessageView>>>;
+type Step = Option<cairnlog::Result<cairnlog::MessageView>>;
 
 impl Scan {
     pub(crate) fn open(
@@ -65,19 +65,27 @@ impl Scan {
         let engine = self.store.get().engine();
         let step = |slice| -> Option<Step> {
             let mut scan = self.scan.lock().unwrap_or_else(PoisonError::into_inner);
-            match scan.as_mut().map(|scan| scan.next_timeout(slice)) {
-                Some(Ok(None)) if !engine.is_closed() => None,
-                outcome => Some(outcome),
+            let Some(scan) = scan.as_mut() else {
+                return Some(None);
+            };
+            if let Some(found) = scan.next() {
+                return Some(Some(found));
+            }
+            // Fails when the store is closed, whatever is left to read.
+            match engine.wait_readable(scan.offset(), slice) {
+                Ok(true) => scan.next().map(Some),
+                Ok(false) if engine.is_closed() => {
+                    let what = "the store was closed";
+                    Some(Some(Err(cairnlog::Error::new(Status::StoreClosed, what))))
+                }
+                Ok(false) => None,
+                Err(error) => Some(Some(Err(error))),
             }
         };
-        let found = match blocking::wait_until(py, Limit::after(timeout), step)? {
-            None => return Ok(None),
-            Some(None) => return Err(closed(py, "the scan was closed")),
-            Some(Some(found)) => found.or_raise(py)?,
-        };
-        match found {
-            Some(message) => Ok(Some(message.into())),
-            None => self.store.get().check_open(py).map(|()| None),
+        match blocking::wait_until(py, Limit::after(timeout), step)? {
+            None => Ok(None),
+            Some(None) => Err(closed(py, "the scan was closed")),
+            Some(Some(found)) => Ok(Some(found.or_raise(py)?.into())),
         }
     }
 }
