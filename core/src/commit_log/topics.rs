@@ -8,11 +8,10 @@ use parking_lot::RwLock;
 
 use crate::stats::{LockedCounter, TopicStats};
 
-/// One topic.
+/// A topic's name and counters, shared by its queues.
 #[derive(Debug)]
 pub(crate) struct TopicState {
     name: Box<str>,
-    queues: RwLock<HashMap<i32, Arc<QueueState>>>,
     pub(crate) messages: LockedCounter,
     pub(crate) bytes: LockedCounter,
 }
@@ -48,18 +47,28 @@ impl QueueState {
     }
 }
 
+/// A topic and its queues.
+#[derive(Debug)]
+struct Topic {
+    state: Arc<TopicState>,
+    queues: HashMap<i32, Arc<QueueState>>,
+}
+
 /// All topics that were seen in the log or appended to.
 #[derive(Debug, Default)]
 pub(crate) struct TopicTable {
-    topics: RwLock<HashMap<Box<str>, Arc<TopicState>>>,
+    topics: RwLock<HashMap<Box<str>, Topic>>,
 }
 
 impl TopicTable {
     /// The queue, if it is known.
     pub(crate) fn find(&self, topic: &str, queue_id: i32) -> Option<Arc<QueueState>> {
-        let topics = self.topics.read();
-        let queues = topics.get(topic)?.queues.read();
-        queues.get(&queue_id).cloned()
+        self.topics
+            .read()
+            .get(topic)?
+            .queues
+            .get(&queue_id)
+            .cloned()
     }
 
     /// The queue, made when it is new.
@@ -67,17 +76,22 @@ impl TopicTable {
         if let Some(known) = self.find(topic, queue_id) {
             return known;
         }
-        let state = Arc::clone(self.topics.write().entry(topic.into()).or_insert_with(|| {
-            Arc::new(TopicState {
+        let mut topics = self.topics.write();
+        let topic = topics.entry(topic.into()).or_insert_with(|| {
+            let messages = LockedCounter::default();
+            let bytes = LockedCounter::default();
+            let state = Arc::new(TopicState {
                 name: topic.into(),
-                queues: RwLock::default(),
-                messages: LockedCounter::default(),
-                bytes: LockedCounter::default(),
-            })
-        }));
-        let mut queues = state.queues.write();
-        let queue = queues.entry(queue_id).or_insert_with(|| {
-            let topic = Arc::clone(&state);
+                messages,
+                bytes,
+            });
+            Topic {
+                state,
+                queues: HashMap::new(),
+            }
+        });
+        let queue = topic.queues.entry(queue_id).or_insert_with(|| {
+            let topic = Arc::clone(&topic.state);
             Arc::new(QueueState {
                 topic,
                 queue_id,
@@ -92,6 +106,7 @@ impl TopicTable {
         let topics = self.topics.read();
         let mut stats: Vec<_> = topics
             .values()
+            .map(|topic| &topic.state)
             .filter(|topic| topic.messages.get() > 0)
             .map(|topic| TopicStats {
                 topic: topic.name.to_string(),
@@ -101,12 +116,5 @@ impl TopicTable {
             .collect();
         stats.sort_by(|one, other| one.topic.cmp(&other.topic));
         stats
-    }
-
-    /// Ends the references between topics and their queues.
-    pub(crate) fn clear(&self) {
-        for topic in self.topics.write().drain() {
-            topic.1.queues.write().clear();
-        }
     }
 }

@@ -161,8 +161,13 @@ impl Store {
     /// - [`Status::WaitTimeout`]: the time ran out.
     /// - As [`Store::flush`].
     pub fn wait_durable(&self, end: PhysicalOffset, timeout: Duration) -> Result<()> {
-        self.inner.check()?;
-        let published = self.inner.log.queue().published();
+        self.inner.check_readable()?;
+        let queue = self.inner.log.queue();
+        if end.get() <= queue.durable().get() {
+            return Ok(());
+        }
+        self.inner.fence.check()?;
+        let published = queue.published();
         if end.get() > published {
             return Err(
                 Error::new(Status::OffsetOutOfRange, "the log does not reach that far")
@@ -336,9 +341,10 @@ impl Inner {
         let outcome = self.end(&mut ending);
         self.log.queue().committed().close();
         self.log.queue().clear();
-        self.topics.clear();
         ending.lock.take();
         ending.outcome = Some(outcome.clone());
+        let end = self.log.queue().published();
+        tracing::info!(path = %self.path.display(), end, ok = outcome.is_ok(), "store closed");
         outcome
     }
 

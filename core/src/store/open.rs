@@ -28,7 +28,7 @@ use crate::mapped::{
 use crate::options::{FlushMode, StoreOptions};
 use crate::stats::Counters;
 use crate::status::Status;
-use crate::sys::disk::{Disk, OsDisk};
+use crate::sys::disk::{Access, Disk, OsDisk};
 use crate::sys::{ForkWatch, boot_id};
 
 /// What a store gets from outside.
@@ -122,6 +122,7 @@ pub(crate) fn open(
     let topics = TopicTable::default();
     let mut plan = recover::plan(&queue, options, found.before, &topics)?;
     raise_next_offsets(&**disk, &path, plan.end, &topics)?;
+    check_last_is_writable(&found.files, plan.end)?;
     let abort = AbortMarker::set(&**disk, &path)?;
     remove_empty_last_files(&**disk, &found)?;
     recover::apply(&mut plan, &queue, &path)?;
@@ -196,6 +197,21 @@ fn make_directories(path: &Path, options: &StoreOptions, disk: &dyn Disk) -> Res
     Ok(())
 }
 
+/// Refuses a log that goes on in a file of a directory that is only read.
+fn check_last_is_writable(files: &[FoundFile], end: u64) -> Result<()> {
+    match files
+        .iter()
+        .find(|file| (file.start..file.start + file.size_bytes).contains(&end))
+    {
+        Some(last) if last.access == Access::Read => Err(Error::new(
+            Status::InvalidArgument,
+            "the file that is appended to lies in a directory that is only read",
+        )
+        .at_path(&last.path)),
+        _ => Ok(()),
+    }
+}
+
 /// Removes a last file of zero length, which a creation that was cut short leaves.
 fn remove_empty_last_files(disk: &dyn Disk, found: &Found) -> Result<()> {
     let next = found
@@ -228,6 +244,12 @@ fn start(
     plan: Plan,
     ending: Ending,
 ) -> Result<Store> {
+    let report = &plan.report;
+    tracing::info!(
+        path = %path.display(), clean_stop = report.clean_stop, records = report.records,
+        end = plan.end, bytes_set_aside = report.bytes_set_aside, took = ?report.duration,
+        "store opened"
+    );
     let fence = Arc::new(Fence::default());
     let pool = make_pool(options, queue.file_size_bytes())?;
     let pooled = pool.is_some();

@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use super::Inner;
 use crate::error::Result;
 use crate::flush::{Completion, CompletionSink, FlushGroup, flush_timeout};
+use crate::mapped::MappedFileQueue;
 use crate::message::AppendResult;
 
 /// An append or flush that may still have to become durable. Dropping it changes nothing about
@@ -18,15 +19,21 @@ use crate::message::AppendResult;
 #[must_use = "what was begun may not be durable yet"]
 pub struct Pending {
     /// `None` when there is nothing to wait for.
-    group: Option<Arc<FlushGroup>>,
+    awaited: Option<Awaited>,
     deadline: Option<Instant>,
     appended: Option<AppendResult>,
+}
+
+struct Awaited {
+    group: Arc<FlushGroup>,
+    queue: Arc<MappedFileQueue>,
+    end: u64,
 }
 
 impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pending")
-            .field("done", &self.group.is_none())
+            .field("done", &self.awaited.is_none())
             .field("appended", &self.appended)
             .finish_non_exhaustive()
     }
@@ -40,11 +47,15 @@ impl Pending {
         timeout: Option<Duration>,
         appended: Option<AppendResult>,
     ) -> Self {
-        let durable = inner.log.queue().durable().get() >= end;
-        let group = (!durable).then(|| inner.flush.demand());
+        let queue = inner.log.queue();
+        let awaited = (queue.durable().get() < end).then(|| Awaited {
+            group: inner.flush.demand(),
+            queue: Arc::clone(queue),
+            end,
+        });
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Self {
-            group,
+            awaited,
             deadline,
             appended,
         }
@@ -53,7 +64,7 @@ impl Pending {
     /// Nothing to wait for.
     pub(super) fn done() -> Self {
         Self {
-            group: None,
+            awaited: None,
             deadline: None,
             appended: None,
         }
@@ -100,10 +111,13 @@ impl Pending {
     }
 
     fn wait_until(&self, until: Option<Instant>) -> Option<Result<()>> {
-        match &self.group {
-            None => Some(Ok(())),
-            Some(group) => group.wait(until),
-        }
+        let Some(awaited) = &self.awaited else {
+            return Some(Ok(()));
+        };
+        let outcome = awaited.group.wait(until)?;
+        // A store that was closed, or failed, after the run that mattered has kept its promise.
+        let durable = awaited.queue.durable().get() >= awaited.end;
+        Some(if durable { Ok(()) } else { outcome })
     }
 }
 

@@ -6,7 +6,7 @@
 pub(crate) mod disk;
 mod process;
 
-pub(crate) use process::{ForkWatch, LockRefused, boot_id, try_lock};
+pub(crate) use process::{ForkWatch, LockRefused, boot_id, coarse_monotonic_ms, try_lock};
 
 use std::fs::File;
 use std::io;
@@ -70,16 +70,4 @@ pub(crate) fn sync_data(file: &File) -> io::Result<()> {
 /// Makes creations, removals and renames in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
-}
-
-/// Milliseconds of a monotonic clock that costs next to nothing and is a few milliseconds coarse.
-pub(crate) fn coarse_monotonic_ms() -> Option<u64> {
-    #[cfg(target_os = "linux")]
-    {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-        let seconds = u64::try_from(now.tv_sec).ok()?;
-        Some(seconds * 1000 + u64::try_from(now.tv_nsec).ok()? / 1_000_000)
-    }
-    #[cfg(not(target_os = "linux"))]
-    None
 }
