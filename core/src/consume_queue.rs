@@ -4,13 +4,14 @@
 //! A queue is `consumequeue/<topic>/<queue id>/`, files of 20-byte units: physical offset, record
 //! size, tag code. A filler unit (offset 0, size 2^31 - 1) stands for an index without a message.
 
+use std::io;
 use std::path::Path;
 
 use crate::codec::{read_i32, read_i64};
-use crate::error::{Error, Result};
-use crate::sys::disk::{Access, Disk, Entry};
-
 use crate::commit_log::TopicTable;
+use crate::error::{Error, Result};
+use crate::mapped::sync_parent;
+use crate::sys::disk::{Access, Disk, DiskFile, Entry};
 
 const UNIT_BYTES: u64 = 20;
 /// The directory of the queues in the store's root.
@@ -23,6 +24,63 @@ pub(crate) fn raise_next_offsets(
     store_path: &Path,
     log_end: u64,
     topics: &TopicTable,
+) -> Result<()> {
+    for_each_queue(disk, store_path, |topic, queue_id, path| {
+        let next = next_offset(disk, path, log_end)?;
+        if next > 0 {
+            topics.queue(topic, queue_id).raise_next_offset(next);
+        }
+        Ok(())
+    })
+}
+
+/// Takes out the units that point behind `log_end`, durably: the log was cut there, and what is
+/// appended next comes to lie where they point. A file that holds nothing else is removed.
+pub(crate) fn cut_behind(disk: &dyn Disk, store_path: &Path, log_end: u64) -> Result<()> {
+    for_each_queue(disk, store_path, |_, _, path| {
+        for (_, entry) in files_of(disk, path)?.iter().rev() {
+            let file = path.join(&entry.name);
+            let units = used_units(disk, &file, entry.size_bytes, log_end)?;
+            if cut_file(disk, &file, units)? && units > 0 {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Takes out what stands in a file behind its first `units` units. True if anything stood there or
+/// before.
+fn cut_file(disk: &dyn Disk, path: &Path, units: u64) -> Result<bool> {
+    let failed = |source| Error::io("cannot cut", source).at_path(path);
+    let file = disk.open(path, Access::Write).map_err(failed)?;
+    let mut behind = units;
+    while read_unit(&*file, behind).map_err(failed)? != [0; UNIT_BYTES as usize] {
+        behind += 1;
+    }
+    if behind == units {
+        return Ok(units > 0);
+    }
+    if units == 0 {
+        disk.remove(path)
+            .and_then(|()| sync_parent(disk, path))
+            .map_err(failed)?;
+        return Ok(true);
+    }
+    let zeros = [0; UNIT_BYTES as usize];
+    for unit in units..behind {
+        file.write_all_at(&zeros, unit * UNIT_BYTES)
+            .map_err(failed)?;
+    }
+    file.sync_data().map_err(failed)?;
+    Ok(true)
+}
+
+/// Calls `visit` with the topic, number and directory of every queue.
+fn for_each_queue(
+    disk: &dyn Disk,
+    store_path: &Path,
+    mut visit: impl FnMut(&str, i32, &Path) -> Result<()>,
 ) -> Result<()> {
     let root = store_path.join(CONSUME_QUEUE_DIRECTORY);
     for topic in list(disk, &root)?.iter().filter(|entry| !entry.is_file) {
@@ -37,12 +95,8 @@ pub(crate) fn raise_next_offsets(
             let Some(queue_name) = queue.name.to_str() else {
                 continue;
             };
-            let Ok(queue_id) = queue_name.parse::<i32>() else {
-                continue;
-            };
-            let next = next_offset(disk, &topic_path.join(queue_name), log_end)?;
-            if next > 0 {
-                topics.queue(topic_name, queue_id).raise_next_offset(next);
+            if let Ok(queue_id) = queue_name.parse::<i32>() {
+                visit(topic_name, queue_id, &topic_path.join(queue_name))?;
             }
         }
     }
@@ -57,15 +111,20 @@ fn list(disk: &dyn Disk, directory: &Path) -> Result<Vec<Entry>> {
     }
 }
 
-/// One past the last index of a queue whose unit points below `log_end`.
-fn next_offset(disk: &dyn Disk, queue: &Path, log_end: u64) -> Result<u64> {
+/// The files of a queue with the byte position each starts at, in order.
+fn files_of(disk: &dyn Disk, queue: &Path) -> Result<Vec<(u64, Entry)>> {
     let mut files: Vec<(u64, Entry)> = list(disk, queue)?
         .into_iter()
         .filter(|entry| entry.is_file)
         .filter_map(|entry| Some((entry.name.to_str()?.parse().ok()?, entry)))
         .collect();
     files.sort_by_key(|(start, _)| *start);
-    for (start, entry) in files.iter().rev() {
+    Ok(files)
+}
+
+/// One past the last index of a queue whose unit points below `log_end`.
+fn next_offset(disk: &dyn Disk, queue: &Path, log_end: u64) -> Result<u64> {
+    for (start, entry) in files_of(disk, queue)?.iter().rev() {
         let units = used_units(disk, &queue.join(&entry.name), entry.size_bytes, log_end)?;
         if units > 0 {
             return Ok(start / UNIT_BYTES + units);
@@ -82,16 +141,7 @@ fn used_units(disk: &dyn Disk, path: &Path, size_bytes: u64, log_end: u64) -> Re
     let (mut low, mut high) = (0, size_bytes / UNIT_BYTES);
     while low < high {
         let middle = low + (high - low) / 2;
-        let mut unit = [0; UNIT_BYTES as usize];
-        let mut filled = 0;
-        while let Some(rest) = unit.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, middle * UNIT_BYTES + filled as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(error)),
-            }
-        }
+        let unit = read_unit(&*file, middle).map_err(failed)?;
         if in_use(&unit, log_end) {
             low = middle + 1;
         } else {
@@ -99,6 +149,21 @@ fn used_units(disk: &dyn Disk, path: &Path, size_bytes: u64, log_end: u64) -> Re
         }
     }
     Ok(low)
+}
+
+/// A unit of a file; zeros behind the end of the file.
+fn read_unit(file: &dyn DiskFile, unit: u64) -> io::Result<[u8; UNIT_BYTES as usize]> {
+    let mut bytes = [0; UNIT_BYTES as usize];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, unit * UNIT_BYTES + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
 }
 
 fn in_use(unit: &[u8], log_end: u64) -> bool {
@@ -134,5 +199,36 @@ mod tests {
             let found = topics.find("t", 3).map(|queue| queue.next_offset());
             assert_eq!(found, Some(next), "log end {log_end}");
         }
+    }
+
+    /// After a cut, units behind it would count again as soon as the log has grown past where they
+    /// point: queues then skipped indexes, and RocketMQ kept the stale units.
+    #[test]
+    fn units_behind_a_cut_are_taken_out() {
+        let store = tempfile::tempdir().unwrap();
+        let queue = store.path().join("consumequeue/t/3");
+        std::fs::create_dir_all(&queue).unwrap();
+        let file = |start: u64| queue.join(format!("{start:020}"));
+        let first = [unit(90, 10), unit(100, 10), unit(110, 10)].concat();
+        let second = [unit(120, 10), unit(130, 10), vec![0; 20]].concat();
+        let next = || {
+            let topics = TopicTable::default();
+            raise_next_offsets(&OsDisk, store.path(), u64::MAX, &topics).unwrap();
+            topics.find("t", 3).map(|queue| queue.next_offset())
+        };
+        for (log_end, kept) in [(140, 5), (139, 4), (130, 4), (120, 3), (115, 2), (100, 1)] {
+            std::fs::write(file(0), &first).unwrap();
+            std::fs::write(file(60), &second).unwrap();
+            std::fs::write(file(120), [0; 60]).unwrap();
+            cut_behind(&OsDisk, store.path(), log_end).unwrap();
+            assert_eq!(next(), Some(kept), "log end {log_end}");
+            assert_eq!(file(60).exists(), kept > 3, "log end {log_end}");
+            let bytes = std::fs::read(file(0)).unwrap();
+            let whole = 20 * kept.min(3) as usize;
+            assert_eq!(bytes[..whole], first[..whole]);
+            assert!(bytes[whole..].iter().all(|&byte| byte == 0));
+        }
+        cut_behind(&OsDisk, store.path(), 0).unwrap();
+        assert_eq!(next(), None);
     }
 }

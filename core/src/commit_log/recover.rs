@@ -16,6 +16,7 @@ use crate::checkpoint::Notes;
 use crate::codec::RecordView;
 use crate::codec::properties::PROPERTY_INNER_NUM;
 use crate::codec::record::{CrcCheck, sys_flag};
+use crate::consume_queue::cut_behind;
 use crate::error::{Error, Result};
 use crate::mapped::{MappedFileQueue, sync_parent};
 use crate::offset::PhysicalOffset;
@@ -180,7 +181,7 @@ fn count_in_queue(record: &RecordView<'_>, topics: &TopicTable) {
 }
 
 /// Does what was planned: copies what lies behind the end to `lost+found/`, zeroes it, removes the
-/// files behind, and makes all of it durable.
+/// files behind and what consume queues say of them, and makes all of it durable.
 pub(crate) fn apply(plan: &mut Plan, queue: &MappedFileQueue, store_path: &Path) -> Result<()> {
     let started = Instant::now();
     if let Some(tail) = plan.tail.clone() {
@@ -191,6 +192,7 @@ pub(crate) fn apply(plan: &mut Plan, queue: &MappedFileQueue, store_path: &Path)
     while queue.last().is_some_and(|last| last.start() > plan.end) {
         queue.remove_last()?;
     }
+    cut_behind(queue.disk(), store_path, plan.end)?;
     if !plan.report.clean_stop {
         // What survived the crash may still be in the page cache only.
         for file in queue.files() {
