@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -82,10 +83,11 @@ struct GateState {
 impl Gate {
     /// Waits until a call stands before the gate.
     pub(super) fn wait_for_call(&self) {
+        let patience = Duration::from_secs(10);
         let mut state = self.state.lock();
-        while state.arrived == 0 {
-            self.changed.wait(&mut state);
-        }
+        self.changed
+            .wait_while_for(&mut state, |state| state.arrived == 0, patience);
+        assert!(state.arrived > 0, "no such call was made");
     }
 
     /// Lets all calls pass, now and later.
@@ -98,9 +100,10 @@ impl Gate {
         let mut state = self.state.lock();
         state.arrived += 1;
         self.changed.notify_all();
-        while !state.open {
-            self.changed.wait(&mut state);
-        }
+        // A test that fails before it opens the gate must end all the same.
+        let patience = Duration::from_secs(10);
+        self.changed
+            .wait_while_for(&mut state, |state| !state.open, patience);
     }
 }
 
