@@ -14,6 +14,7 @@ mod open;
 mod output;
 mod progress;
 mod record_json;
+mod walk;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use cairnlog::{LogReader, Status, StoreOptions};
 
@@ -24,10 +26,35 @@ pub(crate) fn options(conf: Option<&Path>) -> Result<StoreOptions, Failure> {
 /// Files of a store beside its log.
 const STORE_FILES: [&str; 3] = ["checkpoint", "abort", "lock"];
 
-/// Looks at a store's log, without a lock. `None` for a store without a log: nothing was ever
+/// How often a log is looked at whose files do not fit each other.
+const LOOKS: u32 = 5;
+/// The pause before each further look.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Looks at a store's log, without a lock. A log that a writer adds files to may seem incomplete
+/// for a moment, as directories are not listed all at once: that is believed only when it stays.
+pub(crate) fn reader(store: &Path, options: &StoreOptions) -> cairnlog::Result<LogReader> {
+    let mut looks = 1;
+    loop {
+        match LogReader::open_with(store, options) {
+            Err(error) if is_damage(error.status()) && looks < LOOKS => {
+                looks += 1;
+                thread::sleep(PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether a status speaks of the data, not of the call or the machine.
+pub(crate) fn is_damage(status: Status) -> bool {
+    (300..400).contains(&status.code())
+}
+
+/// Looks at a store's log as [`reader`] does. `None` for a store without a log: nothing was ever
 /// appended, and its empty log directory did not survive a copy.
 pub(crate) fn log(store: &Path, options: &StoreOptions) -> Result<Option<LogReader>, Failure> {
-    match LogReader::open_with(store, options) {
+    match reader(store, options) {
         Ok(reader) => Ok(Some(reader)),
         Err(error)
             if error.status() == Status::StoreNotFound

@@ -10,6 +10,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use common::*;
@@ -299,6 +300,36 @@ fn a_blank_of_the_wrong_size_is_found() {
     flip(&log, 65_357 + 3, 1);
     let found = findings(&store);
     assert!(found.iter().any(|f| f["offset"] == 65_357), "{found:#?}");
+}
+
+#[test]
+fn a_store_that_is_being_written_has_no_findings() {
+    let (_directory, store) = new_store();
+    append_lines(&store, "T", "first\n");
+    let mut writer = cairnlog(["append", &store, "-t", "T", "--queues", "4"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = writer.stdin.take().unwrap();
+    let feeder = std::thread::spawn(move || {
+        // Small pieces, so that the end of the log moves all the time.
+        let line = format!("{}\n", "x".repeat(200));
+        while input.write_all(line.as_bytes()).is_ok() {
+            std::thread::sleep(std::time::Duration::from_micros(30));
+        }
+    });
+    let mut seen = 0;
+    for _ in 0..20 {
+        assert_eq!(findings(&store), Vec::<Value>::new());
+        let now = records(&store).len();
+        assert!(now >= seen);
+        seen = now;
+    }
+    assert!(seen > 1);
+    interrupt(&writer);
+    assert_eq!(writer.wait().unwrap().code(), Some(130));
+    feeder.join().unwrap();
 }
 
 #[test]

@@ -6,12 +6,13 @@
 use std::thread;
 use std::time::Duration;
 
-use cairnlog::{Entries, LogEntry, LogReader, PhysicalOffset, RecordView, StoreOptions};
+use cairnlog::{Error, LogEntry, LogReader, PhysicalOffset, RecordView, StoreOptions};
 
 use crate::arguments::Cat;
 use crate::failure::{Failure, Outcome, report};
 use crate::output::Output;
 use crate::record_json::MessageJson;
+use crate::walk::Walk;
 use crate::{interrupt, open};
 
 /// How long `--follow` sleeps when there is nothing new.
@@ -80,43 +81,41 @@ impl Printer<'_> {
         reader: &LogReader,
         begin: PhysicalOffset,
     ) -> Result<PhysicalOffset, Failure> {
-        let mut entries: Entries<'_> = reader.entries(begin);
-        let mut position = begin;
+        let mut walk = Walk::new(reader, begin);
+        // Damage that ends the log so far, or will turn out to have good records behind it.
+        let mut damage: Option<Error> = None;
         while self.left > 0 {
             interrupt::check()?;
-            match entries.next() {
+            let entry = walk.next();
+            if let Some(Ok(_)) = entry {
+                self.tell(damage.take())?;
+            }
+            match entry {
                 None => break,
                 Some(Ok(LogEntry::Message(message))) => {
                     let record = message.record();
-                    position = record.end_offset();
                     if self.is_wanted(&record) {
                         self.print(&record)?;
                     }
                 }
-                Some(Ok(LogEntry::Blank {
-                    physical_offset,
-                    size_bytes,
-                })) => {
-                    position = PhysicalOffset::new(physical_offset.get() + u64::from(size_bytes));
-                }
-                Some(Err(error)) => {
-                    let next = next_good(&mut entries);
-                    // With nothing good behind it, it may be a record that is being written.
-                    if self.command.follow && next.is_none() {
-                        break;
-                    }
-                    self.output.flush()?;
-                    report(&error.to_string());
-                    self.damaged = true;
-                    let Some(next) = next else {
-                        break;
-                    };
-                    position = next;
-                    entries = reader.entries(next);
-                }
+                Some(Ok(LogEntry::Blank { .. })) => {}
+                Some(Err(error)) => self.tell(damage.replace(error))?,
             }
         }
-        Ok(position)
+        // With nothing good behind it, it may be a record that is being written.
+        if !self.command.follow {
+            self.tell(damage)?;
+        }
+        Ok(walk.position())
+    }
+
+    fn tell(&mut self, damage: Option<Error>) -> Outcome {
+        if let Some(error) = damage {
+            self.output.flush()?;
+            report(&error.to_string());
+            self.damaged = true;
+        }
+        Ok(())
     }
 
     fn is_wanted(&mut self, record: &RecordView<'_>) -> bool {
@@ -146,15 +145,4 @@ impl Printer<'_> {
         }
         self.output.bytes_line(record.body())
     }
-}
-
-/// Where the next good record or blank behind damage is.
-fn next_good(entries: &mut Entries<'_>) -> Option<PhysicalOffset> {
-    entries.find_map(|entry| match entry {
-        Ok(LogEntry::Message(message)) => Some(message.record().physical_offset()),
-        Ok(LogEntry::Blank {
-            physical_offset, ..
-        }) => Some(physical_offset),
-        Err(_) => None,
-    })
 }

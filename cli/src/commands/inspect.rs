@@ -14,6 +14,7 @@ use crate::formats::index::{self, Entry, Geometry, IndexFile};
 use crate::formats::name;
 use crate::output::Output;
 use crate::record_json::{BlankJson, RecordJson};
+use crate::walk::Walk;
 use crate::{interrupt, open};
 
 /// Runs the command.
@@ -64,7 +65,7 @@ impl Viewer<'_> {
         let Some(reader) = &self.reader else {
             return Ok(());
         };
-        for entry in reader.entries(reader.min_offset()) {
+        for entry in Walk::new(reader, reader.min_offset()) {
             interrupt::check()?;
             match entry {
                 Ok(entry) => look(&mut self.output, &entry)?,

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use cairnlog::{
-    LogEntry, LogReader, PROPERTY_INNER_NUM, RecordView, Status, StoreCheckpoint, StoreOptions,
+    LogEntry, LogReader, PROPERTY_INNER_NUM, RecordView, StoreCheckpoint, StoreOptions,
 };
 use serde::Serialize;
 
@@ -24,6 +24,7 @@ use crate::commands::cat::is_in_queue;
 use crate::commands::inspect::{cannot_read, geometry};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::walk::Walk;
 use crate::{interrupt, open, progress};
 
 /// Runs the command.
@@ -34,13 +35,13 @@ pub(crate) fn run(command: &Verify, options: &StoreOptions) -> Outcome {
     let in_use = command.dir.join("abort").exists();
     let checkpoint = match StoreCheckpoint::read(&command.dir) {
         Ok(checkpoint) => checkpoint,
-        Err(error) if is_damage(error.status()) => {
+        Err(error) if open::is_damage(error.status()) => {
             findings.add(Finding::of_error("checkpoint", &error))?;
             None
         }
         Err(error) => return Err(error.into()),
     };
-    match LogReader::open_with(&command.dir, options) {
+    match open::reader(&command.dir, options) {
         Ok(reader) => {
             let mut check = Check::new(command, &reader, in_use)?;
             check.files(&mut findings)?;
@@ -50,7 +51,7 @@ pub(crate) fn run(command: &Verify, options: &StoreOptions) -> Outcome {
             }
             summary = check.summary;
         }
-        Err(error) if is_damage(error.status()) => {
+        Err(error) if open::is_damage(error.status()) => {
             findings.add(Finding::of_error("log", &error))?;
         }
         // A store without a log, into which nothing was appended, has nothing to check.
@@ -72,10 +73,6 @@ pub(crate) fn run(command: &Verify, options: &StoreOptions) -> Outcome {
         return Err(Failure::Damage);
     }
     Ok(())
-}
-
-fn is_damage(status: Status) -> bool {
-    (300..400).contains(&status.code())
 }
 
 /// How much was checked.
@@ -175,7 +172,7 @@ impl<'a> Check<'a> {
         let min_offset = self.reader.min_offset();
         let total = self.summary.files * self.reader.segment_size_bytes();
         let bar = progress::bytes(Some(total), "verifying");
-        for entry in self.reader.entries(min_offset) {
+        for entry in Walk::new(self.reader, min_offset) {
             interrupt::check()?;
             match entry {
                 Ok(LogEntry::Message(message)) => {
