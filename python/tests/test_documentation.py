@@ -70,6 +70,14 @@ def expected_output(example: Path) -> str:
     return "".join(line.removeprefix("# ") + "\n" for line in block.splitlines())
 
 
+def test_the_readme_shows_the_quick_start() -> None:
+    text = (EXAMPLES[0].parent.parent / "README.md").read_text()
+    _, _, rest = text.partition("```python\n")
+    snippet, _, _ = rest.partition("```")
+    assert len(snippet.splitlines()) > 5
+    assert snippet in (EXAMPLES[0].parent / "quick_start.py").read_text()
+
+
 def test_every_public_item_is_documented() -> None:
     undocumented = [
         f"{owner.__name__}.{name}"
