@@ -52,7 +52,10 @@ final class Inspection {
             summary.put("type", "summary");
             summary.put("rocketmq_version", MQVersion.getVersionDesc(MQVersion.CURRENT_VERSION));
             summary.put("last_exit_ok", !Files.exists(root.resolve("abort")));
-            store = Compat.newStore(config(root), options.batchTopics);
+            // 4.9's constructor fills a table that all stores of the process share, without a lock.
+            synchronized (Inspection.class) {
+                store = Compat.newStore(config(root), options.batchTopics);
+            }
             boolean loaded = store.load();
             summary.put("load_ok", loaded);
             if (loaded) {
