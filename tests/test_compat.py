@@ -1,9 +1,10 @@
 """Stock RocketMQ loads what cairnlog wrote, rebuilds its queues and returns every message.
 
-Each scenario of cairnlog-test-writer is written several times: closed cleanly, with the process killed
-in the middle, and with cairnlog going on after that. Both releases look at the directories as they
-are. Then cairnlog goes on with directories that RocketMQ wrote, and with its own after RocketMQ had
-them open, and RocketMQ looks again. All directories of a round are judged by one process per release, both at the same time.
+Each scenario of cairnlog-test-writer is written several times: closed cleanly, with the process
+killed in the middle, and with cairnlog going on after that. Both releases look at the directories as
+they are. Then cairnlog goes on with directories that RocketMQ wrote, and with its own after RocketMQ
+had them open, and RocketMQ looks again. All directories of a round are judged by one process per
+release, both at the same time.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -110,9 +111,9 @@ def kill_point(base: Path, name: str) -> int:
     closed = scenario(base, scenario_name, "closed").written
     if not rollover:
         return len(closed.records) * 2 // 3
-    blank = closed.blanks[int(rollover[-1])]["physical_offset"]
-    in_front = sum(record["physical_offset"] < blank for record in closed.records)
-    return in_front + int(rollover.startswith("after"))
+    blank: int = closed.blanks[int(rollover[-1])]["physical_offset"]
+    in_front = [record for record in closed.records if record["physical_offset"] < blank]
+    return len(in_front) + int(rollover.startswith("after"))
 
 
 def survivors_then(killed: Written, later: Written) -> Written:

@@ -1,25 +1,20 @@
 """Runs cairnlog-test-writer: stores that cairnlog writes, and what must be in them.
 
-The program is taken from the directory CAIRNLOG_TARGET names. Without it cargo builds it first, in
-target/debug of this checkout.
-
 SPDX-License-Identifier: Apache-2.0
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
+from build_outputs import built
 from stock_judge import Record
 
-_CHECKOUT = Path(__file__).resolve().parent.parent
 _MAX_SECONDS = 60
 
 
@@ -58,24 +53,8 @@ def dump(root: Path, log_directories: Sequence[str] = ("commitlog",)) -> Written
     return _run(["dump", str(root), *directories], root, None)
 
 
-@cache
-def program() -> Path:
-    """Returns the writer's path, built unless CAIRNLOG_TARGET says where it is."""
-    if "CAIRNLOG_TARGET" in os.environ:
-        target = _CHECKOUT / os.environ["CAIRNLOG_TARGET"]
-    else:
-        target = _CHECKOUT / "target" / "debug"
-        subprocess.run(
-            ["cargo", "build", "--quiet", "--locked", "--package", "cairnlog-test-writer"],
-            cwd=_CHECKOUT,
-            env={**os.environ, "CARGO_TARGET_DIR": str(target.parent)},
-            check=True,
-        )
-    return target / "cairnlog-test-writer"
-
-
 def _run(words: Sequence[str], root: Path, kill: int | None) -> Written:
-    command = [str(program()), *words]
+    command = [str(built("cairnlog-test-writer")), *words]
     if kill is not None:
         command += ["--kill", str(kill)]
     ended = subprocess.run(command, capture_output=True, timeout=_MAX_SECONDS, check=False)
