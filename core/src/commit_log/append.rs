@@ -229,6 +229,12 @@ fn roll(parts: &CommitLogParts, state: &mut AppendState) -> Result<()> {
             sink.put(&encode_blank(room))
         })?;
         parts.queue.publish(start, finished.buffer.is_none());
+        if finished.buffer.is_some() && next.buffer.is_none() {
+            // A kill takes what is in a buffer and leaves what is in a mapping: no record may come
+            // behind one that a kill would take.
+            let committed = parts.queue.commit(0);
+            committed.inspect_err(|error| parts.fence.close(error))?;
+        }
     }
     parts.queue.push(Arc::clone(&next.file));
     state.position = start;
