@@ -1,5 +1,5 @@
-//! The one way from Python into a call that can wait: detached from the interpreter, in slices, with
-//! a look for signals between them, so that Ctrl-C works and other threads run.
+//! The one way from Python into a call that can wait: detached from the interpreter, in slices,
+//! with a look for signals between them, so that Ctrl-C works and other threads run.
 
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};

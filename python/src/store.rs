@@ -43,6 +43,9 @@ impl Drop for Store {
     }
 }
 
+/// What the engine's asynchronous appends return.
+type Placed = cairnlog::Result<cairnlog::AppendResult>;
+
 /// What the engine's `begin_` calls return.
 pub(crate) type Begun<T> = cairnlog::Result<(T, Pending)>;
 
@@ -82,8 +85,7 @@ impl Store {
     pub(crate) fn append_to_future<'py>(
         &self,
         py: Python<'py>,
-        append: impl FnOnce(&Arc<dyn CompletionSink>, u64) -> cairnlog::Result<cairnlog::AppendResult>
-        + Send,
+        append: impl FnOnce(&Arc<dyn CompletionSink>, u64) -> Placed + Send,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (token, future) = self.futures.begin(py)?;
         match blocking::run(py, || append(&self.future_sink, token)) {
