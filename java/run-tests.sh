@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the native library and the Java package, and runs the package's tests under -Xcheck:jni.
+# Builds and tests the native library and the Java package, the latter under -Xcheck:jni.
 # Everything made lies in target/ of the checkout; a second run fetches nothing. Arguments go to
 # Maven, as in: java/run-tests.sh -Dtest=RoundTripTest
 set -euo pipefail
@@ -13,6 +13,7 @@ mkdir -p "$output" "$repository"
 # What an earlier run left would be read as this one's complaints.
 rm -rf "$output/surefire-reports"
 
+cargo test --manifest-path "$root/Cargo.toml" --locked -p cairnlog-jni
 cargo build --manifest-path "$root/Cargo.toml" --release --locked -p cairnlog-jni
 
 # What the pom needs is there once one run has got through; after that Maven asks nobody.

@@ -3,6 +3,7 @@ package io.cairnlog;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -213,6 +214,25 @@ class CloseTest extends StoreTestCase {
     }
     assertEquals(2, Native.liveObjectCount());
     queue.close();
+  }
+
+  @Test
+  void aStoreThatIsLeftOpenDoesNotKeepTheProcessAlive() throws Exception {
+    Said said = runJvm(0, List.of("-Xcheck:jni"), Leaver.class, directory.toString());
+    assertEquals("done\n", said.output);
+    try (CairnStore store = openSmall()) {
+      assertFalse(store.recoveryReport().cleanStop());
+      assertEquals(List.of("left"), bodies(store));
+    }
+  }
+
+  /** Uses every thread of the package and ends without closing. */
+  static final class Leaver {
+    public static void main(String[] arguments) throws Exception {
+      CairnStore store = CairnStore.open(Path.of(arguments[0]), small().build());
+      store.appendAsync(message("left")).get(20, TimeUnit.SECONDS);
+      System.out.println("done");
+    }
   }
 
   private void openAndForget() {

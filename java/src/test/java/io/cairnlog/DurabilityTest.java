@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.lang.ProcessBuilder.Redirect;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -50,7 +51,7 @@ class DurabilityTest extends StoreTestCase {
 
   @Test
   void nothingAcknowledgedIsLostWhenTheWriterIsKilled() throws Exception {
-    Process writer = startJvm(List.of(), SyncWriter.class, directory.toString());
+    Process writer = startJvm(Redirect.DISCARD, List.of(), SyncWriter.class, directory.toString());
     List<Long> acknowledged = new ArrayList<>();
     try (BufferedReader said =
         new BufferedReader(new InputStreamReader(writer.getInputStream(), UTF_8))) {

@@ -124,12 +124,12 @@ class ErrorsTest extends StoreTestCase {
     try (CairnStore store = openSmall()) {
       StoreLockedException thrown = assertThrows(StoreLockedException.class, this::openSmall);
       assertEquals(Status.STORE_LOCKED, thrown.status());
-      String other = runJvm(0, List.of(), Opener.class, directory.toString());
-      assertTrue(other.contains("STORE_LOCKED"), other);
+      Said other = runJvm(0, List.of(), Opener.class, directory.toString());
+      assertTrue(other.contains("STORE_LOCKED"), other.toString());
       assertEquals(0, store.positions().maxOffset());
     }
-    String other = runJvm(0, List.of(), Opener.class, directory.toString());
-    assertTrue(other.contains("opened"), other);
+    Said other = runJvm(0, List.of(), Opener.class, directory.toString());
+    assertTrue(other.contains("opened"), other.toString());
   }
 
   /** Opens a store and says what came of it. */

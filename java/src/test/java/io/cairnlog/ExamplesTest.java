@@ -13,10 +13,11 @@ import org.junit.jupiter.api.Test;
 /** The examples run as they stand, and the JVM's check of JNI finds nothing to say. */
 class ExamplesTest extends StoreTestCase {
   private String run(Class<?> example) throws Exception {
-    String said = runJvm(0, List.of("-Xcheck:jni"), example, directory.toString());
-    assertFalse(said.contains("WARNING"), said);
-    assertFalse(said.contains("native method"), said);
-    return said;
+    Said said = runJvm(0, List.of("-Xcheck:jni"), example, directory.toString());
+    assertFalse(said.contains("WARNING"), said.toString());
+    assertFalse(said.contains("native method"), said.toString());
+    assertFalse(said.errors.contains("SEVERE"), said.toString());
+    return said.output;
   }
 
   @Test

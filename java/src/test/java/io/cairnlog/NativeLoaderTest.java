@@ -44,23 +44,23 @@ class NativeLoaderTest extends StoreTestCase {
 
   @Test
   void thePropertyComesFirstAndAlone() throws Exception {
-    String said =
+    Said said =
         runJvm(0, List.of("-Dio.cairnlog.library.path=" + LIBRARY, inTemporary()), Loader.class);
-    assertTrue(said.contains("loaded 0"), said);
-    assertTrue(said.contains(Path.of(LIBRARY).toRealPath().toString()), said);
+    assertTrue(said.contains("loaded 0"), said.toString());
+    assertTrue(said.contains(Path.of(LIBRARY).toRealPath().toString()), said.toString());
     try (Stream<Path> extracted = Files.list(directory)) {
       assertEquals(0, extracted.count(), "nothing is extracted then");
     }
     String nowhere = "-Dio.cairnlog.library.path=/nowhere/lib.so";
     said = runJvm(3, List.of(nowhere, inTemporary()), Loader.class);
-    assertTrue(said.contains("tried: -Dio.cairnlog.library.path /nowhere/lib.so"), said);
-    assertFalse(said.contains("META-INF"), said);
+    assertTrue(said.contains("tried: -Dio.cairnlog.library.path /nowhere/lib.so"), said.toString());
+    assertFalse(said.contains("META-INF"), said.toString());
   }
 
   @Test
   void theJarsLibraryIsExtractedForItsOwnerOnly() throws Exception {
-    String said = runJvm(0, List.of(inTemporary()), Loader.class);
-    assertTrue(said.contains(directory + "/cairnlog-"), said);
+    Said said = runJvm(0, List.of(inTemporary()), Loader.class);
+    assertTrue(said.contains(directory + "/cairnlog-"), said.toString());
     Path place = onlyDirectory();
     assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(place)));
     List<Path> files = list(place);
@@ -76,8 +76,8 @@ class NativeLoaderTest extends StoreTestCase {
     // A directory that others can write to is not trusted.
     Files.setPosixFilePermissions(place, PosixFilePermissions.fromString("rwxrwxrwx"));
     said = runJvm(0, List.of(inTemporary()), Loader.class);
-    assertTrue(said.contains("loaded 0"), said);
-    assertFalse(said.contains(place + "/"), said);
+    assertTrue(said.contains("loaded 0"), said.toString());
+    assertFalse(said.contains(place + "/"), said.toString());
   }
 
   private Path onlyDirectory() throws Exception {
@@ -96,22 +96,22 @@ class NativeLoaderTest extends StoreTestCase {
   void aFailureListsEveryPlace() throws Exception {
     Path none = directory.resolve("none");
     List<String> options = List.of("-Djava.io.tmpdir=" + none, "-Djava.library.path=/nowhere");
-    String said = runJvm(3, options, Loader.class);
-    assertTrue(said.contains("jar:/META-INF/native/" + NativeLoader.platform() + "/"), said);
-    assertTrue(said.contains("cannot be extracted"), said);
-    assertTrue(said.contains("java.library.path /nowhere"), said);
+    Said said = runJvm(3, options, Loader.class);
+    assertTrue(said.contains("jar:/META-INF/native/" + NativeLoader.platform() + "/"), said.toString());
+    assertTrue(said.contains("cannot be extracted"), said.toString());
+    assertTrue(said.contains("java.library.path /nowhere"), said.toString());
   }
 
   @Test
   void theLibraryPathComesLast() throws Exception {
     Path none = directory.resolve("none");
-    String said =
+    Said said =
         runJvm(
             0,
             List.of(
                 "-Djava.io.tmpdir=" + none,
                 "-Djava.library.path=" + Path.of(LIBRARY).getParent()),
             Loader.class);
-    assertTrue(said.contains("loaded 0"), said);
+    assertTrue(said.contains("loaded 0"), said.toString());
   }
 }

@@ -81,7 +81,7 @@ class StatusTest extends StoreTestCase {
 
   @Test
   void aPanicBecomesAnExceptionAndPrintsNothing() throws Exception {
-    String said = runJvm(0, List.of(), Panicking.class);
+    String said = runJvm(0, List.of(), Panicking.class).errors;
     assertTrue(said.contains("SEVERE: cairnlog_jni::diagnostics: cairnlog panicked"), said);
     assertFalse(said.contains("thread '"), said);
     CairnException thrown = assertThrows(CairnException.class, Native::panicForTest);

@@ -5,10 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.lang.ProcessBuilder.Redirect;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.AfterEach;
@@ -72,8 +75,9 @@ abstract class StoreTestCase {
     return bodies;
   }
 
-  /** Starts another JVM on this one's class path; its output and errors come as one stream. */
-  static Process startJvm(List<String> options, Class<?> main, String... arguments)
+  /** Starts another JVM on this one's class path. */
+  static Process startJvm(
+      Redirect errors, List<String> options, Class<?> main, String... arguments)
       throws IOException {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
@@ -81,17 +85,48 @@ abstract class StoreTestCase {
     command.addAll(options);
     command.add(main.getName());
     command.addAll(Arrays.asList(arguments));
-    return new ProcessBuilder(command).redirectErrorStream(true).start();
+    return new ProcessBuilder(command).redirectError(errors).start();
   }
 
-  /** Runs another JVM to its end and returns what it said. */
-  static String runJvm(int expectedExit, List<String> options, Class<?> main, String... arguments)
+  /** What another JVM wrote: an example's output, and the errors, where loggers write. */
+  static final class Said {
+    final String output;
+    final String errors;
+
+    Said(String output, String errors) {
+      this.output = output;
+      this.errors = errors;
+    }
+
+    boolean contains(String part) {
+      return output.contains(part);
+    }
+
+    @Override
+    public String toString() {
+      return output + "\n--- errors ---\n" + errors;
+    }
+  }
+
+  /** Runs another JVM to its end, within a minute, and returns what it said. */
+  static Said runJvm(int expectedExit, List<String> options, Class<?> main, String... arguments)
       throws IOException, InterruptedException {
-    Process process = startJvm(options, main, arguments);
-    process.getOutputStream().close();
-    String said = new String(process.getInputStream().readAllBytes(), UTF_8);
-    assertTrue(process.waitFor(60, TimeUnit.SECONDS), said);
-    assertEquals(expectedExit, process.exitValue(), said);
-    return said;
+    Path errors = Files.createTempFile("cairnlog-errors-", ".txt");
+    try {
+      Process process = startJvm(Redirect.to(errors.toFile()), options, main, arguments);
+      process.getOutputStream().close();
+      CompletableFuture<Void> watchdog =
+          CompletableFuture.runAsync(
+              process::destroyForcibly,
+              CompletableFuture.delayedExecutor(60, TimeUnit.SECONDS));
+      String output = new String(process.getInputStream().readAllBytes(), UTF_8);
+      int exit = process.waitFor();
+      watchdog.cancel(false);
+      Said said = new Said(output, Files.readString(errors));
+      assertEquals(expectedExit, exit, said.toString());
+      return said;
+    } finally {
+      Files.delete(errors);
+    }
   }
 }
