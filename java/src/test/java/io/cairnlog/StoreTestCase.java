@@ -108,7 +108,7 @@ abstract class StoreTestCase {
     }
   }
 
-  /** Runs another JVM to its end, within a minute, and returns what it said. */
+  /** Runs another JVM to its end, within five minutes, and returns what it said. */
   static Said runJvm(int expectedExit, List<String> options, Class<?> main, String... arguments)
       throws IOException, InterruptedException {
     Path errors = Files.createTempFile("cairnlog-errors-", ".txt");
@@ -118,7 +118,7 @@ abstract class StoreTestCase {
       CompletableFuture<Void> watchdog =
           CompletableFuture.runAsync(
               process::destroyForcibly,
-              CompletableFuture.delayedExecutor(60, TimeUnit.SECONDS));
+              CompletableFuture.delayedExecutor(300, TimeUnit.SECONDS));
       String output = new String(process.getInputStream().readAllBytes(), UTF_8);
       int exit = process.waitFor();
       watchdog.cancel(false);
