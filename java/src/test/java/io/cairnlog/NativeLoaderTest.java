@@ -97,7 +97,8 @@ class NativeLoaderTest extends StoreTestCase {
     Path none = directory.resolve("none");
     List<String> options = List.of("-Djava.io.tmpdir=" + none, "-Djava.library.path=/nowhere");
     Said said = runJvm(3, options, Loader.class);
-    assertTrue(said.contains("jar:/META-INF/native/" + NativeLoader.platform() + "/"), said.toString());
+    String resource = "jar:/META-INF/native/" + NativeLoader.platform() + "/";
+    assertTrue(said.contains(resource), said.toString());
     assertTrue(said.contains("cannot be extracted"), said.toString());
     assertTrue(said.contains("java.library.path /nowhere"), said.toString());
   }
