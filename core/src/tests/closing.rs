@@ -53,13 +53,16 @@ fn r6_an_unused_file_is_removed_durably_at_the_end() {
         let scene = Scene::new(FlushMode::Async);
         let store = scene.open().unwrap();
         fill(&store, 2, 20_000);
-        while !scene.file(SEGMENT).exists() {
-            std::thread::yield_now();
-        }
-        // The next file is made ahead by a thread of its own; let it come to rest.
+        // The next file is made ahead by a thread of its own, which an append wakes at the latest
+        // when it is needed. Space in it is the last that is asked for.
+        let mut appended = 2;
         while scene.disk.count(Call::Allocate, &format!("{SEGMENT:020}")) == 0 {
-            std::thread::yield_now();
+            fill(&store, 1, 1);
+            appended += 1;
+            assert!(store.max_offset().get() < SEGMENT, "no file was made ahead");
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
+        assert!(scene.file(SEGMENT).exists());
         scene.disk.forget_calls();
         if let Some(call) = fails {
             scene.disk.fail(call, "commitlog", Hits::From(1), libc::EIO);
@@ -76,7 +79,7 @@ fn r6_an_unused_file_is_removed_durably_at_the_end() {
         }
         scene.disk.mend();
         drop(store);
-        assert_eq!(bodies(&scene.open().unwrap()).len(), 2);
+        assert_eq!(bodies(&scene.open().unwrap()).len(), appended);
     }
 }
 
