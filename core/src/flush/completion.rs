@@ -28,7 +28,8 @@ pub struct Completion {
 
 /// Takes the completions of asynchronous appends.
 pub trait CompletionSink: Send + Sync {
-    /// Called on the store's completion thread with all that became due together. May append, must
+    /// Called with all that became due together, on the store's completion thread (while the store is
+    /// being closed, perhaps on the thread that appended). May append, must
     /// not wait long, for others wait behind it, and must not close the store. A panic is caught
     /// and fences the store.
     fn complete(&self, group: Vec<Completion>);
@@ -44,9 +45,17 @@ pub(crate) struct Waiting {
     pub(crate) sink: Arc<dyn CompletionSink>,
 }
 
+/// What waits, and whether the service still looks after it.
+#[derive(Default)]
+struct WaitingList {
+    entries: VecDeque<Waiting>,
+    /// Set when the service has ended: who adds an append then delivers it itself.
+    ended: bool,
+}
+
 /// The service.
 pub(crate) struct CompletionService {
-    waiting: Mutex<VecDeque<Waiting>>,
+    waiting: Mutex<WaitingList>,
     signal: Arc<Signal>,
     queue: Arc<MappedFileQueue>,
     fence: Arc<Fence>,
@@ -58,7 +67,7 @@ impl fmt::Debug for CompletionService {
         write!(
             f,
             "CompletionService({} waiting)",
-            self.waiting.lock().len()
+            self.waiting.lock().entries.len()
         )
     }
 }
@@ -92,9 +101,14 @@ impl CompletionService {
     pub(crate) fn submit(&self, waiting: Waiting) {
         let due = waiting.end <= self.queue.durable().get();
         let mut list = self.waiting.lock();
-        list.push_back(waiting);
-        let first = list.len() == 1;
+        list.entries.push_back(waiting);
+        let (first, ended) = (list.entries.len() == 1, list.ended);
         drop(list);
+        if ended {
+            // An append that was placed before the log closed, and came here after the last run.
+            self.deliver(self.take_due(true));
+            return;
+        }
         // The first one also sets the deadline the service sleeps to.
         if due || first {
             self.signal.wakeup();
@@ -103,7 +117,7 @@ impl CompletionService {
 
     /// The durable position moved, or never will again.
     pub(crate) fn wakeup(&self) {
-        if !self.waiting.lock().is_empty() {
+        if !self.waiting.lock().entries.is_empty() {
             self.signal.wakeup();
         }
     }
@@ -115,11 +129,18 @@ impl CompletionService {
         if let Some(thread) = thread {
             thread.stop_and_join();
         }
+        self.waiting.lock().ended = true;
+        self.deliver(self.take_due(true));
     }
 
     fn run(&self, signal: &Signal) {
         loop {
-            let deadline = self.waiting.lock().front().and_then(|front| front.deadline);
+            let deadline = self
+                .waiting
+                .lock()
+                .entries
+                .front()
+                .and_then(|front| front.deadline);
             let limit = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let wake = signal.wait(limit);
             let stopped = wake == Wake::Stopped;
@@ -143,7 +164,7 @@ impl CompletionService {
         let now = Instant::now();
         let mut due = Vec::new();
         let mut waiting = self.waiting.lock();
-        while let Some(front) = waiting.front() {
+        while let Some(front) = waiting.entries.front() {
             let error = if front.end <= durable {
                 None
             } else if failure.is_some() {
@@ -155,7 +176,7 @@ impl CompletionService {
             } else {
                 break;
             };
-            if let Some(front) = waiting.pop_front() {
+            if let Some(front) = waiting.entries.pop_front() {
                 due.push((front, error));
             }
         }
