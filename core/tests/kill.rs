@@ -2,7 +2,11 @@
 //!
 //! The test runs itself as a child that appends and reports each acknowledgement through a pipe,
 //! kills it with SIGKILL, and looks at the directory. The next child goes on where it stands.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -206,11 +210,11 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
         |seed| seed.parse().unwrap(),
     );
     let mut random = Random(seed | 1);
-    for mode in 0..MODES.len() {
+    for (mode, named) in MODES.iter().enumerate() {
         let directory = tempfile::tempdir().unwrap();
         let mut acks = Acknowledged::new();
         for round in 0..ROUNDS_PER_MODE {
-            let at = format!("{SEED}={seed}, mode {:?}, round {round}", MODES[mode]);
+            let at = format!("{SEED}={seed}, mode {named:?}, round {round}");
             run_and_kill(directory.path(), mode, &mut random, &mut acks);
             if !directory.path().join("commitlog").is_dir() {
                 continue;

@@ -2,7 +2,11 @@
 //!
 //! The seed of a run stands in the message of a failure; set `CAIRNLOG_MODEL_SEED` to it to see the
 //! same operations again, and `CAIRNLOG_MODEL_CASES` to the number of lists to run in each mode.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
@@ -198,10 +202,10 @@ impl Pair {
             }
             Operation::Kill => self.kill(),
         }
-        for topic in 0..TOPICS.len() {
+        for (topic, name) in TOPICS.iter().enumerate() {
             for queue_id in 0..2 {
                 let queue = Queue { topic, queue_id };
-                let found = self.store.next_queue_offset(TOPICS[topic], queue_id);
+                let found = self.store.next_queue_offset(name, queue_id);
                 assert_eq!(found.get(), self.next(queue), "{queue:?}");
             }
         }

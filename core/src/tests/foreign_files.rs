@@ -1,6 +1,6 @@
 //! Directories that are no store: the error names the file, and nothing is changed.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::fault_disk::{Call, Hits};
 use super::scene::{SEGMENT, Scene, assert_unchanged, bodies, fill, snapshot};
@@ -17,23 +17,23 @@ fn three_files() -> Scene {
 }
 
 #[track_caller]
-fn assert_refused(scene: &Scene, status: Status, path: &PathBuf) {
+fn assert_refused(scene: &Scene, status: Status, path: &Path) {
     let before = snapshot(scene.path());
     let error = scene.open().unwrap_err();
     assert_eq!(error.status(), status, "{error}");
-    assert_eq!(error.path(), Some(path.as_path()), "{error}");
+    assert_eq!(error.path(), Some(path), "{error}");
     assert!(error.to_string().contains(&*path.to_string_lossy()));
     assert_unchanged(&before, &snapshot(scene.path()));
 }
 
 /// As `assert_refused`, and the calls that only read say the same.
 #[track_caller]
-fn assert_refused_everywhere(scene: &Scene, status: Status, path: &PathBuf) {
+fn assert_refused_everywhere(scene: &Scene, status: Status, path: &Path) {
     assert_refused(scene, status, path);
     let planned = Store::plan_recovery(scene.path(), &scene.options).unwrap_err();
-    assert_eq!((planned.status(), planned.path()), (status, Some(&**path)));
+    assert_eq!((planned.status(), planned.path()), (status, Some(path)));
     let read = LogReader::open(scene.path()).unwrap_err();
-    assert_eq!((read.status(), read.path()), (status, Some(&**path)));
+    assert_eq!((read.status(), read.path()), (status, Some(path)));
 }
 
 #[test]

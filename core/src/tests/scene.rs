@@ -22,13 +22,15 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn new(mode: FlushMode) -> Self {
-        let mut options = StoreOptions::default();
-        options.segment_size_bytes = SEGMENT;
-        options.flush_mode = mode;
-        // Nothing is flushed or committed unless a test asks for it.
-        options.flush_interval_ms = 3_600_000;
-        options.commit_interval_ms = 3_600_000;
-        options.wake_commit_when_append = false;
+        let options = StoreOptions {
+            segment_size_bytes: SEGMENT,
+            flush_mode: mode,
+            // Nothing is flushed or committed unless a test asks for it.
+            flush_interval_ms: 3_600_000,
+            commit_interval_ms: 3_600_000,
+            wake_commit_when_append: false,
+            ..StoreOptions::default()
+        };
         Self {
             directory: tempfile::tempdir().unwrap(),
             disk: FaultDisk::default(),
