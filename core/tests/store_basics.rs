@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cairnlog::{AppendLockKind, FlushMode, Message, PhysicalOffset, Status, Store, StoreOptions};
@@ -164,11 +165,13 @@ fn a_follower_sees_what_is_appended_and_ends_with_the_store() {
             .unwrap()
             .is_none()
     );
+    let count = AtomicUsize::new(0);
     let seen = std::thread::scope(|scope| {
-        let follower = scope.spawn(move || {
+        let follower = scope.spawn(|| {
             let mut seen = Vec::new();
             while let Some(message) = scan.next_timeout(Duration::from_secs(60)).unwrap() {
                 seen.push(message);
+                count.store(seen.len(), Ordering::Release);
             }
             seen
         });
@@ -176,6 +179,9 @@ fn a_follower_sees_what_is_appended_and_ends_with_the_store() {
             store
                 .append(&Message::new("t", &number.to_be_bytes()))
                 .unwrap();
+        }
+        while count.load(Ordering::Acquire) < 1000 {
+            std::thread::yield_now();
         }
         store.close().unwrap();
         follower.join().unwrap()
@@ -240,4 +246,28 @@ fn a_second_opener_is_refused_and_nothing_is_made_without_leave() {
     );
     drop(store);
     Store::open(path, &options).unwrap().close().unwrap();
+}
+
+/// A follower with messages left to read when the store was closed never returned: their files were
+/// gone, and the wait for more ended at once, again and again.
+#[test]
+fn a_follower_that_lags_ends_with_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &small(FlushMode::Async, false)).unwrap();
+    let mut scan = store.scan(PhysicalOffset::new(0)).unwrap();
+    let body = vec![1; 20_000];
+    for _ in 0..10 {
+        store.append(&Message::new("t", &body)).unwrap();
+    }
+    assert!(scan.next_timeout(Duration::ZERO).unwrap().is_some());
+    store.close().unwrap();
+    let mut left = 0;
+    while scan
+        .next_timeout(Duration::from_secs(60))
+        .unwrap()
+        .is_some()
+    {
+        left += 1;
+    }
+    assert_eq!(left, 2, "those in the file the scan had pinned");
 }

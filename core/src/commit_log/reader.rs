@@ -176,8 +176,12 @@ impl Entries<'_> {
             Err(error) => return Some(Err(error)),
         };
         if let Some(next) = used.and_then(|used| find_record(self.queue, at + 1..used.end)) {
-            self.walk = Walk::new(self.queue, next, CrcCheck::Verify);
             self.ended = false;
+            // A writer may have filled the gap after it was looked at.
+            if let Some(entry) = entry_of(self.walk.step()) {
+                return Some(Ok(entry));
+            }
+            self.walk = Walk::new(self.queue, next, CrcCheck::Verify);
         }
         let gap = || {
             Error::new(Status::Corruption, "records are missing")
@@ -200,18 +204,24 @@ impl Iterator for Entries<'_> {
             return None;
         }
         match self.walk.step() {
-            Found::Record(pin, layout) => {
-                Some(Ok(LogEntry::Message(MessageView::new(pin, layout))))
-            }
-            Found::Blank(offset, size_bytes) => {
-                let physical_offset = PhysicalOffset::new(offset);
-                Some(Ok(LogEntry::Blank {
-                    physical_offset,
-                    size_bytes,
-                }))
-            }
             Found::Free => self.resume(None),
             Found::Damaged(error) => self.resume(Some(error)),
+            found => entry_of(found).map(Ok),
         }
+    }
+}
+
+/// The message or blank that was found, if one was.
+fn entry_of(found: Found) -> Option<LogEntry> {
+    match found {
+        Found::Record(pin, layout) => Some(LogEntry::Message(MessageView::new(pin, layout))),
+        Found::Blank(offset, size_bytes) => {
+            let physical_offset = PhysicalOffset::new(offset);
+            Some(LogEntry::Blank {
+                physical_offset,
+                size_bytes,
+            })
+        }
+        Found::Free | Found::Damaged(_) => None,
     }
 }

@@ -214,7 +214,12 @@ impl Scan {
             if let Some(message) = self.next() {
                 return message.map(Some);
             }
-            if !self.queue.committed().wait_past(self.position, deadline) {
+            let moved = self.queue.committed().wait_past(self.position, deadline);
+            if self.queue.committed().is_closed() {
+                // What was appended before the end may still be there, or its files are gone.
+                return self.next().transpose();
+            }
+            if !moved {
                 return Ok(None);
             }
         }

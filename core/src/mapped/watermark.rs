@@ -39,6 +39,11 @@ impl Watermark {
         self.wake();
     }
 
+    /// Whether every wait was ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     fn wake(&self) {
         // Pairs with the fence in `wait_past`: either the waiter sees the new value, or the count
         // of waiters is seen here.

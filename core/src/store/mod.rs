@@ -91,6 +91,7 @@ impl Store {
     /// - [`Status::InvalidArgument`]: an option is outside its limits.
     /// - [`Status::StoreNotFound`]: there is no store, and `create_if_missing` is off.
     /// - [`Status::StoreLocked`]: somebody else has it open.
+    /// - [`Status::Forked`]: this process was forked while its parent had a store open.
     /// - [`Status::Corruption`]: a record is damaged and good ones lie behind it; nothing was
     ///   changed. Set `damage_policy` to cut the log there.
     /// - [`Status::ForeignFile`], [`Status::WrongFileSize`], [`Status::MissingFile`]: the commit
@@ -301,6 +302,8 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         if self.inner.fork.is_child() {
+            // The threads are the parent's: nothing here may be given back.
+            std::mem::forget(Arc::clone(&self.inner));
             return;
         }
         if let Err(error) = self.inner.close() {
@@ -342,6 +345,7 @@ impl Inner {
         self.log.queue().committed().close();
         self.log.queue().clear();
         ending.lock.take();
+        self.fork.end();
         ending.outcome = Some(outcome.clone());
         let end = self.log.queue().published();
         tracing::info!(path = %self.path.display(), end, ok = outcome.is_ok(), "store closed");

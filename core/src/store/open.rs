@@ -29,7 +29,7 @@ use crate::options::{FlushMode, StoreOptions};
 use crate::stats::Counters;
 use crate::status::Status;
 use crate::sys::disk::{Access, Disk, OsDisk};
-use crate::sys::{ForkWatch, boot_id};
+use crate::sys::{ForkWatch, boot_id, forked_while_open};
 
 /// What a store gets from outside.
 #[derive(Debug, Clone)]
@@ -107,6 +107,10 @@ pub(crate) fn open(
     options: &StoreOptions,
     environment: &Environment,
 ) -> Result<Store> {
+    if forked_while_open() {
+        let what = "this process was forked while a store was open, and can open none itself";
+        return Err(Error::new(Status::Forked, what).at_path(path));
+    }
     options.validate()?;
     let path = absolute(path)?;
     let disk = &environment.disk;

@@ -6,7 +6,9 @@
 pub(crate) mod disk;
 mod process;
 
-pub(crate) use process::{ForkWatch, LockRefused, boot_id, coarse_monotonic_ms, try_lock};
+pub(crate) use process::{
+    ForkWatch, LockRefused, boot_id, coarse_monotonic_ms, forked_while_open, try_lock,
+};
 
 use std::fs::File;
 use std::io;

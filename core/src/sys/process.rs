@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Once;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Why a lock was not had.
 #[derive(Debug)]
@@ -49,14 +49,28 @@ fn first_byte_write_lock() -> libc::flock {
 }
 
 static FORKS: AtomicU64 = AtomicU64::new(0);
+static WATCHES: AtomicUsize = AtomicUsize::new(0);
+static FORKED_WHILE_WATCHED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn count_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    if WATCHES.load(Ordering::Relaxed) > 0 {
+        FORKED_WHILE_WATCHED.store(true, Ordering::Relaxed);
+    }
 }
 
-/// Tells a child made by `fork` from the process that made the watch.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ForkWatch(u64);
+/// Whether this process was forked while a store was open in its parent. The locks of such a child
+/// may still know threads of the parent, so nothing that waits can be used in it.
+pub(crate) fn forked_while_open() -> bool {
+    FORKED_WHILE_WATCHED.load(Ordering::Relaxed)
+}
+
+/// Tells a child made by `fork` from the process that made the watch. Kept while a store is open.
+#[derive(Debug)]
+pub(crate) struct ForkWatch {
+    forks: u64,
+    ended: AtomicBool,
+}
 
 impl ForkWatch {
     /// Watches from now on.
@@ -69,12 +83,29 @@ impl ForkWatch {
                 tracing::warn!("no fork handler: children made by fork are not recognised");
             }
         });
-        Self(FORKS.load(Ordering::Relaxed))
+        WATCHES.fetch_add(1, Ordering::Relaxed);
+        Self {
+            forks: FORKS.load(Ordering::Relaxed),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// The store was closed, its threads have ended: children may open stores of their own.
+    pub(crate) fn end(&self) {
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            WATCHES.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Whether this process is a child of the one that made the watch.
-    pub(crate) fn is_child(self) -> bool {
-        FORKS.load(Ordering::Relaxed) != self.0
+    pub(crate) fn is_child(&self) -> bool {
+        FORKS.load(Ordering::Relaxed) != self.forks
+    }
+}
+
+impl Drop for ForkWatch {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
