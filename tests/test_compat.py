@@ -1,10 +1,10 @@
 """Stock RocketMQ loads what cairnlog wrote, rebuilds its queues and returns every message.
 
 Each scenario of cairnlog-test-writer is written several times: closed cleanly, with the process
-killed in the middle, and with cairnlog going on after that. Both releases look at the directories as
-they are. Then cairnlog goes on with directories that RocketMQ wrote, and with its own after RocketMQ
-had them open, and RocketMQ looks again. All directories of a round are judged by one process per
-release, both at the same time.
+killed in the middle, and with cairnlog going on after that. Both releases look at the directories
+as they are. Then cairnlog goes on with directories that RocketMQ wrote, and with its own after
+RocketMQ had them open, and RocketMQ looks again. All directories of a round are judged by one
+process per release, both at the same time.
 
 SPDX-License-Identifier: Apache-2.0
 """

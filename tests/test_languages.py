@@ -1,7 +1,8 @@
 """Stock RocketMQ reads what each language wrote, and all languages write the same.
 
 One list of messages goes through the C library, the Python package, the Java package and the
-command line tool, each into a store of its own. C, Python and Java also store part of it as batches.
+command line tool, each into a store of its own. C, Python and Java also store part of it as
+batches.
 
 SPDX-License-Identifier: Apache-2.0
 """

@@ -15,7 +15,7 @@ from pathlib import Path
 from build_outputs import built
 from stock_judge import Record
 
-_MAX_SECONDS = 60
+_MAX_SECONDS = 180
 
 
 @dataclass

@@ -20,7 +20,8 @@ final class Directories {
 
     /** Copies a tree; files keep their holes, because a store may consist of sparse gigabytes. */
     static void copy(Path from, Path to) throws IOException, InterruptedException {
-        Process copy = new ProcessBuilder("cp", "-r", "--sparse=always", from.toString(), to.toString())
+        Process copy = new ProcessBuilder(
+                "cp", "-r", "--sparse=always", from.toString(), to.toString())
             .redirectOutput(ProcessBuilder.Redirect.DISCARD)
             .redirectError(ProcessBuilder.Redirect.INHERIT)
             .start();
@@ -57,7 +58,8 @@ final class Directories {
         }
         try (Stream<Path> all = Files.walk(root, depth)) {
             for (Path path : all.collect(Collectors.toList())) {
-                if (Files.isRegularFile(path) && path.getFileName().toString().matches("[0-9]{20}")) {
+                String name = path.getFileName().toString();
+                if (Files.isRegularFile(path) && name.matches("[0-9]{20}")) {
                     return Math.toIntExact(Files.size(path));
                 }
             }

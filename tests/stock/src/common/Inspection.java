@@ -26,7 +26,7 @@ import org.apache.rocketmq.store.GetMessageResult;
 import org.apache.rocketmq.store.QueryMessageResult;
 import org.apache.rocketmq.store.config.MessageStoreConfig;
 
-/** Opens a copy of a directory, waits until the dispatcher has caught up, and tells what it sees. */
+/** Opens a copy of a directory, waits for the dispatcher to catch up, and tells what it sees. */
 final class Inspection {
     /** Most messages a key look-up returns. */
     private static final int MAX_KEY_RESULTS = 64;
@@ -44,7 +44,8 @@ final class Inspection {
 
     /** Runs the inspection; the summary is the last line given to the sink. */
     void run() throws Exception {
-        Path parent = Files.createTempDirectory(Paths.get(System.getProperty("java.io.tmpdir")), "judge");
+        Path parent = Files.createTempDirectory(
+            Paths.get(System.getProperty("java.io.tmpdir")), "judge");
         Path root = parent.resolve("store");
         DefaultMessageStore store = null;
         try {
@@ -161,7 +162,8 @@ final class Inspection {
     }
 
     /** Tells about one queue index; the number of records found there is the result. */
-    private int message(DefaultMessageStore store, String topic, int queueId, long index) throws Exception {
+    private int message(DefaultMessageStore store, String topic, int queueId, long index)
+        throws Exception {
         GetMessageResult got = store.getMessage("judge", topic, queueId, index, 1, null);
         Map<String, Object> line = new LinkedHashMap<>();
         line.put("type", "message");
@@ -203,10 +205,12 @@ final class Inspection {
     }
 
     private void key(DefaultMessageStore store, String topic, String key) {
-        QueryMessageResult found = store.queryMessage(topic, key, MAX_KEY_RESULTS, 0, Long.MAX_VALUE);
+        QueryMessageResult found = store.queryMessage(
+            topic, key, MAX_KEY_RESULTS, 0, Long.MAX_VALUE);
         List<Long> offsets = new ArrayList<>();
         for (ByteBuffer buffer : found.getMessageBufferList()) {
-            offsets.add(MessageDecoder.decode(buffer.duplicate(), false, false).getCommitLogOffset());
+            offsets.add(
+                MessageDecoder.decode(buffer.duplicate(), false, false).getCommitLogOffset());
         }
         found.release();
         Map<String, Object> line = new LinkedHashMap<>();

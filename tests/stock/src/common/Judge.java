@@ -21,14 +21,15 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
 /**
- * Opens copies of the directories {@code [OPTION...] ROOT [[OPTION...] ROOT]...} and prints JSON lines.
+ * Opens copies of the directories {@code [OPTION...] ROOT [[OPTION...] ROOT]...} and prints JSON
+ * lines.
  *
  * <p>A line of type {@code store} precedes the lines of each directory. Its last line is of type
- * {@code summary}, or of type {@code failure} when the directory could not be looked at. The exit code
- * is 0 unless there was a failure. A store that refuses to load is a finding, not a failure.
+ * {@code summary}, or of type {@code failure} when the directory could not be looked at. The exit
+ * code is 0 unless there was a failure. A store that refuses to load is a finding, not a failure.
  */
 public final class Judge {
-    /** Directories looked at side by side: most of the time goes into waiting for RocketMQ's threads. */
+    /** Directories looked at side by side: most of the time goes into waiting for threads. */
     private static final int PARALLEL = 16;
 
     private Judge() {

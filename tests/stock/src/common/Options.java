@@ -16,7 +16,7 @@ final class Options {
     Path root;
     int commitLogSize;
     int queueSize;
-    /** Must be the writer's: the store enlarges index files of another size and finds nothing in them. */
+    /** Must be the writer's: in index files of another size nothing would be found. */
     int indexSlots = 5_000_000;
     int indexItems = 20_000_000;
     /** as-is, present or absent: what to do with the abort file of the copy before opening. */
@@ -33,7 +33,7 @@ final class Options {
     /** When set, the copy is closed cleanly and kept under this name. */
     Path keep;
 
-    /** Reads {@code [OPTION...] ROOT} as often as it occurs; each option counts for the next root only. */
+    /** Reads {@code [OPTION...] ROOT} as often as it occurs; options count for the next root. */
     static List<Options> parse(List<String> arguments) {
         List<Options> all = new ArrayList<>();
         Options next = new Options();

@@ -47,8 +47,9 @@ final class Compat {
     }
 
     /**
-     * Keeps the delayed messages where they are: the 4.9 store delivers due messages by itself, which would
-     * append to the log that is being looked at. Marking the service as started makes its start a no-op.
+     * Keeps the delayed messages where they are: the 4.9 store delivers due messages by itself,
+     * which would append to the log that is being looked at. Marking the service as started makes
+     * its start a no-op.
      */
     static void beforeStart(DefaultMessageStore store) throws Exception {
         ScheduleMessageService service = store.getScheduleMessageService();
@@ -69,7 +70,8 @@ final class Compat {
             Map<Integer, long[]> ids = new TreeMap<>();
             for (Map.Entry<Integer, ConsumeQueue> queue : topic.getValue().entrySet()) {
                 ids.put(queue.getKey(), new long[] {
-                    queue.getValue().getMinOffsetInQueue(), queue.getValue().getMaxOffsetInQueue()});
+                    queue.getValue().getMinOffsetInQueue(),
+                    queue.getValue().getMaxOffsetInQueue()});
             }
             all.put(topic.getKey(), ids);
         }
@@ -80,7 +82,8 @@ final class Compat {
     static long[] unit(DefaultMessageStore store, String topic, int queueId, long index) {
         ConcurrentMap<Integer, ConsumeQueue> ids = store.getConsumeQueueTable().get(topic);
         ConsumeQueue queue = ids == null ? null : ids.get(queueId);
-        if (queue == null || index < queue.getMinOffsetInQueue() || index >= queue.getMaxOffsetInQueue()) {
+        if (queue == null || index < queue.getMinOffsetInQueue()
+            || index >= queue.getMaxOffsetInQueue()) {
             return null;
         }
         SelectMappedBufferResult found = queue.getIndexBuffer(index);

@@ -69,7 +69,8 @@ final class Compat {
             Map<Integer, long[]> ids = new TreeMap<>();
             for (Map.Entry<Integer, ConsumeQueueInterface> queue : topic.getValue().entrySet()) {
                 ids.put(queue.getKey(), new long[] {
-                    queue.getValue().getMinOffsetInQueue(), queue.getValue().getMaxOffsetInQueue()});
+                    queue.getValue().getMinOffsetInQueue(),
+                    queue.getValue().getMaxOffsetInQueue()});
             }
             all.put(topic.getKey(), ids);
         }
@@ -80,7 +81,8 @@ final class Compat {
     static long[] unit(DefaultMessageStore store, String topic, int queueId, long index) {
         ConcurrentMap<Integer, ConsumeQueueInterface> ids = store.getConsumeQueueTable().get(topic);
         ConsumeQueueInterface queue = ids == null ? null : ids.get(queueId);
-        if (queue == null || index < queue.getMinOffsetInQueue() || index >= queue.getMaxOffsetInQueue()) {
+        if (queue == null || index < queue.getMinOffsetInQueue()
+            || index >= queue.getMaxOffsetInQueue()) {
             return null;
         }
         CqUnit unit = queue.get(index);
