@@ -1,9 +1,9 @@
 //! Writes stores for the compatibility tests and says what must be in them.
 //!
 //! `write SCENARIO DIR` makes a store, `continue DIR` appends to one that is there, and `dump DIR`
-//! reads one without opening it (its log is in `commitlog`, or in the LOG_DIRs). One JSON object per
-//! line goes to the standard output: per acknowledged message the fields of a fixture's manifest, per
-//! blank `{"blank":true,...}`.
+//! reads one without opening it (its log is in `commitlog`, or in the LOG_DIRs). One JSON object
+//! per line goes to the standard output: per acknowledged message the fields of a fixture's
+//! manifest, per blank `{"blank":true,...}`.
 //!
 //! What a line says comes from what was asked for and from a model of the format kept here, not
 //! from the engine: the process fails when the engine acknowledges something else. With `--kill N`
