@@ -123,7 +123,8 @@ options! {
     /// Default false.
     transient_store_pool_enable: bool = false,
         "transient_store_pool_enable" | "transientStorePoolEnable", parse_bool;
-    /// The number of those buffers, each of one file size, from 1 to 64. Default 5.
+    /// The number of those buffers, each of one file size, from 1 to 64; from 2 together with
+    /// `fast_fail_if_no_buffer`. Default 5.
     transient_store_pool_size: usize = 5,
         "transient_store_pool_size" | "transientStorePoolSize", parse_pool_size;
     /// Whether an append fails with [`Status::PoolExhausted`] when no buffer is free, instead of
@@ -281,6 +282,14 @@ impl StoreOptions {
             (1..=64).contains(&self.transient_store_pool_size),
             "transient_store_pool_size",
             "1 to 64",
+            self.transient_store_pool_size as u64,
+        )?;
+        // The next file takes its buffer before the current one gives its own back.
+        check(
+            self.transient_store_pool_size >= 2
+                || !(self.transient_store_pool_enable && self.fast_fail_if_no_buffer),
+            "transient_store_pool_size",
+            "2 to 64 with fast_fail_if_no_buffer",
             self.transient_store_pool_size as u64,
         )?;
         check(

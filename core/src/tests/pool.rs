@@ -188,3 +188,14 @@ fn a_kill_loses_only_what_was_not_committed() {
     assert_eq!(crash.next_queue_offset("t", 0).get(), 5);
     store.close().unwrap();
 }
+
+/// With a single buffer, which the current file has, the next file would never get one: after its
+/// first file the store would refuse every append.
+#[test]
+fn a_single_buffer_cannot_fail_fast() {
+    let mut scene = Scene::with_pool(FlushMode::Async, 1);
+    scene.options.fast_fail_if_no_buffer = true;
+    assert_eq!(scene.open().unwrap_err().status(), Status::InvalidArgument);
+    scene.options.transient_store_pool_enable = false;
+    scene.open().unwrap().close().unwrap();
+}
