@@ -351,7 +351,7 @@ fn the_store_holds_what_a_plain_list_holds() {
         (FlushMode::Sync, None),
         (FlushMode::Sync, Some(1)),
     ];
-    let cases = std::env::var(CASES).map_or(5, |cases| cases.parse().unwrap());
+    let cases = std::env::var(CASES).map_or(20, |cases| cases.parse().unwrap());
     for (mode, pool) in modes {
         for record_crc in [false, true] {
             let config = Config {

@@ -359,3 +359,26 @@ fn r12_a_log_cut_to_nothing_has_all_positions_at_its_start() {
         assert_eq!(bodies(&scene.open().unwrap()).len(), 5);
     }
 }
+
+/// Prepared and rolled back transactions have no index in their queue; committed ones do.
+#[test]
+fn transactions_that_are_not_committed_do_not_count_in_their_queue() {
+    let scene = Scene::new(FlushMode::Async);
+    let store = scene.open().unwrap();
+    let append = |topic, sys_flag| {
+        let mut message = Message::new(topic, b"body");
+        message.sys_flag = sys_flag;
+        store.append(&message).unwrap().queue_offset.get()
+    };
+    assert_eq!(append("half", 0x4), 0);
+    assert_eq!(append("half", 0xC), 0);
+    let mixed = [0, 0x4, 0x8, 0xC, 0x8].map(|sys_flag| append("mixed", sys_flag));
+    assert_eq!(mixed, [0, 0, 1, 0, 2]);
+    let next =
+        |store: &Store| ["half", "mixed"].map(|topic| store.next_queue_offset(topic, 0).get());
+    assert_eq!(next(&store), [0, 3]);
+    store.close().unwrap();
+    drop(store);
+    let store = scene.open().unwrap();
+    assert_eq!(next(&store), [0, 3]);
+}
