@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -35,8 +34,6 @@ struct SignalState {
 pub(crate) struct Signal {
     state: Mutex<SignalState>,
     changed: Condvar,
-    /// As `state.notified`, to be looked at without the lock.
-    notified: AtomicBool,
 }
 
 impl Signal {
@@ -45,7 +42,6 @@ impl Signal {
         let mut state = self.state.lock();
         if !state.notified {
             state.notified = true;
-            self.notified.store(true, Ordering::Release);
             self.changed.notify_one();
         }
     }
@@ -56,14 +52,6 @@ impl Signal {
         self.changed.notify_one();
     }
 
-    /// Looks for a wakeup for a while before [`Signal::wait`], whose sleep costs more than that.
-    pub(crate) fn spin(&self, limit: Duration) {
-        let begin = Instant::now();
-        while !self.notified.load(Ordering::Acquire) && begin.elapsed() < limit {
-            std::hint::spin_loop();
-        }
-    }
-
     /// Waits for a wakeup, at most for `limit` if there is one.
     pub(crate) fn wait(&self, limit: Option<Duration>) -> Wake {
         let deadline = limit.map(|limit| Instant::now() + limit);
@@ -71,7 +59,6 @@ impl Signal {
         loop {
             if state.notified {
                 state.notified = false;
-                self.notified.store(false, Ordering::Relaxed);
                 return Wake::Notified;
             }
             if state.stopped {
@@ -82,7 +69,6 @@ impl Signal {
                 Some(deadline) => {
                     if self.changed.wait_until(&mut state, deadline).timed_out() {
                         let notified = std::mem::take(&mut state.notified);
-                        self.notified.store(false, Ordering::Relaxed);
                         return match (notified, state.stopped) {
                             (true, _) => Wake::Notified,
                             (false, true) => Wake::Stopped,

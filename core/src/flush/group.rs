@@ -1,30 +1,22 @@
 //! A group: all who wait for the same run of a flush service.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::Result;
-
-/// How long a member that is alone looks for the outcome before it sleeps: about as long as a sync
-/// takes on a fast device, so that falling asleep and waking up do not add to it.
-const LONE_SPIN: Duration = Duration::from_micros(250);
 
 /// Waits for one run of a service, shared by all who asked since the run before began.
 #[derive(Debug, Default)]
 pub(crate) struct FlushGroup {
     outcome: Mutex<Option<Result<()>>>,
     done: Condvar,
-    finished: AtomicBool,
-    members: AtomicUsize,
 }
 
 impl FlushGroup {
     /// Waits for the outcome; `None` when the deadline passes first.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Result<()>> {
-        self.spin_alone();
         let mut outcome = self.outcome.lock();
         while outcome.is_none() {
             match deadline {
@@ -39,21 +31,8 @@ impl FlushGroup {
         outcome.clone()
     }
 
-    /// Looks for the outcome for a while, unless others wait for it too: many would only take
-    /// the processor from those they wait for.
-    fn spin_alone(&self) {
-        let begin = Instant::now();
-        while !self.finished.load(Ordering::Acquire)
-            && self.members.load(Ordering::Relaxed) == 1
-            && begin.elapsed() < LONE_SPIN
-        {
-            std::hint::spin_loop();
-        }
-    }
-
     fn complete(&self, result: &Result<()>) {
         *self.outcome.lock() = Some(result.clone());
-        self.finished.store(true, Ordering::Release);
         self.done.notify_all();
     }
 }
@@ -74,7 +53,6 @@ impl FlushGroups {
     pub(crate) fn join(&self) -> Arc<FlushGroup> {
         let mut current = self.0.lock();
         let group = Arc::clone(current.group.get_or_insert_default());
-        group.members.fetch_add(1, Ordering::Relaxed);
         if let Some(outcome) = &current.closed {
             group.complete(outcome);
         }

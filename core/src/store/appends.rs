@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::pending::FutureSink;
+use super::pending::{Caller, FutureSink};
 use super::{AppendFuture, Inner, Pending, Store};
 use crate::codec::properties::InnerBatch;
 use crate::commit_log::{QueueState, check_queue_id, check_topic, waits};
@@ -36,8 +36,8 @@ impl Store {
     pub fn append(&self, message: &Message<'_>) -> Result<AppendResult> {
         let inner = &self.inner;
         inner.timed(|| {
-            let (placed, pending) = inner.begin_append_by_name(message)?;
-            pending.wait().map(|()| placed)
+            let placed = inner.place_by_name(message)?;
+            inner.acknowledge_now(placed, message)
         })
     }
 
@@ -47,8 +47,8 @@ impl Store {
     ///
     /// As [`Store::append`], where nothing was stored.
     pub fn begin_append(&self, message: &Message<'_>) -> Result<(AppendResult, Pending)> {
-        self.inner
-            .timed(|| self.inner.begin_append_by_name(message))
+        let inner = &self.inner;
+        inner.timed(|| inner.acknowledge_later(inner.place_by_name(message)?, message))
     }
 
     /// Appends messages in order, and waits for all of them together. Stops at the first that is
@@ -63,7 +63,7 @@ impl Store {
         messages: &[Message<'_>],
         results: &mut Vec<AppendResult>,
     ) -> Result<()> {
-        let (pending, appended) = self.begin_append_many(messages, results);
+        let (pending, appended) = self.inner.append_many(messages, results, Caller::WaitsHere);
         let waited = pending.wait();
         appended.and(waited)
     }
@@ -75,31 +75,8 @@ impl Store {
         messages: &[Message<'_>],
         results: &mut Vec<AppendResult>,
     ) -> (Pending, Result<()>) {
-        let inner = &self.inner;
-        results.reserve(messages.len());
-        let mut last_waiting = None;
-        let mut outcome = Ok(());
-        for message in messages {
-            match inner.timed(|| inner.place_by_name(message)) {
-                Ok(placed) => {
-                    results.push(placed);
-                    if inner.waits_for_sync(message) {
-                        last_waiting = Some(placed);
-                    }
-                }
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
-        }
-        let committed = if results.is_empty() {
-            Ok(())
-        } else {
-            inner.settle_unwaited()
-        };
-        let pending = last_waiting.map_or_else(Pending::done, |last| inner.pending(last));
-        (pending, outcome.and(committed))
+        self.inner
+            .append_many(messages, results, Caller::WaitsLater)
     }
 
     /// Appends a client's batch as consecutive records in one file: all of them, or none.
@@ -110,8 +87,8 @@ impl Store {
     ///   body, or the batch is transactional or delayed.
     /// - As [`Store::append`].
     pub fn append_batch(&self, batch: &EncodedBatch<'_>) -> Result<AppendResult> {
-        let (placed, pending) = self.begin_append_batch(batch)?;
-        pending.wait().map(|()| placed)
+        let inner = &self.inner;
+        inner.timed(|| inner.acknowledge_now(inner.place_batch(batch)?, &batch.shared))
     }
 
     /// As [`Store::append_batch`], with the waiting left to the caller.
@@ -121,16 +98,7 @@ impl Store {
     /// As [`Store::append_batch`].
     pub fn begin_append_batch(&self, batch: &EncodedBatch<'_>) -> Result<(AppendResult, Pending)> {
         let inner = &self.inner;
-        inner.timed(|| {
-            let queue = inner.queue_for(&batch.shared)?;
-            let drafts = inner
-                .preparer
-                .batch(batch, queue.topic_name(), queue.queue_id)?;
-            let count = u32::try_from(drafts.len())
-                .map_err(|_| Error::new(Status::BatchIllegal, "the batch has too many items"))?;
-            let placed = inner.guarded(|| inner.log.lock()?.place(&drafts, &queue, count))?;
-            inner.acknowledge(placed, &batch.shared)
-        })
+        inner.timed(|| inner.acknowledge_later(inner.place_batch(batch)?, &batch.shared))
     }
 
     /// Appends a client's batch as one record that carries all its messages, for topics whose
@@ -140,8 +108,8 @@ impl Store {
     ///
     /// As [`Store::append_batch`].
     pub fn append_inner_batch(&self, batch: &EncodedBatch<'_>) -> Result<AppendResult> {
-        let (placed, pending) = self.begin_append_inner_batch(batch)?;
-        pending.wait().map(|()| placed)
+        let inner = &self.inner;
+        inner.timed(|| inner.acknowledge_now(inner.place_inner_batch(batch)?, &batch.shared))
     }
 
     /// As [`Store::append_inner_batch`], with the waiting left to the caller.
@@ -154,24 +122,7 @@ impl Store {
         batch: &EncodedBatch<'_>,
     ) -> Result<(AppendResult, Pending)> {
         let inner = &self.inner;
-        inner.timed(|| {
-            let queue = inner.queue_for(&batch.shared)?;
-            let count = inner.preparer.inner_batch_count(batch)?;
-            let placed = inner.guarded(|| {
-                let mut appender = inner.log.lock()?;
-                // The record names its queue offset, so it is made under the lock.
-                let numbers = InnerBatch {
-                    count,
-                    base: queue.next_offset(),
-                };
-                let (topic, queue_id) = (queue.topic_name(), queue.queue_id);
-                let draft = inner
-                    .preparer
-                    .inner_batch(batch, topic, queue_id, numbers)?;
-                appender.place(&[draft], &queue, count)
-            })?;
-            inner.acknowledge(placed, &batch.shared)
-        })
+        inner.timed(|| inner.acknowledge_later(inner.place_inner_batch(batch)?, &batch.shared))
     }
 
     /// Appends a message and returns a future that resolves when it is acknowledged.
@@ -260,8 +211,7 @@ impl QueueAppender {
         let inner = &self.inner;
         inner.timed(|| {
             let placed = inner.place(message, &self.queue)?;
-            let (placed, pending) = inner.acknowledge(placed, message)?;
-            pending.wait().map(|()| placed)
+            inner.acknowledge_now(placed, message)
         })
     }
 
@@ -272,7 +222,7 @@ impl QueueAppender {
     /// As [`Store::begin_append`].
     pub fn begin_append(&self, message: &Message<'_>) -> Result<(AppendResult, Pending)> {
         let inner = &self.inner;
-        inner.timed(|| inner.acknowledge(inner.place(message, &self.queue)?, message))
+        inner.timed(|| inner.acknowledge_later(inner.place(message, &self.queue)?, message))
     }
 
     /// As [`Store::append_async`], to this queue.
@@ -329,11 +279,6 @@ impl Inner {
         Ok(self.topics.queue(message.topic, message.queue_id))
     }
 
-    fn begin_append_by_name(&self, message: &Message<'_>) -> Result<(AppendResult, Pending)> {
-        let placed = self.place_by_name(message)?;
-        self.acknowledge(placed, message)
-    }
-
     fn place_by_name(&self, message: &Message<'_>) -> Result<AppendResult> {
         self.check()?;
         check_topic(message.topic)?;
@@ -369,23 +314,104 @@ impl Inner {
         self.syncs_appends() && waits(message)
     }
 
-    /// What is left to wait for after an append.
-    fn acknowledge(
+    /// Puts a plain batch into the log.
+    fn place_batch(&self, batch: &EncodedBatch<'_>) -> Result<AppendResult> {
+        let queue = self.queue_for(&batch.shared)?;
+        let drafts = self
+            .preparer
+            .batch(batch, queue.topic_name(), queue.queue_id)?;
+        let count = u32::try_from(drafts.len())
+            .map_err(|_| Error::new(Status::BatchIllegal, "the batch has too many items"))?;
+        self.guarded(|| self.log.lock()?.place(&drafts, &queue, count))
+    }
+
+    /// Puts an inner batch into the log.
+    fn place_inner_batch(&self, batch: &EncodedBatch<'_>) -> Result<AppendResult> {
+        let queue = self.queue_for(&batch.shared)?;
+        let count = self.preparer.inner_batch_count(batch)?;
+        self.guarded(|| {
+            let mut appender = self.log.lock()?;
+            // The record names its queue offset, so it is made under the lock.
+            let numbers = InnerBatch {
+                count,
+                base: queue.next_offset(),
+            };
+            let (topic, queue_id) = (queue.topic_name(), queue.queue_id);
+            let draft = self.preparer.inner_batch(batch, topic, queue_id, numbers)?;
+            appender.place(&[draft], &queue, count)
+        })
+    }
+
+    /// Puts messages into the log, up to the first that is refused.
+    fn append_many(
+        &self,
+        messages: &[Message<'_>],
+        results: &mut Vec<AppendResult>,
+        caller: Caller,
+    ) -> (Pending, Result<()>) {
+        results.reserve(messages.len());
+        let mut last_waiting = None;
+        let mut outcome = Ok(());
+        for message in messages {
+            match self.timed(|| self.place_by_name(message)) {
+                Ok(placed) => {
+                    results.push(placed);
+                    if self.waits_for_sync(message) {
+                        last_waiting = Some(placed);
+                    }
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        // A sync that is waited for covers the messages that do not ask for one, too.
+        let unwaited = last_waiting.is_none() && !results.is_empty();
+        let committed = if unwaited {
+            self.settle_unwaited()
+        } else {
+            Ok(())
+        };
+        let pending = last_waiting.map_or_else(Pending::done, |last| self.pending(last, caller));
+        (pending, outcome.and(committed))
+    }
+
+    /// Waits for what a message's acknowledgement needs.
+    fn acknowledge_now(&self, placed: AppendResult, message: &Message<'_>) -> Result<AppendResult> {
+        let pending = self.acknowledgement(placed, message, Caller::WaitsHere)?;
+        pending.wait().map(|()| placed)
+    }
+
+    /// Leaves the wait to the caller.
+    fn acknowledge_later(
         &self,
         placed: AppendResult,
         message: &Message<'_>,
     ) -> Result<(AppendResult, Pending)> {
+        let pending = self.acknowledgement(placed, message, Caller::WaitsLater)?;
+        Ok((placed, pending))
+    }
+
+    /// What is left to wait for after an append.
+    fn acknowledgement(
+        &self,
+        placed: AppendResult,
+        message: &Message<'_>,
+        caller: Caller,
+    ) -> Result<Pending> {
         if self.waits_for_sync(message) {
-            return Ok((placed, self.pending(placed)));
+            return Ok(self.pending(placed, caller));
         }
         self.settle_unwaited()
             .map_err(|error| error.with_appended(placed))?;
-        Ok((placed, Pending::done()))
+        Ok(Pending::done())
     }
 
-    fn pending(&self, placed: AppendResult) -> Pending {
+    fn pending(&self, placed: AppendResult, caller: Caller) -> Pending {
         let timeout = Duration::from_millis(self.options.sync_flush_timeout_ms);
-        Pending::new(self, placed.end_offset().get(), Some(timeout), Some(placed))
+        let end = placed.end_offset().get();
+        Pending::new(self, end, Some(timeout), Some(placed), caller)
     }
 
     /// Does what the store's mode asks for after appends that nobody waits for.

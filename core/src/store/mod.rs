@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 pub use appends::QueueAppender;
+use pending::Caller;
 pub use pending::{AppendFuture, Pending};
 
 use crate::checkpoint::{self, Notes, StoreCheckpoint};
@@ -140,7 +141,7 @@ impl Store {
     /// - [`Status::StoreClosed`], [`Status::Forked`], [`Status::Fenced`]: the store cannot.
     /// - [`Status::Io`], [`Status::DiskFull`]: the write or sync failed; the store is fenced.
     pub fn flush(&self) -> Result<()> {
-        self.begin_flush()?.wait()
+        self.inner.pending_flush(Caller::WaitsHere)?.wait()
     }
 
     /// As [`Store::flush`], with the waiting left to the caller.
@@ -149,9 +150,7 @@ impl Store {
     ///
     /// As [`Store::flush`].
     pub fn begin_flush(&self) -> Result<Pending> {
-        self.inner.check()?;
-        let end = self.inner.log.queue().published();
-        Ok(Pending::new(&self.inner, end, None, None))
+        self.inner.pending_flush(Caller::WaitsLater)
     }
 
     /// Waits until everything below `end` is durable, and has it flushed if need be.
@@ -176,7 +175,7 @@ impl Store {
                     .expected(format!("at most {published}"), end),
             );
         }
-        let pending = Pending::new(&self.inner, end.get(), None, None);
+        let pending = Pending::new(&self.inner, end.get(), None, None, Caller::WaitsLater);
         pending.wait_for(timeout).unwrap_or_else(|| {
             let what = "the log was not durable in time";
             Err(Error::new(Status::WaitTimeout, what).at_offset(end.get()))
@@ -329,6 +328,12 @@ impl Inner {
     fn check(&self) -> Result<()> {
         self.check_readable()?;
         self.fence.check()
+    }
+
+    fn pending_flush(&self, caller: Caller) -> Result<Pending> {
+        self.check()?;
+        let end = self.log.queue().published();
+        Ok(Pending::new(self, end, None, None, caller))
     }
 
     fn close(&self) -> Result<()> {

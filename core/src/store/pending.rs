@@ -24,6 +24,15 @@ pub struct Pending {
     appended: Option<AppendResult>,
 }
 
+/// What the caller does until the group's run is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// Nothing: the run may take place on its thread.
+    WaitsHere,
+    /// It comes back later, or waits in slices.
+    WaitsLater,
+}
+
 struct Awaited {
     group: Arc<FlushGroup>,
     queue: Arc<MappedFileQueue>,
@@ -46,10 +55,14 @@ impl Pending {
         end: u64,
         timeout: Option<Duration>,
         appended: Option<AppendResult>,
+        caller: Caller,
     ) -> Self {
         let queue = inner.log.queue();
         let awaited = (queue.durable().get() < end).then(|| Awaited {
-            group: inner.flush.demand(),
+            group: match caller {
+                Caller::WaitsHere => inner.flush.demand_and_wait_here(),
+                Caller::WaitsLater => inner.flush.demand(),
+            },
             queue: Arc::clone(queue),
             end,
         });

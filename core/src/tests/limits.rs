@@ -164,3 +164,35 @@ fn a_batch_stays_in_one_file() {
     assert_eq!(store.next_queue_offset("t", 0).get(), 7);
     assert_eq!(store.recovery_report().records, 5);
 }
+
+/// Every file ends with a blank of at least 8 bytes: a record that leaves exactly that much stays,
+/// one that leaves less moves to the next file.
+#[test]
+fn a_record_leaves_room_for_the_blank() {
+    for (room, stays) in [(9, true), (8, true), (7, false), (1, false), (0, false)] {
+        let scene = Scene::new(FlushMode::Async);
+        let store = scene.open().unwrap();
+        let first = store.append(&Message::new("t", &[1; 30_000])).unwrap();
+        let overhead = u64::from(first.size_bytes) - 30_000;
+        let left = SEGMENT - first.end_offset().get();
+        let body = vec![2; (left - room - overhead) as usize];
+        let second = store.append(&Message::new("t", &body)).unwrap();
+        let expected = if stays {
+            first.end_offset().get()
+        } else {
+            SEGMENT
+        };
+        assert_eq!(second.physical_offset.get(), expected, "room {room}");
+        store.append(&Message::new("t", b"third")).unwrap();
+        store.close().unwrap();
+        let blank = if stays {
+            SEGMENT - room
+        } else {
+            first.end_offset().get()
+        };
+        let size = ((SEGMENT - blank) as u32).to_be_bytes();
+        let magic = [0xCB, 0xD4, 0x31, 0x94];
+        assert_eq!(scene.bytes(blank..blank + 8), [size, magic].concat());
+        assert_eq!(bodies(&scene.open().unwrap()).len(), 3, "room {room}");
+    }
+}
