@@ -179,10 +179,10 @@ fn f5_positions_never_move_back_nor_overtake_each_other() {
                 })
             })
             .collect();
-        for writer in writers {
-            writer.join().unwrap();
-        }
+        // The watcher must end even when a writer failed.
+        let written: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(written.iter().all(Result::is_ok));
         assert!(watcher.join().unwrap() > 0);
     });
     assert_eq!(store.durable_offset(), store.max_offset());
