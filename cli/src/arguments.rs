@@ -287,13 +287,8 @@ pub(crate) fn parse() -> Result<Arguments, ExitCode> {
 
 /// The cause out of clap's several paragraphs.
 fn one_line(text: &str) -> String {
-    let cause: Vec<&str> = text
-        .split("\n\n")
-        .next()
-        .unwrap_or(text)
-        .lines()
-        .map(str::trim)
-        .collect();
+    let cause: Vec<&str> =
+        text.split("\n\n").next().unwrap_or(text).lines().map(str::trim).collect();
     let cause = cause.join(" ");
     let cause = cause.strip_prefix("error: ").unwrap_or(&cause);
     format!("wrong usage: {cause}")

@@ -55,10 +55,7 @@ impl From<cairnlog::Error> for Failure {
 
 /// Writes one line to stderr. If that is not possible there is nobody left to tell.
 pub(crate) fn report(text: &str) {
-    let line: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let _ = writeln!(io::stderr().lock(), "cairnlog: {line}");
 }
 

@@ -14,9 +14,7 @@ pub(crate) struct Output {
 impl Output {
     /// Takes standard output.
     pub(crate) fn new() -> Self {
-        Self {
-            writer: BufWriter::with_capacity(64 * 1024, io::stdout()),
-        }
+        Self { writer: BufWriter::with_capacity(64 * 1024, io::stdout()) }
     }
 
     /// Writes text and a newline.

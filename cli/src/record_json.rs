@@ -73,11 +73,7 @@ pub(crate) struct BlankJson {
 impl BlankJson {
     /// The blank at this offset with this stored size.
     pub(crate) fn new(physical_offset: u64, size: u32) -> Self {
-        Self {
-            blank: true,
-            physical_offset,
-            size,
-        }
+        Self { blank: true, physical_offset, size }
     }
 }
 
@@ -132,12 +128,7 @@ impl<'a> MessageJson<'a> {
 fn properties<'a>(record: &RecordView<'a>) -> BTreeMap<Cow<'a, str>, Cow<'a, str>> {
     record
         .properties()
-        .map(|(name, value)| {
-            (
-                String::from_utf8_lossy(name),
-                String::from_utf8_lossy(value),
-            )
-        })
+        .map(|(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value)))
         .collect()
 }
 

@@ -22,11 +22,7 @@ pub(crate) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Begins at the boundary of a record or blank.
     pub(crate) fn new(reader: &'a LogReader, from: PhysicalOffset) -> Self {
-        Self {
-            reader,
-            entries: reader.entries(from),
-            position: from,
-        }
+        Self { reader, entries: reader.entries(from), position: from }
     }
 
     /// One past the last entry that was good.
@@ -61,10 +57,9 @@ impl Iterator for Walk<'_> {
         };
         self.position = match &entry {
             LogEntry::Message(message) => message.record().end_offset(),
-            LogEntry::Blank {
-                physical_offset,
-                size_bytes,
-            } => PhysicalOffset::new(physical_offset.get() + u64::from(*size_bytes)),
+            LogEntry::Blank { physical_offset, size_bytes } => {
+                PhysicalOffset::new(physical_offset.get() + u64::from(*size_bytes))
+            }
         };
         Some(Ok(entry))
     }

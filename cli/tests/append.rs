@@ -1,11 +1,5 @@
 //! `append`: what was acknowledged is stored, whole, where the acknowledgement says.
-#![allow(
-    missing_docs,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -19,9 +13,7 @@ use common::*;
 use serde_json::{Value, json};
 
 fn numbered(count: usize) -> Vec<String> {
-    (1..=count)
-        .map(|n| format!("line {n} {}", "x".repeat(n % 97)))
-        .collect()
+    (1..=count).map(|n| format!("line {n} {}", "x".repeat(n % 97))).collect()
 }
 
 fn joined(lines: &[String]) -> String {
@@ -37,16 +29,7 @@ fn each_line_becomes_a_message_and_an_acknowledgement() {
     let (directory, store) = new_store();
     let acks_file = text(&directory.path().join("acks"));
     let lines = numbered(2000);
-    let arguments = [
-        "append",
-        &store,
-        "-t",
-        "T",
-        "--segment-size",
-        "64K",
-        "--acks",
-        &acks_file,
-    ];
+    let arguments = ["append", &store, "-t", "T", "--segment-size", "64K", "--acks", &acks_file];
     let summary = stdout_of(&run_with_input(&arguments, joined(&lines).as_bytes()));
     let bytes: usize = lines.iter().map(String::len).sum();
     let begin = format!("2000 messages, {bytes} bytes, ");
@@ -67,54 +50,25 @@ fn each_line_becomes_a_message_and_an_acknowledgement() {
 fn empty_lines_are_counted_but_not_stored() {
     let (directory, store) = new_store();
     let acks_file = text(&directory.path().join("acks"));
-    let arguments = [
-        "append",
-        &store,
-        "-t",
-        "T",
-        "--segment-size",
-        "64K",
-        "--acks",
-        &acks_file,
-    ];
+    let arguments = ["append", &store, "-t", "T", "--segment-size", "64K", "--acks", &acks_file];
     let summary = stdout_of(&run_with_input(&arguments, b"\none\n\n\ntwo\r\nlast"));
     assert!(summary.contains("3 empty lines"), "{summary}");
     let acks = acks(&fs::read_to_string(&acks_file).unwrap());
-    assert_eq!(
-        acks.iter().map(|ack| ack.line).collect::<Vec<_>>(),
-        [2, 5, 6]
-    );
+    assert_eq!(acks.iter().map(|ack| ack.line).collect::<Vec<_>>(), [2, 5, 6]);
     assert_eq!(run(&["cat", &store]).stdout, b"one\ntwo\r\nlast\n");
 }
 
 #[test]
 fn queues_are_used_in_turn() {
     let (_directory, store) = new_store();
-    let arguments = [
-        "append",
-        &store,
-        "-t",
-        "T",
-        "--queues",
-        "3",
-        "--segment-size",
-        "64K",
-    ];
+    let arguments = ["append", &store, "-t", "T", "--queues", "3", "--segment-size", "64K"];
     stdout_of(&run_with_input(&arguments, b"a\nb\nc\n\nd\ne\n"));
     let places: Vec<_> = records(&store)
         .iter()
-        .map(|r| {
-            (
-                r["queue_id"].as_i64().unwrap(),
-                r["queue_offset"].as_i64().unwrap(),
-            )
-        })
+        .map(|r| (r["queue_id"].as_i64().unwrap(), r["queue_offset"].as_i64().unwrap()))
         .collect();
     assert_eq!(places, [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1)]);
-    assert_eq!(
-        run(&["cat", &store, "-t", "T", "-q", "1"]).stdout,
-        b"b\ne\n"
-    );
+    assert_eq!(run(&["cat", &store, "-t", "T", "-q", "1"]).stdout, b"b\ne\n");
 }
 
 #[test]
@@ -140,10 +94,7 @@ fn tag_keys_and_queue_are_stored() {
     ];
     stdout_of(&run(&arguments));
     let record = &records(&store)[0];
-    assert_eq!(
-        record["properties"],
-        json!({"TAGS": "new", "KEYS": "k1 k2"})
-    );
+    assert_eq!(record["properties"], json!({"TAGS": "new", "KEYS": "k1 k2"}));
     assert_eq!(record["queue_id"], 7);
 }
 
@@ -167,10 +118,7 @@ fn several_files_are_one_input() {
     ];
     let output = run(&arguments);
     let acks = acks(&stdout_of(&output));
-    assert_eq!(
-        acks.iter().map(|ack| ack.line).collect::<Vec<_>>(),
-        [1, 2, 3]
-    );
+    assert_eq!(acks.iter().map(|ack| ack.line).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(stderr(&output).starts_with("cairnlog: 3 messages, 3 bytes"));
     assert_eq!(run(&["cat", &store]).stdout, b"a\nb\nc\n");
 }
@@ -186,16 +134,8 @@ fn many_in_flight_from_many_threads_all_arrive_once() {
             let (directory, store) = new_store();
             let acks_file = text(&directory.path().join("acks"));
             let lines = numbered(3000);
-            let mut arguments = vec![
-                "append",
-                store.as_str(),
-                "-t",
-                "T",
-                "--queues",
-                "4",
-                "--flush",
-                flush,
-            ];
+            let mut arguments =
+                vec!["append", store.as_str(), "-t", "T", "--queues", "4", "--flush", flush];
             arguments.extend(["--segment-size", "64K", "--acks", acks_file.as_str()]);
             arguments.extend(extra);
             stdout_of(&run_with_input(&arguments, joined(&lines).as_bytes()));
@@ -218,16 +158,7 @@ fn objects_say_everything_about_a_message() {
         r#"{"body_base64":"AP8K"}"#,
         "\n",
     );
-    let arguments = [
-        "append",
-        &store,
-        "-t",
-        "D",
-        "--format",
-        "jsonl",
-        "--segment-size",
-        "64K",
-    ];
+    let arguments = ["append", &store, "-t", "D", "--format", "jsonl", "--segment-size", "64K"];
     stdout_of(&run_with_input(&arguments, input.as_bytes()));
     let found = records(&store);
     assert_eq!(found.len(), 2);
@@ -237,10 +168,7 @@ fn objects_say_everything_about_a_message() {
     assert_eq!(found[0]["born_timestamp"], 1_700_000_000_000_i64);
     let expected = json!({"p": "v", "TAGS": "t", "KEYS": "1 2", "WAIT": "false"});
     assert_eq!(found[0]["properties"], expected);
-    assert_eq!(
-        (&found[1]["topic"], &found[1]["body_length"]),
-        (&json!("D"), &json!(3))
-    );
+    assert_eq!((&found[1]["topic"], &found[1]["body_length"]), (&json!("D"), &json!(3)));
 }
 
 #[test]
@@ -248,14 +176,7 @@ fn what_cat_prints_can_be_appended_again() {
     let (_first_directory, first) = fixture_copy("v533-basic");
     let (_second_directory, second) = new_store();
     let printed = run(&["cat", &first, "--json"]);
-    let arguments = [
-        "append",
-        &second,
-        "--format",
-        "jsonl",
-        "--segment-size",
-        "64K",
-    ];
+    let arguments = ["append", &second, "--format", "jsonl", "--segment-size", "64K"];
     stdout_of(&run_with_input(&arguments, stdout_of(&printed).as_bytes()));
     let (before, after) = (records(&first), records(&second));
     assert_eq!(before.len(), after.len());
@@ -308,26 +229,16 @@ fn a_line_that_no_message_can_hold_is_refused() {
 #[test]
 fn a_store_in_use_is_refused_with_the_holder() {
     let (_directory, store) = new_store();
-    let mut holder = cairnlog([
-        "append",
-        &store,
-        "-t",
-        "T",
-        "--acks",
-        "-",
-        "--segment-size",
-        "64K",
-    ])
-    .stdin(Stdio::piped())
-    .stdout(Stdio::piped())
-    .spawn()
-    .unwrap();
+    let mut holder =
+        cairnlog(["append", &store, "-t", "T", "--acks", "-", "--segment-size", "64K"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
     let mut input = holder.stdin.take().unwrap();
     input.write_all(b"one\n").unwrap();
     let mut line = String::new();
-    BufReader::new(holder.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let refused = run_with_input(&["append", &store, "-t", "T"], b"two\n");
     assert_fails(&refused, 1, &[&holder.id().to_string()]);
     assert_fails(&run(&["recover", &store]), 1, &[]);
@@ -338,12 +249,9 @@ fn a_store_in_use_is_refused_with_the_holder() {
 
 #[test]
 fn ctrl_c_keeps_what_was_acknowledged_and_closes_the_store() {
-    for extra in [
-        &[][..],
-        &["--inflight", "16"],
-        &["--threads", "2", "--inflight", "4"],
-        &["--pool"],
-    ] {
+    for extra in
+        [&[][..], &["--inflight", "16"], &["--threads", "2", "--inflight", "4"], &["--pool"]]
+    {
         let (_directory, store) = new_store();
         let mut arguments = vec!["append", store.as_str(), "-t", "T", "--acks", "-"];
         arguments.extend(["--segment-size", "64K"]);
@@ -366,11 +274,7 @@ fn ctrl_c_keeps_what_was_acknowledged_and_closes_the_store() {
         interrupt(&child);
         let ended = child.wait_with_output().unwrap();
         assert_eq!(ended.status.code(), Some(130), "{}", stderr(&ended));
-        assert!(
-            stderr(&ended).starts_with("cairnlog: 100 messages"),
-            "{}",
-            stderr(&ended)
-        );
+        assert!(stderr(&ended).starts_with("cairnlog: 100 messages"), "{}", stderr(&ended));
         drop(input);
         assert!(!Path::new(&store).join("abort").exists(), "not closed");
         assert_acknowledged_is_stored(&store, &acks(&found), &borrowed(&lines));
@@ -388,21 +292,11 @@ fn what_was_acknowledged_survives_kill_nine() {
         let acks_file = directory.path().join("acks");
         let acks_name = text(&acks_file);
         let lines = numbered(200_000);
-        let mut arguments = vec![
-            "append",
-            store.as_str(),
-            "-t",
-            "T",
-            "--acks",
-            acks_name.as_str(),
-        ];
+        let mut arguments = vec!["append", store.as_str(), "-t", "T", "--acks", acks_name.as_str()];
         arguments.extend(["--segment-size", "256K"]);
         arguments.extend(extra);
-        let mut child = cairnlog(&arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child =
+            cairnlog(&arguments).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         let all = joined(&lines);
         let writer = std::thread::spawn(move || {
@@ -455,33 +349,18 @@ fn a_reader_of_acknowledgements_that_goes_away_ends_it_quietly() {
 fn options_come_from_a_broker_conf_and_the_command_line_wins() {
     let (directory, store) = new_store();
     let conf = text(&directory.path().join("broker.conf"));
-    fs::write(
-        &conf,
-        "brokerName=b\nmappedFileSizeCommitLog=131072\nflushDiskType=SYNC_FLUSH\n",
-    )
-    .unwrap();
+    fs::write(&conf, "brokerName=b\nmappedFileSizeCommitLog=131072\nflushDiskType=SYNC_FLUSH\n")
+        .unwrap();
     let arguments = ["append", &store, "-t", "T", "--conf", &conf, "--json"];
     let output = run_with_input(&arguments, b"x\n");
     let summary: Value = serde_json::from_str(&stdout_of(&output)).unwrap();
-    assert_eq!(
-        (&summary["messages"], &summary["bytes"]),
-        (&json!(1), &json!(1))
-    );
+    assert_eq!((&summary["messages"], &summary["bytes"]), (&json!(1), &json!(1)));
     let size = |store: &str| {
         json_lines(&run(&["inspect", store, "files", "--json"]).stdout)[0]["size"].clone()
     };
     assert_eq!(size(&store), 131_072);
     let (_other_directory, other) = new_store();
-    let arguments = [
-        "append",
-        &other,
-        "-t",
-        "T",
-        "--conf",
-        &conf,
-        "--segment-size",
-        "64K",
-    ];
+    let arguments = ["append", &other, "-t", "T", "--conf", &conf, "--segment-size", "64K"];
     stdout_of(&run_with_input(&arguments, b"x\n"));
     assert_eq!(size(&other), 65_536);
     fs::write(&conf, "flushDiskType=SOMETIMES\n").unwrap();
@@ -492,17 +371,8 @@ fn options_come_from_a_broker_conf_and_the_command_line_wins() {
 #[test]
 fn no_wait_is_stored_as_the_producer_s_wish() {
     let (_directory, store) = new_store();
-    let arguments = [
-        "append",
-        &store,
-        "-t",
-        "T",
-        "--flush",
-        "sync",
-        "--no-wait",
-        "--segment-size",
-        "64K",
-    ];
+    let arguments =
+        ["append", &store, "-t", "T", "--flush", "sync", "--no-wait", "--segment-size", "64K"];
     stdout_of(&run_with_input(&arguments, b"x\n"));
     assert_eq!(records(&store)[0]["properties"], json!({"WAIT": "false"}));
 }
@@ -515,16 +385,7 @@ fn wrong_inputs_and_outputs_are_named() {
     assert_fails(&run(&arguments), 1, &[&missing]);
     assert!(!Path::new(&store).exists(), "nothing was made");
     let nowhere = text(&directory.path().join("no/acks"));
-    let arguments = [
-        "append",
-        &store,
-        "-t",
-        "T",
-        "--segment-size",
-        "64K",
-        "--acks",
-        &nowhere,
-    ];
+    let arguments = ["append", &store, "-t", "T", "--segment-size", "64K", "--acks", &nowhere];
     assert_fails(&run_with_input(&arguments, b"x\n"), 1, &[&nowhere]);
     let arguments = ["append", &store, "-t", "a/b", "--segment-size", "64K"];
     assert_fails(&run_with_input(&arguments, b"x\n"), 1, &[]);

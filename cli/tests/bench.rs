@@ -1,11 +1,5 @@
 //! `bench`: the figures are there, fit together, and nothing is left behind.
-#![allow(
-    missing_docs,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -39,11 +33,7 @@ fn bench(extra: &[&str]) -> Value {
     arguments.extend(extra);
     let output = stdout_of(&run(&arguments));
     assert_eq!(output.lines().count(), 1);
-    assert_eq!(
-        fs::read_dir(directory.path()).unwrap().count(),
-        0,
-        "left behind"
-    );
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "left behind");
     serde_json::from_str(&output).unwrap()
 }
 
@@ -65,10 +55,7 @@ fn assert_sound(result: &Value) {
 fn async_appends_beside_copy_and_crc() {
     let result = bench(&["--floor", "--size", "1024"]);
     assert_sound(&result);
-    assert_eq!(
-        (result["mode"].as_str(), result["size"].as_u64()),
-        (Some("async"), Some(1024))
-    );
+    assert_eq!((result["mode"].as_str(), result["size"].as_u64()), (Some("async"), Some(1024)));
     let ratio = result["ratio_to_floor"].as_f64().unwrap();
     let floor = result["floor_messages_per_second"].as_f64().unwrap();
     let rate = result["messages_per_second"].as_f64().unwrap();
@@ -81,24 +68,12 @@ fn sync_appends_beside_write_and_sync() {
     let result = bench(&["--mode", "sync", "--floor"]);
     assert_sound(&result);
     assert!(result["syncs"].as_u64().unwrap() >= result["messages"].as_u64().unwrap());
-    assert!(
-        result["ratio_to_floor"].as_f64().unwrap() > 0.05,
-        "{result}"
-    );
+    assert!(result["ratio_to_floor"].as_f64().unwrap() > 0.05, "{result}");
 }
 
 #[test]
 fn many_in_flight_share_syncs() {
-    let result = bench(&[
-        "--mode",
-        "sync",
-        "--threads",
-        "2",
-        "--inflight",
-        "32",
-        "--size",
-        "100",
-    ]);
+    let result = bench(&["--mode", "sync", "--threads", "2", "--inflight", "32", "--size", "100"]);
     assert_sound(&result);
     assert!(result["floor_messages_per_second"].is_null());
     assert!(result["ratio_to_floor"].is_null());
@@ -109,14 +84,7 @@ fn many_in_flight_share_syncs() {
 fn text_has_the_figures() {
     let directory = tempfile::tempdir().unwrap();
     let path = text(directory.path());
-    let output = stdout_of(&run(&[
-        "bench",
-        &path,
-        "--seconds",
-        "0.1",
-        "--threads",
-        "2",
-    ]));
+    let output = stdout_of(&run(&["bench", &path, "--seconds", "0.1", "--threads", "2"]));
     for part in ["async append", "messages/s", "p99.99"] {
         assert!(output.contains(part), "{output}");
     }
@@ -126,9 +94,8 @@ fn text_has_the_figures() {
 fn ctrl_c_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let path = text(directory.path());
-    let mut child = cairnlog(["bench", path.as_str(), "--seconds", "600", "--mode", "sync"])
-        .spawn()
-        .unwrap();
+    let mut child =
+        cairnlog(["bench", path.as_str(), "--seconds", "600", "--mode", "sync"]).spawn().unwrap();
     wait_until("the store", || fs::read_dir(&path).unwrap().count() > 0);
     std::thread::sleep(std::time::Duration::from_millis(400));
     interrupt(&child);

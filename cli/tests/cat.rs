@@ -1,11 +1,5 @@
 //! `cat`: bodies in log or queue order, from any place on, and as they come.
-#![allow(
-    missing_docs,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -18,16 +12,7 @@ use serde_json::Value;
 /// Three queues, written in turn: a0 b1 c2 d0 e1 f2.
 fn small_store() -> (tempfile::TempDir, String) {
     let (directory, store) = new_store();
-    let arguments = [
-        "append",
-        &store,
-        "-t",
-        "T",
-        "--queues",
-        "3",
-        "--segment-size",
-        "64K",
-    ];
+    let arguments = ["append", &store, "-t", "T", "--queues", "3", "--segment-size", "64K"];
     stdout_of(&run_with_input(&arguments, b"a\nb\nc\nd\ne\nf\n"));
     append_lines(&store, "Other", "x\ny\n");
     (directory, store)

@@ -1,11 +1,5 @@
 //! `inspect`: what stock RocketMQ wrote is shown as it says itself, and nothing is changed.
-#![allow(
-    missing_docs,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -95,10 +89,8 @@ fn records_have_every_field_in_the_documented_order() {
         "properties_raw_hex",
     ];
     let first = text.lines().next().unwrap();
-    let positions: Vec<usize> = fields
-        .iter()
-        .map(|field| first.find(&format!("\"{field}\":")).unwrap())
-        .collect();
+    let positions: Vec<usize> =
+        fields.iter().map(|field| first.find(&format!("\"{field}\":")).unwrap()).collect();
     assert!(positions.is_sorted());
     let object: Value = serde_json::from_str(first).unwrap();
     assert_eq!(object.as_object().unwrap().len(), fields.len());
@@ -145,11 +137,7 @@ fn units_of_every_fixture_lead_to_the_records() {
                 continue;
             }
             dispatched += 1;
-            let key = [
-                &record["topic"],
-                &record["queue_id"],
-                &record["queue_offset"],
-            ];
+            let key = [&record["topic"], &record["queue_id"], &record["queue_offset"]];
             let unit = &units[&json!(key).to_string()];
             assert_eq!(unit["physical_offset"], record["physical_offset"], "{name}");
             assert_eq!(unit["size"], record["total_size"], "{name}");
@@ -177,9 +165,7 @@ fn expected_index(manifest: &Value) -> Vec<(i64, i64)> {
         for key in unique.into_iter().chain(keys) {
             let hash = format!("{topic}#{key}")
                 .encode_utf16()
-                .fold(0i32, |hash, unit| {
-                    hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-                });
+                .fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
             let hash = if hash == i32::MIN { 0 } else { hash.abs() };
             entries.push((i64::from(hash), record["physical_offset"].as_i64().unwrap()));
         }
@@ -226,12 +212,7 @@ fn files_are_those_of_the_manifest() {
     for (number, file) in files.iter().enumerate() {
         assert_eq!(file["start_offset"], 65_536 * number);
         assert_eq!(file["size"], 65_536);
-        assert!(
-            file["file"]
-                .as_str()
-                .unwrap()
-                .ends_with(&format!("{:020}", 65_536 * number))
-        );
+        assert!(file["file"].as_str().unwrap().ends_with(&format!("{:020}", 65_536 * number)));
         records += file["records"].as_u64().unwrap();
     }
     assert_eq!(records, 300);
@@ -296,14 +277,7 @@ fn no_view_changes_anything() {
     for name in ["v533-running", "v498-basic", "v533-corrupt-middle"] {
         let (_directory, store) = fixture_copy(name);
         let before = snapshot(Path::new(&store));
-        for view in [
-            "records",
-            "files",
-            "queues",
-            "index",
-            "checkpoint",
-            "topics",
-        ] {
+        for view in ["records", "files", "queues", "index", "checkpoint", "topics"] {
             run(&["inspect", &store, view]);
         }
         run(&["verify", &store]);
@@ -316,20 +290,11 @@ fn no_view_changes_anything() {
 #[test]
 fn a_store_in_use_is_shown_and_stays_usable() {
     let (_directory, store) = new_store();
-    let mut child = cairnlog([
-        "append",
-        &store,
-        "-t",
-        "T",
-        "--acks",
-        "-",
-        "--segment-size",
-        "64K",
-    ])
-    .stdin(Stdio::piped())
-    .stdout(Stdio::piped())
-    .spawn()
-    .unwrap();
+    let mut child = cairnlog(["append", &store, "-t", "T", "--acks", "-", "--segment-size", "64K"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut input = child.stdin.take().unwrap();
     let mut acks = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -352,14 +317,7 @@ fn wrong_directories_are_named() {
     std::fs::write(&file, "x").unwrap();
     let empty = text(directory.path());
     for path in [&missing, &file, &empty] {
-        for command in [
-            "records",
-            "files",
-            "queues",
-            "index",
-            "checkpoint",
-            "topics",
-        ] {
+        for command in ["records", "files", "queues", "index", "checkpoint", "topics"] {
             assert_fails(&run(&["inspect", path, command, "--json"]), 1, &[path]);
         }
         assert_fails(&run(&["cat", path]), 1, &[path]);
@@ -381,11 +339,8 @@ fn a_closed_pipe_ends_it_quietly() {
         vec!["inspect", &store, "records"],
         vec!["cat", &store],
     ] {
-        let mut child = cairnlog(command)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            cairnlog(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut output = child.stdout.take().unwrap();
         output.read_exact(&mut [0; 100]).unwrap();
         drop(output);

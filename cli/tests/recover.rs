@@ -1,11 +1,5 @@
 //! `recover`: says what opening would do, and does it.
-#![allow(
-    missing_docs,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -40,25 +34,12 @@ fn the_end_of_every_fixture_is_the_manifest_s() {
         let end = &manifest["reopened"][abort]["max_phy_offset"];
         assert_eq!(&done["end_offset"], end, "{name}");
         assert_eq!(done["clean_stop"], abort == "abort_absent", "{name}");
-        for field in [
-            "end_offset",
-            "records",
-            "files",
-            "bytes_set_aside",
-            "clean_stop",
-        ] {
+        for field in ["end_offset", "records", "files", "bytes_set_aside", "clean_stop"] {
             assert_eq!(planned[field], done[field], "{name} {field}");
         }
-        assert_eq!(
-            (&planned["dry_run"], &done["dry_run"]),
-            (&true.into(), &false.into())
-        );
+        assert_eq!((&planned["dry_run"], &done["dry_run"]), (&true.into(), &false.into()));
         let left = records(&store);
-        assert_eq!(
-            left.len(),
-            manifest["records"].as_array().unwrap().len(),
-            "{name}"
-        );
+        assert_eq!(left.len(), manifest["records"].as_array().unwrap().len(), "{name}");
     }
 }
 
@@ -83,9 +64,7 @@ fn damage_in_the_middle_needs_the_word_truncate() {
     }
     let after = snapshot(Path::new(&store));
     let log = |all: &std::collections::BTreeMap<std::path::PathBuf, _>| {
-        all.keys()
-            .filter(|path| path.to_str().unwrap().contains("commitlog"))
-            .count()
+        all.keys().filter(|path| path.to_str().unwrap().contains("commitlog")).count()
     };
     assert_eq!(log(&before), log(&after));
     let planned = report(&[&store, "--dry-run", "--truncate"]);
@@ -93,9 +72,7 @@ fn damage_in_the_middle_needs_the_word_truncate() {
     assert!(!Path::new(&store).join("lost+found").exists());
     let done = report(&[&store, "--truncate"]);
     assert_eq!(done["end_offset"], 143_523);
-    let kept = fs::metadata(done["set_aside"].as_str().unwrap())
-        .unwrap()
-        .len();
+    let kept = fs::metadata(done["set_aside"].as_str().unwrap()).unwrap().len();
     assert_eq!(done["bytes_set_aside"], kept);
     assert!(kept >= 260_452 - 143_523, "{kept}");
     assert_eq!(records(&store).len(), 151);

@@ -1,11 +1,5 @@
 //! `verify`: says nothing about good stores, and finds each kind of damage where it is.
-#![allow(
-    missing_docs,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
+#![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -41,10 +35,7 @@ fn queue_file(store: &str, topic: &str, queue: &str) -> PathBuf {
 #[test]
 fn good_fixtures_have_no_findings() {
     for (name, manifest) in manifests() {
-        if manifest
-            .get("damage")
-            .is_some_and(|damage| !damage.is_null())
-        {
+        if manifest.get("damage").is_some_and(|damage| !damage.is_null()) {
             continue;
         }
         let store = fixture_store(&name);
@@ -53,10 +44,7 @@ fn good_fixtures_have_no_findings() {
         let summary = json_lines(&output.stdout).pop().unwrap();
         let records = manifest["records"].as_array().unwrap();
         assert_eq!(summary["records"], records.len(), "{name}");
-        assert_eq!(
-            summary["blanks"],
-            manifest["blanks"].as_array().unwrap().len()
-        );
+        assert_eq!(summary["blanks"], manifest["blanks"].as_array().unwrap().len());
         let dispatched = records.iter().filter(|r| r["dispatched"] == true).count();
         assert_eq!(summary["units"], dispatched, "{name}");
     }
@@ -78,16 +66,8 @@ fn a_flipped_bit_is_found_where_it_is() {
 #[test]
 fn a_torn_tail_is_found_with_what_points_to_it() {
     let found = findings(&fixture_store("v533-torn"));
-    assert!(
-        found
-            .iter()
-            .any(|f| f["kind"] == "record" && f["offset"] == 123_517)
-    );
-    assert!(
-        found
-            .iter()
-            .any(|f| f["kind"] == "queue_unit" && f["offset"] == 77 * 20)
-    );
+    assert!(found.iter().any(|f| f["kind"] == "record" && f["offset"] == 123_517));
+    assert!(found.iter().any(|f| f["kind"] == "queue_unit" && f["offset"] == 77 * 20));
 }
 
 #[test]
@@ -124,10 +104,7 @@ fn a_gap_in_queue_offsets_is_found() {
     assert_eq!(found.len(), 2, "{found:#?}");
     assert_eq!(found[0]["kind"], "queue_offset");
     assert_eq!(found[0]["offset"], second);
-    assert_eq!(
-        (found[0]["expected"].as_str(), found[0]["found"].as_str()),
-        (Some("1"), Some("5"))
-    );
+    assert_eq!((found[0]["expected"].as_str(), found[0]["found"].as_str()), (Some("1"), Some("5")));
 }
 
 #[test]
@@ -149,11 +126,7 @@ fn a_removed_beginning_is_no_damage() {
 
 #[test]
 fn each_field_of_a_queue_unit_is_checked() {
-    for (at, part) in [
-        (7, "another record"),
-        (11, "another size"),
-        (19, "tag hash"),
-    ] {
+    for (at, part) in [(7, "another record"), (11, "another size"), (19, "tag hash")] {
         let (_directory, store) = fixture_copy("v533-basic");
         let path = queue_file(&store, "OrderTopic", "0");
         flip(&path, 40 + at, 1);
@@ -193,10 +166,7 @@ fn a_missing_queue_is_found() {
     assert_eq!(found.len(), 16);
     assert!(found.iter().all(|f| f["kind"] == "queue_missing"));
     fs::remove_dir_all(Path::new(&store).join("consumequeue")).unwrap();
-    assert!(
-        findings(&store).is_empty(),
-        "all queues are made from the log"
-    );
+    assert!(findings(&store).is_empty(), "all queues are made from the log");
 }
 
 fn first_index_file(store: &str) -> PathBuf {
@@ -220,15 +190,8 @@ fn each_part_of_the_index_is_checked() {
     ] {
         let (_directory, store) = fixture_copy("v533-basic");
         flip(&first_index_file(&store), at, 1);
-        let arguments = [
-            "verify",
-            &store,
-            "--json",
-            "--index-slots",
-            "100",
-            "--index-items",
-            "400",
-        ];
+        let arguments =
+            ["verify", &store, "--json", "--index-slots", "100", "--index-items", "400"];
         let output = run(&arguments);
         assert_eq!(output.status.code(), Some(1), "{at}");
         let found = json_lines(&output.stdout);
@@ -241,19 +204,9 @@ fn a_slot_that_names_an_older_entry_is_found() {
     let (_directory, store) = fixture_copy("v533-basic");
     let path = first_index_file(&store);
     let bytes = fs::read(&path).unwrap();
-    let used = (0..100)
-        .find(|slot| bytes[40 + 4 * slot..44 + 4 * slot] != [0; 4])
-        .unwrap();
+    let used = (0..100).find(|slot| bytes[40 + 4 * slot..44 + 4 * slot] != [0; 4]).unwrap();
     flip(&path, (43 + 4 * used) as u64, 1);
-    let arguments = [
-        "verify",
-        &store,
-        "--json",
-        "--index-slots",
-        "100",
-        "--index-items",
-        "400",
-    ];
+    let arguments = ["verify", &store, "--json", "--index-slots", "100", "--index-items", "400"];
     let found = json_lines(&run(&arguments).stdout);
     assert_eq!(found[0]["kind"], "index_slot");
     assert_eq!(found[0]["offset"], 40 + 4 * used);
@@ -285,12 +238,7 @@ fn a_checkpoint_from_the_future_is_found() {
     fs::write(&path, bytes).unwrap();
     let found = only(&store);
     assert_eq!(found["kind"], "checkpoint");
-    assert!(
-        found["what"]
-            .as_str()
-            .unwrap()
-            .contains("physic_msg_timestamp")
-    );
+    assert!(found["what"].as_str().unwrap().contains("physic_msg_timestamp"));
 }
 
 #[test]
@@ -338,11 +286,7 @@ fn a_store_that_is_being_written_has_no_findings() {
 #[test]
 fn foreign_files_are_found() {
     let (_directory, store) = fixture_copy("v533-basic");
-    fs::write(
-        Path::new(&store).join("consumequeue/OrderTopic/0/notes"),
-        "x",
-    )
-    .unwrap();
+    fs::write(Path::new(&store).join("consumequeue/OrderTopic/0/notes"), "x").unwrap();
     let found = only(&store);
     assert_eq!(found["kind"], "foreign_file");
     assert!(found["file"].as_str().unwrap().ends_with("notes"));

@@ -87,10 +87,7 @@ pub(crate) fn read(
         master_flushed_offset: field(3),
         confirm_phy_offset: field(4),
     };
-    Ok(Some((
-        fields,
-        decode_notes(bytes.get(NOTES_AT..).unwrap_or_default()),
-    )))
+    Ok(Some((fields, decode_notes(bytes.get(NOTES_AT..).unwrap_or_default()))))
 }
 
 fn decode_notes(bytes: &[u8]) -> Option<Notes> {
@@ -101,11 +98,7 @@ fn decode_notes(bytes: &[u8]) -> Option<Notes> {
         return None;
     }
     let field = |index: usize| read_i64(covered, index * 8).map(i64::cast_unsigned);
-    Some(Notes {
-        segment_size_bytes: field(1)?,
-        durable_offset: field(2)?,
-        boot_id: field(3)?,
-    })
+    Some(Notes { segment_size_bytes: field(1)?, durable_offset: field(2)?, boot_id: field(3)? })
 }
 
 /// Writes the checkpoint and syncs it.
@@ -132,11 +125,7 @@ pub(crate) fn write(
         place(index * 8, &field.to_be_bytes());
     }
     let mut covered = NOTES_MAGIC.to_vec();
-    for note in [
-        notes.segment_size_bytes,
-        notes.durable_offset,
-        notes.boot_id,
-    ] {
+    for note in [notes.segment_size_bytes, notes.durable_offset, notes.boot_id] {
         covered.extend_from_slice(&note.to_be_bytes());
     }
     place(NOTES_AT, &covered);
@@ -170,15 +159,8 @@ mod tests {
     fn fields_and_notes_come_back() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(StoreCheckpoint::read(directory.path()).unwrap(), None);
-        let fields = StoreCheckpoint {
-            physic_msg_timestamp_ms: 7,
-            ..Default::default()
-        };
-        let notes = Notes {
-            segment_size_bytes: 65_536,
-            durable_offset: 99,
-            boot_id: 5,
-        };
+        let fields = StoreCheckpoint { physic_msg_timestamp_ms: 7, ..Default::default() };
+        let notes = Notes { segment_size_bytes: 65_536, durable_offset: 99, boot_id: 5 };
         write(&OsDisk, directory.path(), &fields, &notes).unwrap();
         let read_back = read(&OsDisk, directory.path()).unwrap();
         assert_eq!(read_back, Some((fields, Some(notes))));
@@ -188,10 +170,7 @@ mod tests {
         assert_eq!(bytes[..8], 7i64.to_be_bytes());
         bytes[NOTES_AT + 20] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(
-            read(&OsDisk, directory.path()).unwrap(),
-            Some((fields, None))
-        );
+        assert_eq!(read(&OsDisk, directory.path()).unwrap(), Some((fields, None)));
         std::fs::write(&path, b"").unwrap();
         assert_eq!(StoreCheckpoint::read(directory.path()).unwrap(), None);
     }

@@ -62,15 +62,12 @@ fn cut_file(disk: &dyn Disk, path: &Path, units: u64) -> Result<bool> {
         return Ok(units > 0);
     }
     if units == 0 {
-        disk.remove(path)
-            .and_then(|()| sync_parent(disk, path))
-            .map_err(failed)?;
+        disk.remove(path).and_then(|()| sync_parent(disk, path)).map_err(failed)?;
         return Ok(true);
     }
     let zeros = [0; UNIT_BYTES as usize];
     for unit in units..behind {
-        file.write_all_at(&zeros, unit * UNIT_BYTES)
-            .map_err(failed)?;
+        file.write_all_at(&zeros, unit * UNIT_BYTES).map_err(failed)?;
     }
     file.sync_data().map_err(failed)?;
     Ok(true)
@@ -88,10 +85,7 @@ fn for_each_queue(
             continue;
         };
         let topic_path = root.join(topic_name);
-        for queue in list(disk, &topic_path)?
-            .iter()
-            .filter(|entry| !entry.is_file)
-        {
+        for queue in list(disk, &topic_path)?.iter().filter(|entry| !entry.is_file) {
             let Some(queue_name) = queue.name.to_str() else {
                 continue;
             };

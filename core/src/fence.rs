@@ -20,10 +20,7 @@ impl Fence {
 
     /// Closes the fence because a thread of the store panicked.
     pub(crate) fn close_after_panic(&self, thread: &str, message: &str) {
-        self.close(&Error::new(
-            Status::Internal,
-            format!("{thread} panicked: {message}"),
-        ));
+        self.close(&Error::new(Status::Internal, format!("{thread} panicked: {message}")));
     }
 
     /// The cause, if the fence is closed.

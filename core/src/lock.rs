@@ -78,11 +78,7 @@ impl Drop for StoreLock {
 
 fn locked(path: &Path, holder: Option<i32>) -> Error {
     let holder = holder.map_or("another process".to_owned(), |pid| format!("process {pid}"));
-    Error::new(
-        Status::StoreLocked,
-        format!("the store is in use by {holder}"),
-    )
-    .at_path(path)
+    Error::new(Status::StoreLocked, format!("the store is in use by {holder}")).at_path(path)
 }
 
 /// The `abort` file: while it exists, the last use of the store has not ended cleanly.
@@ -129,12 +125,7 @@ mod tests {
         let lock = StoreLock::take(directory.path()).unwrap();
         let error = StoreLock::take(directory.path()).unwrap_err();
         assert_eq!(error.status(), Status::StoreLocked);
-        assert!(
-            error
-                .to_string()
-                .contains(&format!("process {}", std::process::id())),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
         drop(lock);
         drop(StoreLock::take(directory.path()).unwrap());
     }

@@ -206,10 +206,7 @@ impl StoreOptions {
                 format!("option {name} cannot have this value"),
             )
             .expected(expected, format!("{value:?}"))),
-            None => Err(Error::new(
-                Status::InvalidArgument,
-                format!("there is no option {name}"),
-            )),
+            None => Err(Error::new(Status::InvalidArgument, format!("there is no option {name}"))),
         }
     }
 
@@ -230,9 +227,7 @@ impl StoreOptions {
             let (name, value) = line.split_once(['=', ':']).unwrap_or((line, ""));
             let name = name.trim();
             let known = LOCK_SWITCHES.contains(&name)
-                || Self::NAMES
-                    .iter()
-                    .any(|(ours, theirs)| *ours == name || *theirs == name);
+                || Self::NAMES.iter().any(|(ours, theirs)| *ours == name || *theirs == name);
             if known {
                 options.set(name, value)?;
             } else {
@@ -252,11 +247,8 @@ impl StoreOptions {
             if ok {
                 return Ok(());
             }
-            Err(Error::new(
-                Status::InvalidArgument,
-                format!("option {name} is out of its limits"),
-            )
-            .expected(expected, found))
+            Err(Error::new(Status::InvalidArgument, format!("option {name} is out of its limits"))
+                .expected(expected, found))
         };
         let size = self.segment_size_bytes;
         check(
@@ -270,10 +262,7 @@ impl StoreOptions {
             ("sync_flush_timeout_ms", self.sync_flush_timeout_ms),
             ("flush_interval_ms", self.flush_interval_ms),
             ("commit_interval_ms", self.commit_interval_ms),
-            (
-                "max_message_size_bytes",
-                u64::from(self.max_message_size_bytes),
-            ),
+            ("max_message_size_bytes", u64::from(self.max_message_size_bytes)),
         ];
         for (name, value) in at_least_one {
             check(value >= 1, name, "at least 1", value)?;
@@ -317,12 +306,8 @@ fn parse_size(text: &str) -> Parsed<u64> {
         Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
         _ => (text, 0),
     };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| "a number, as in 4096 or 64M".to_owned())?;
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| "a number below 2^64".to_owned())
+    let number: u64 = digits.parse().map_err(|_| "a number, as in 4096 or 64M".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "a number below 2^64".to_owned())
 }
 
 fn parse_number(text: &str) -> Parsed<u64> {
@@ -349,12 +334,7 @@ fn parse_reserve(text: &str) -> Parsed<u64> {
 }
 
 fn parse_paths(text: &str) -> Parsed<Vec<PathBuf>> {
-    Ok(text
-        .split(',')
-        .map(str::trim)
-        .filter(|p| !p.is_empty())
-        .map(PathBuf::from)
-        .collect())
+    Ok(text.split(',').map(str::trim).filter(|p| !p.is_empty()).map(PathBuf::from).collect())
 }
 
 fn parse_flush_mode(text: &str) -> Parsed<FlushMode> {
@@ -400,19 +380,13 @@ mod tests {
     #[test]
     fn refuses_unknown_names_and_impossible_values() {
         let mut options = StoreOptions::default();
-        assert_eq!(
-            options.set("nope", "1").unwrap_err().status(),
-            Status::InvalidArgument
-        );
+        assert_eq!(options.set("nope", "1").unwrap_err().status(), Status::InvalidArgument);
         assert_eq!(
             options.set("flush_mode", "maybe").unwrap_err().to_string(),
             "option flush_mode cannot have this value: expected async or sync, found \"maybe\""
         );
         options.segment_size_bytes = 65_537;
-        assert_eq!(
-            options.validate().unwrap_err().status(),
-            Status::InvalidArgument
-        );
+        assert_eq!(options.validate().unwrap_err().status(), Status::InvalidArgument);
         options.set("segment_size_bytes", "64K").unwrap();
         options.validate().unwrap();
     }
@@ -423,10 +397,7 @@ mod tests {
             let mut options = StoreOptions::default();
             for name in [*ours, *theirs].iter().filter(|name| !name.is_empty()) {
                 let refused = options.set(name, "\u{7}").err().map(|error| error.status());
-                assert!(
-                    matches!(refused, None | Some(Status::InvalidArgument)),
-                    "{name}"
-                );
+                assert!(matches!(refused, None | Some(Status::InvalidArgument)), "{name}");
             }
         }
     }

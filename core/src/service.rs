@@ -108,10 +108,7 @@ impl ServiceThread {
                 Error::io(format!("cannot start the thread {name}"), source)
                     .with_status(Status::OutOfMemory)
             })?;
-        Ok(Self {
-            signal,
-            thread: Mutex::new(Some(thread)),
-        })
+        Ok(Self { signal, thread: Mutex::new(Some(thread)) })
     }
 
     /// Tells the service to end and waits until it has. Does nothing the second time, or when the
@@ -157,8 +154,7 @@ mod tests {
         .unwrap();
         for _ in 0..20_000 {
             signal.wakeup();
-            runs.recv_timeout(Duration::from_secs(10))
-                .expect("the wakeup was lost");
+            runs.recv_timeout(Duration::from_secs(10)).expect("the wakeup was lost");
         }
         thread.stop_and_join();
     }

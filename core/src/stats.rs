@@ -3,9 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Upper bounds of the latency counters in milliseconds; the last counter has none.
-pub const APPEND_LATENCY_BOUNDS_MS: [u64; 12] = [
-    0, 10, 50, 100, 200, 500, 1000, 2000, 3000, 4000, 5000, 10_000,
-];
+pub const APPEND_LATENCY_BOUNDS_MS: [u64; 12] =
+    [0, 10, 50, 100, 200, 500, 1000, 2000, 3000, 4000, 5000, 10_000];
 
 /// A counter that one thread at a time moves, under a lock of its own, and all may read.
 #[derive(Debug, Default)]
@@ -34,18 +33,12 @@ pub(crate) struct Counters {
 impl Counters {
     /// Counts an append call that took this long, its wait for the sync included.
     pub(crate) fn append_took(&self, milliseconds: u64) {
-        let slot = APPEND_LATENCY_BOUNDS_MS
-            .iter()
-            .position(|&bound| milliseconds <= bound);
-        if let Some(counter) = self
-            .latencies
-            .get(slot.unwrap_or(APPEND_LATENCY_BOUNDS_MS.len()))
-        {
+        let slot = APPEND_LATENCY_BOUNDS_MS.iter().position(|&bound| milliseconds <= bound);
+        if let Some(counter) = self.latencies.get(slot.unwrap_or(APPEND_LATENCY_BOUNDS_MS.len())) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         if milliseconds > self.latency_max_ms.load(Ordering::Relaxed) {
-            self.latency_max_ms
-                .fetch_max(milliseconds, Ordering::Relaxed);
+            self.latency_max_ms.fetch_max(milliseconds, Ordering::Relaxed);
         }
     }
 
@@ -109,10 +102,7 @@ mod tests {
             counters.append_took(milliseconds);
         }
         let stats = counters.read(0, Vec::new());
-        assert_eq!(
-            stats.append_latency_counts,
-            [1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]
-        );
+        assert_eq!(stats.append_latency_counts, [1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!(stats.append_latency_max_ms, 10_001);
     }
 }

@@ -127,11 +127,7 @@ mod tests {
 
     #[test]
     fn numbers_ascend_and_map_back() {
-        assert!(
-            Status::ALL
-                .windows(2)
-                .all(|pair| pair[0].code() < pair[1].code())
-        );
+        assert!(Status::ALL.windows(2).all(|pair| pair[0].code() < pair[1].code()));
         for &status in Status::ALL {
             assert_eq!(Status::from_code(status.code()), Some(status));
         }

@@ -144,9 +144,7 @@ fn a_scan_allocates_nothing() {
     let store = open(&directory, FlushMode::Async, false, false);
     let body = vec![b'x'; 1000];
     for _ in 0..1000 {
-        store
-            .append(&Message::new("t", &body).tag("tag").keys(&["k"]))
-            .unwrap();
+        store.append(&Message::new("t", &body).tag("tag").keys(&["k"])).unwrap();
     }
     let mut scan = store.scan(store.min_offset()).unwrap();
     let count = allocations(|| {

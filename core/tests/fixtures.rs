@@ -65,9 +65,8 @@ impl Fixture {
 
     fn options(&self) -> StoreOptions {
         let mut options = StoreOptions::default();
-        options.segment_size_bytes = self.manifest["config"]["mappedFileSizeCommitLog"]
-            .as_u64()
-            .unwrap();
+        options.segment_size_bytes =
+            self.manifest["config"]["mappedFileSizeCommitLog"].as_u64().unwrap();
         options
     }
 
@@ -82,11 +81,7 @@ impl Fixture {
 
     /// Where RocketMQ ends the log, and its queues, once damage is cut off.
     fn expected(&self) -> &Value {
-        if self.is_damaged() {
-            &self.manifest["reopened"]["abort_present"]
-        } else {
-            &self.manifest
-        }
+        if self.is_damaged() { &self.manifest["reopened"]["abort_present"] } else { &self.manifest }
     }
 
     fn queues(&self) -> Vec<(String, i32, u64)> {
@@ -122,10 +117,7 @@ fn assert_record(view: &MessageView, record: &Value, at: &str) {
         ("born_timestamp", view.born_timestamp_ms()),
         ("store_timestamp", view.store_timestamp_ms()),
         ("reconsume_times", i64::from(view.reconsume_times())),
-        (
-            "prepared_transaction_offset",
-            view.prepared_transaction_offset(),
-        ),
+        ("prepared_transaction_offset", view.prepared_transaction_offset()),
         ("body_length", view.body().len() as i64),
         ("body_crc32", i64::from(view.body_crc())),
     ];
@@ -135,16 +127,8 @@ fn assert_record(view: &MessageView, record: &Value, at: &str) {
     assert_host(view.born_host(), &record["born_host"], at);
     assert_host(view.store_host(), &record["store_host"], at);
     assert_eq!(record["topic"].as_str(), Some(&*view.topic()), "{at}");
-    assert_eq!(
-        record["body_sha256"].as_str().unwrap(),
-        hex(&Sha256::digest(view.body())),
-        "{at}"
-    );
-    assert_eq!(
-        record["properties_raw_hex"].as_str().unwrap(),
-        hex(view.properties_raw()),
-        "{at}"
-    );
+    assert_eq!(record["body_sha256"].as_str().unwrap(), hex(&Sha256::digest(view.body())), "{at}");
+    assert_eq!(record["properties_raw_hex"].as_str().unwrap(), hex(view.properties_raw()), "{at}");
     let properties: BTreeMap<String, Value> = view
         .properties()
         .map(|(name, value)| {
@@ -152,12 +136,8 @@ fn assert_record(view: &MessageView, record: &Value, at: &str) {
             (text(name), Value::from(text(value)))
         })
         .collect();
-    let expected: BTreeMap<String, Value> = record["properties"]
-        .as_object()
-        .unwrap()
-        .clone()
-        .into_iter()
-        .collect();
+    let expected: BTreeMap<String, Value> =
+        record["properties"].as_object().unwrap().clone().into_iter().collect();
     assert_eq!(properties, expected, "{at}");
     let tag = expected.get("TAGS").and_then(Value::as_str);
     assert_eq!(view.tag().as_deref(), tag, "{at}");
@@ -173,10 +153,9 @@ fn look(path: &Path) -> (Vec<MessageView>, Vec<(u64, u32)>, Vec<cairnlog::Error>
     for entry in reader.entries(reader.min_offset()) {
         match entry {
             Ok(LogEntry::Message(view)) => messages.push(view),
-            Ok(LogEntry::Blank {
-                physical_offset,
-                size_bytes,
-            }) => blanks.push((physical_offset.get(), size_bytes)),
+            Ok(LogEntry::Blank { physical_offset, size_bytes }) => {
+                blanks.push((physical_offset.get(), size_bytes))
+            }
             Err(error) => errors.push(error),
         }
     }
@@ -211,12 +190,7 @@ fn every_field_of_every_record_is_as_rocketmq_reads_it() {
         assert_eq!(blanks, expected, "{}", fixture.name());
         let damage: Vec<_> = errors.iter().map(|error| error.offset()).collect();
         let torn = fixture.manifest["damage"]["record_before_damage"]["physical_offset"].as_u64();
-        let expected: Vec<_> = fixture
-            .damaged_record()
-            .or(torn)
-            .into_iter()
-            .map(Some)
-            .collect();
+        let expected: Vec<_> = fixture.damaged_record().or(torn).into_iter().map(Some).collect();
         assert_eq!(damage, expected, "{}", fixture.name());
     }
     assert!(records > 1000, "{records} records");
@@ -305,9 +279,8 @@ fn appending_goes_on_where_rocketmq_left_off() {
 
         let (messages, _, errors) = look(directory.path());
         assert!(errors.is_empty(), "{name}: {errors:?}");
-        let (old, new): (Vec<_>, Vec<_>) = messages
-            .iter()
-            .partition(|view| view.physical_offset() < end);
+        let (old, new): (Vec<_>, Vec<_>) =
+            messages.iter().partition(|view| view.physical_offset() < end);
         for (view, record) in old.iter().zip(fixture.records()) {
             assert_record(view, record, name);
         }
@@ -328,11 +301,7 @@ fn appending_goes_on_where_rocketmq_left_off() {
         };
         assert_eq!(untouched, checkpoint, "{name}");
         let has_queues = directory.path().join("consumequeue").is_dir();
-        assert_eq!(
-            directory.path().join("abort").exists(),
-            has_queues,
-            "{name}"
-        );
+        assert_eq!(directory.path().join("abort").exists(), has_queues, "{name}");
         let again = Store::open(directory.path(), &options).unwrap();
         for (topic, queue_id, next) in &queues {
             let more = if refused.contains(topic) { 0 } else { 3 };

@@ -16,10 +16,7 @@ fn first_failure_in_child(body: impl FnOnce() -> Vec<bool>) -> Option<i32> {
     if pid == 0 {
         let checks = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
         let code = match checks {
-            Ok(checks) => checks
-                .iter()
-                .position(|good| !good)
-                .map_or(0, |at| at as i32 + 1),
+            Ok(checks) => checks.iter().position(|good| !good).map_or(0, |at| at as i32 + 1),
             Err(_) => 255,
         };
         // SAFETY: ends the child without running the parent's destructors.
@@ -75,10 +72,7 @@ fn a_forked_child_is_refused_and_the_parent_goes_on() {
                 // Locks may still know threads of the parent, so no store can be opened either.
                 is(Store::open(directory.path(), &options), Status::Forked),
                 is(Store::open(elsewhere.path(), &options), Status::Forked),
-                is(
-                    Store::plan_recovery(elsewhere.path(), &options),
-                    Status::StoreNotFound,
-                ),
+                is(Store::plan_recovery(elsewhere.path(), &options), Status::StoreNotFound),
             ]
         });
         assert_eq!(failure, None, "{mode:?}: the check of this number failed");

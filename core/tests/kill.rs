@@ -2,11 +2,7 @@
 //!
 //! The test runs itself as a child that appends and reports each acknowledgement through a pipe,
 //! kills it with SIGKILL, and looks at the directory. The next child goes on where it stands.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -79,9 +75,8 @@ fn append_until_killed(directory: &Path, mode: usize, seed: u64) -> ! {
                 loop {
                     let name = random.below(u64::MAX) | 1;
                     let body = body(name);
-                    let message = Message::new("killed", &body)
-                        .queue_id(thread as i32)
-                        .wait_store_ok(waits);
+                    let message =
+                        Message::new("killed", &body).queue_id(thread as i32).wait_store_ok(waits);
                     let placed = match random.below(8) {
                         0 => store.append_async(&message).unwrap().wait().unwrap(),
                         1 => {
@@ -89,10 +84,7 @@ fn append_until_killed(directory: &Path, mode: usize, seed: u64) -> ! {
                             for _ in 0..3 {
                                 encode_batch_item(&mut items, 0, &body, b"").unwrap();
                             }
-                            let batch = EncodedBatch {
-                                shared: message,
-                                items: &items,
-                            };
+                            let batch = EncodedBatch { shared: message, items: &items };
                             store.append_batch(&batch).unwrap()
                         }
                         _ => store.append(&message).unwrap(),
@@ -102,10 +94,8 @@ fn append_until_killed(directory: &Path, mode: usize, seed: u64) -> ! {
                         let last = PhysicalOffset::new(placed.end_offset().get() - 1);
                         store.wait_readable(last, Duration::from_secs(60)).unwrap();
                     }
-                    let line = format!(
-                        "ack {} {} {name}\n",
-                        placed.physical_offset, placed.message_count
-                    );
+                    let line =
+                        format!("ack {} {} {name}\n", placed.physical_offset, placed.message_count);
                     std::io::stderr().write_all(line.as_bytes()).unwrap();
                 }
             });
@@ -121,11 +111,7 @@ type Acknowledged = HashMap<u64, (u64, u32)>;
 /// after its start. Adds what it acknowledged.
 fn run_and_kill(directory: &Path, mode: usize, random: &mut Random, acks: &mut Acknowledged) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "nothing_acknowledged_is_lost_by_a_kill",
-            "--nocapture",
-        ])
+        .args(["--exact", "nothing_acknowledged_is_lost_by_a_kill", "--nocapture"])
         .env(DIRECTORY, directory)
         .env(MODE, mode.to_string())
         .env(SEED, random.below(u64::MAX).to_string())
@@ -165,11 +151,7 @@ fn parse(line: &str) -> (u64, u32, u64) {
     let ["ack", offset, count, name] = fields[..] else {
         panic!("the child said: {line}");
     };
-    (
-        offset.parse().unwrap(),
-        count.parse().unwrap(),
-        name.parse().unwrap(),
-    )
+    (offset.parse().unwrap(), count.parse().unwrap(), name.parse().unwrap())
 }
 
 /// Whatever was acknowledged in any round is there.

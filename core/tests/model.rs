@@ -2,11 +2,7 @@
 //!
 //! The seed of a run stands in the message of a failure; set `CAIRNLOG_MODEL_SEED` to it to see the
 //! same operations again, and `CAIRNLOG_MODEL_CASES` to the number of lists to run in each mode.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
@@ -25,26 +21,12 @@ const TOPICS: [&str; 3] = ["orders", "a", "pay-events"];
 
 #[derive(Debug, Clone)]
 enum Operation {
-    Append {
-        queue: Queue,
-        length: usize,
-        waits: bool,
-    },
-    Batch {
-        queue: Queue,
-        lengths: Vec<usize>,
-    },
-    InnerBatch {
-        queue: Queue,
-        count: usize,
-    },
-    Refused {
-        queue: Queue,
-    },
+    Append { queue: Queue, length: usize, waits: bool },
+    Batch { queue: Queue, lengths: Vec<usize> },
+    InnerBatch { queue: Queue, count: usize },
+    Refused { queue: Queue },
     Flush,
-    Read {
-        at: usize,
-    },
+    Read { at: usize },
     Reopen,
     Kill,
 }
@@ -73,12 +55,8 @@ fn queues() -> impl Strategy<Value = Queue> {
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
     let length = prop_oneof![4 => 1..200usize, 3 => 200..9000usize, 1 => 30_000..60_000usize];
-    let append =
-        (queues(), length, any::<bool>()).prop_map(|(queue, length, waits)| Operation::Append {
-            queue,
-            length,
-            waits,
-        });
+    let append = (queues(), length, any::<bool>())
+        .prop_map(|(queue, length, waits)| Operation::Append { queue, length, waits });
     let batch = (queues(), prop::collection::vec(1..3000usize, 1..6))
         .prop_map(|(queue, lengths)| Operation::Batch { queue, lengths });
     let operation = prop_oneof![
@@ -122,13 +100,7 @@ impl Pair {
     fn new(options: StoreOptions) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), &options).unwrap();
-        Self {
-            directory,
-            options,
-            store,
-            stored: Vec::new(),
-            counter: 0,
-        }
+        Self { directory, options, store, stored: Vec::new(), counter: 0 }
     }
 
     fn body(&mut self, length: usize) -> Vec<u8> {
@@ -137,21 +109,13 @@ impl Pair {
     }
 
     fn next(&self, queue: Queue) -> u64 {
-        let newest = self
-            .stored
-            .iter()
-            .rev()
-            .find(|stored| stored.queue == queue);
+        let newest = self.stored.iter().rev().find(|stored| stored.queue == queue);
         newest.map_or(0, |stored| stored.queue_offset + stored.messages)
     }
 
     fn run(&mut self, operation: &Operation) {
         match operation {
-            Operation::Append {
-                queue,
-                length,
-                waits,
-            } => {
+            Operation::Append { queue, length, waits } => {
                 let body = self.body(*length);
                 let message = message(*queue, &body).wait_store_ok(*waits);
                 let placed = self.store.append(&message).unwrap();
@@ -165,10 +129,7 @@ impl Pair {
                 for body in &bodies {
                     encode_batch_item(&mut items, 0, body, b"p\x01v").unwrap();
                 }
-                let batch = EncodedBatch {
-                    shared: message(*queue, b""),
-                    items: &items,
-                };
+                let batch = EncodedBatch { shared: message(*queue, b""), items: &items };
                 let placed = self.store.append_batch(&batch).unwrap();
                 self.add(*queue, 1, &placed, bodies);
             }
@@ -178,10 +139,7 @@ impl Pair {
                     let body = self.body(10);
                     encode_batch_item(&mut items, 0, &body, b"").unwrap();
                 }
-                let batch = EncodedBatch {
-                    shared: message(*queue, b""),
-                    items: &items,
-                };
+                let batch = EncodedBatch { shared: message(*queue, b""), items: &items };
                 let placed = self.store.append_inner_batch(&batch).unwrap();
                 self.add(*queue, *count as u64, &placed, vec![items]);
             }
@@ -248,23 +206,11 @@ impl Pair {
         let Some(first) = readable.get(at % readable.len().max(1)) else {
             return;
         };
-        let view = self
-            .store
-            .read_at(PhysicalOffset::new(first.start))
-            .unwrap();
+        let view = self.store.read_at(PhysicalOffset::new(first.start)).unwrap();
         assert_same(&view, first);
-        let batch = self
-            .store
-            .read_log(PhysicalOffset::new(first.start), 5, 20_000);
-        let from = readable
-            .iter()
-            .position(|stored| stored.start == first.start);
-        for (view, stored) in batch
-            .unwrap()
-            .messages()
-            .iter()
-            .zip(&readable[from.unwrap()..])
-        {
+        let batch = self.store.read_log(PhysicalOffset::new(first.start), 5, 20_000);
+        let from = readable.iter().position(|stored| stored.start == first.start);
+        for (view, stored) in batch.unwrap().messages().iter().zip(&readable[from.unwrap()..]) {
             assert_same(view, stored);
         }
     }
@@ -306,10 +252,7 @@ fn message(queue: Queue, body: &[u8]) -> Message<'_> {
 
 fn assert_same(view: &cairnlog::MessageView, stored: &Stored) {
     let queue = Queue {
-        topic: TOPICS
-            .iter()
-            .position(|topic| *topic == view.topic())
-            .unwrap(),
+        topic: TOPICS.iter().position(|topic| *topic == view.topic()).unwrap(),
         queue_id: view.queue_id(),
     };
     let found = Stored {

@@ -17,8 +17,7 @@ fn small(mode: FlushMode, pool: bool) -> StoreOptions {
 
 fn bodies(store: &Store) -> Vec<Vec<u8>> {
     let scan = store.scan(store.min_offset()).unwrap();
-    scan.map(|message| message.unwrap().body().to_vec())
-        .collect()
+    scan.map(|message| message.unwrap().body().to_vec()).collect()
 }
 
 const MODES: [(FlushMode, bool); 4] = [
@@ -37,10 +36,7 @@ fn messages_come_back_after_many_rollovers_and_reopenings() {
         for round in 0..3 {
             let store = Store::open(directory.path(), &options).unwrap();
             assert_eq!(store.recovery_report().created, round == 0);
-            assert!(
-                store.recovery_report().clean_stop,
-                "{mode:?} pool {pool} round {round}"
-            );
+            assert!(store.recovery_report().clean_stop, "{mode:?} pool {pool} round {round}");
             assert_eq!(store.recovery_report().records, expected.len() as u64);
             for number in 0..200 {
                 let body = format!("{round}-{number}-{}", "x".repeat(number * 5)).into_bytes();
@@ -63,20 +59,14 @@ fn messages_come_back_after_many_rollovers_and_reopenings() {
             assert!(!directory.path().join("abort").exists());
         }
         let store = Store::open(directory.path(), &options).unwrap();
-        let next: u64 = (0..3)
-            .map(|id| store.next_queue_offset("orders", id).get())
-            .sum();
+        let next: u64 = (0..3).map(|id| store.next_queue_offset("orders", id).get()).sum();
         assert_eq!(next, expected.len() as u64);
     }
 }
 
 #[test]
 fn every_lock_kind_keeps_queue_offsets_dense_under_threads() {
-    for kind in [
-        AppendLockKind::Spin,
-        AppendLockKind::Mutex,
-        AppendLockKind::Adaptive,
-    ] {
+    for kind in [AppendLockKind::Spin, AppendLockKind::Mutex, AppendLockKind::Adaptive] {
         let directory = tempfile::tempdir().unwrap();
         let mut options = small(FlushMode::Async, false);
         options.append_lock = kind;
@@ -123,36 +113,21 @@ fn illegal_messages_have_a_status_each_and_store_nothing() {
         (Message::new("t", b""), Status::BodyEmpty),
         (Message::new("t", &large), Status::BodyTooLarge),
         (Message::new("t", &wide), Status::MessageTooLarge),
-        (
-            Message::new("t", b"b").properties(&[("a\u{1}", "v")]),
-            Status::PropertiesIllegal,
-        ),
-        (
-            Message::new("t", b"b").tag("a\u{2}"),
-            Status::PropertiesIllegal,
-        ),
+        (Message::new("t", b"b").properties(&[("a\u{1}", "v")]), Status::PropertiesIllegal),
+        (Message::new("t", b"b").tag("a\u{2}"), Status::PropertiesIllegal),
     ];
     for (message, status) in cases {
         assert_eq!(store.append(&message).unwrap_err().status(), status);
     }
     let properties = [("n", long_value.as_str())];
     let message = Message::new("t", b"b").properties(&properties);
-    assert_eq!(
-        store.append(&message).unwrap_err().status(),
-        Status::PropertiesTooLarge
-    );
+    assert_eq!(store.append(&message).unwrap_err().status(), Status::PropertiesTooLarge);
     assert_eq!(store.max_offset().get(), 0);
     assert_eq!(store.stats().refused, 10);
     store.close().unwrap();
-    assert_eq!(
-        store.append(&Message::new("t", b"b")).unwrap_err().status(),
-        Status::StoreClosed
-    );
+    assert_eq!(store.append(&Message::new("t", b"b")).unwrap_err().status(), Status::StoreClosed);
     assert_eq!(store.flush().unwrap_err().status(), Status::StoreClosed);
-    assert_eq!(
-        store.read_at(PhysicalOffset::new(0)).unwrap_err().status(),
-        Status::StoreClosed
-    );
+    assert_eq!(store.read_at(PhysicalOffset::new(0)).unwrap_err().status(), Status::StoreClosed);
 }
 
 #[test]
@@ -160,11 +135,7 @@ fn a_follower_sees_what_is_appended_and_ends_with_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), &small(FlushMode::Async, true)).unwrap();
     let mut scan = store.scan(PhysicalOffset::new(0)).unwrap();
-    assert!(
-        scan.next_timeout(Duration::from_millis(1))
-            .unwrap()
-            .is_none()
-    );
+    assert!(scan.next_timeout(Duration::from_millis(1)).unwrap().is_none());
     let count = AtomicUsize::new(0);
     let seen = std::thread::scope(|scope| {
         let follower = scope.spawn(|| {
@@ -176,9 +147,7 @@ fn a_follower_sees_what_is_appended_and_ends_with_the_store() {
             seen
         });
         for number in 0..1000u32 {
-            store
-                .append(&Message::new("t", &number.to_be_bytes()))
-                .unwrap();
+            store.append(&Message::new("t", &number.to_be_bytes())).unwrap();
         }
         while count.load(Ordering::Acquire) < 1000 {
             std::thread::yield_now();
@@ -198,26 +167,13 @@ fn reading_elsewhere_than_at_a_record_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), &small(FlushMode::Async, false)).unwrap();
     let placed = store.append(&Message::new("t", b"body")).unwrap();
-    let read = |offset| {
-        store
-            .read_at(PhysicalOffset::new(offset))
-            .map(|view| view.body().to_vec())
-    };
+    let read = |offset| store.read_at(PhysicalOffset::new(offset)).map(|view| view.body().to_vec());
     assert_eq!(read(0).unwrap(), b"body");
     assert_eq!(read(1).unwrap_err().status(), Status::NotARecord);
-    assert_eq!(
-        read(placed.end_offset().get()).unwrap_err().status(),
-        Status::OffsetOutOfRange
-    );
-    assert_eq!(
-        read(u64::MAX).unwrap_err().status(),
-        Status::OffsetOutOfRange
-    );
+    assert_eq!(read(placed.end_offset().get()).unwrap_err().status(), Status::OffsetOutOfRange);
+    assert_eq!(read(u64::MAX).unwrap_err().status(), Status::OffsetOutOfRange);
     let mut scan = store.scan(PhysicalOffset::new(3)).unwrap();
-    assert_eq!(
-        scan.next().unwrap().unwrap_err().status(),
-        Status::NotARecord
-    );
+    assert_eq!(scan.next().unwrap().unwrap_err().status(), Status::NotARecord);
     let batch = store.read_log(PhysicalOffset::new(0), 10, 1).unwrap();
     assert_eq!(batch.messages().len(), 1);
     assert_eq!(batch.next_offset(), placed.end_offset());
@@ -231,19 +187,13 @@ fn a_second_opener_is_refused_and_nothing_is_made_without_leave() {
     let path: &Path = directory.path();
     let mut options = small(FlushMode::Async, false);
     options.create_if_missing = false;
-    assert_eq!(
-        Store::open(path, &options).unwrap_err().status(),
-        Status::StoreNotFound
-    );
+    assert_eq!(Store::open(path, &options).unwrap_err().status(), Status::StoreNotFound);
     assert_eq!(std::fs::read_dir(path).unwrap().count(), 0);
     options.create_if_missing = true;
     let store = Store::open(path, &options).unwrap();
     let error = Store::open(path, &options).unwrap_err();
     assert_eq!(error.status(), Status::StoreLocked);
-    assert!(
-        error.to_string().contains(&std::process::id().to_string()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
     drop(store);
     Store::open(path, &options).unwrap().close().unwrap();
 }
@@ -262,11 +212,7 @@ fn a_follower_that_lags_ends_with_the_store() {
     assert!(scan.next_timeout(Duration::ZERO).unwrap().is_some());
     store.close().unwrap();
     let mut left = 0;
-    while scan
-        .next_timeout(Duration::from_secs(60))
-        .unwrap()
-        .is_some()
-    {
+    while scan.next_timeout(Duration::from_secs(60)).unwrap().is_some() {
         left += 1;
     }
     assert_eq!(left, 2, "those in the file the scan had pinned");

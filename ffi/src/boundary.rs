@@ -76,9 +76,7 @@ impl<T> Out<T> {
     ///
     /// - `pointer` is null, or writable for the rest of the call.
     pub(crate) unsafe fn new(pointer: *mut T, name: &'static str) -> Result<Self> {
-        NonNull::new(pointer)
-            .map(Self)
-            .ok_or_else(|| null_argument(name))
+        NonNull::new(pointer).map(Self).ok_or_else(|| null_argument(name))
     }
 
     /// Writes the result; what was there is not looked at.

@@ -53,9 +53,7 @@ impl Callbacks {
     /// The sink that calls this function.
     pub(crate) fn sink(&self, callback: AppendCallback) -> Arc<dyn CompletionSink> {
         let mut sinks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = sinks
-            .iter()
-            .find(|(function, _)| ptr::fn_addr_eq(*function, callback));
+        let known = sinks.iter().find(|(function, _)| ptr::fn_addr_eq(*function, callback));
         if let Some((_, sink)) = known {
             return Arc::clone(sink);
         }

@@ -6,10 +6,7 @@
 //!
 //! The header shows functions in the order of the modules below; the lines between the modules
 //! keep them from being sorted.
-#![allow(
-    non_camel_case_types,
-    reason = "the names of types are those of the C header"
-)]
+#![allow(non_camel_case_types, reason = "the names of types are those of the C header")]
 
 #[cfg(panic = "abort")]
 compile_error!("cairnlog turns panics into CAIRN_STATUS_INTERNAL and needs panic = \"unwind\"");

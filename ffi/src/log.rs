@@ -90,11 +90,7 @@ pub unsafe extern "C" fn cairn_set_log_callback(
             return Err(invalid("a log callback cannot replace itself"));
         }
         install();
-        let destination = callback.map(|function| Destination {
-            function,
-            user_data,
-            max_level,
-        });
+        let destination = callback.map(|function| Destination { function, user_data, max_level });
         *DESTINATION.write().unwrap_or_else(PoisonError::into_inner) = destination;
         Ok(())
     })

@@ -142,11 +142,7 @@ impl<'a> MessageParts<'a> {
         let keys = unsafe { array::<cairn_str>(source.keys, source.key_count, "message.keys") }?;
         // SAFETY: readable for the count, says the caller.
         let pairs = unsafe {
-            array::<cairn_property>(
-                source.properties,
-                source.property_count,
-                "message.properties",
-            )
+            array::<cairn_property>(source.properties, source.property_count, "message.properties")
         }?;
         let keys = keys
             .iter()
@@ -161,11 +157,7 @@ impl<'a> MessageParts<'a> {
             let value = unsafe { pair.value.text("a property's value", ILLEGAL) }?;
             properties.push((name, value));
         }
-        Ok(Self {
-            source,
-            keys,
-            properties,
-        })
+        Ok(Self { source, keys, properties })
     }
 
     /// The engine's message, borrowing from these parts and from the caller's memory.
@@ -183,11 +175,7 @@ impl<'a> MessageParts<'a> {
         // SAFETY: readable for its length, says the caller.
         let body = unsafe { source.body.slice("message.body") }?;
         // SAFETY: readable for its length, says the caller.
-        let tag = unsafe {
-            source
-                .tag
-                .optional("message.tag", Status::PropertiesIllegal)
-        }?;
+        let tag = unsafe { source.tag.optional("message.tag", Status::PropertiesIllegal) }?;
         let wait_store_ok = match source.wait_mode {
             mode if mode == cairn_wait_mode::StoreOk as i32 => true,
             mode if mode == cairn_wait_mode::None as i32 => false,

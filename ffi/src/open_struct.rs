@@ -39,10 +39,8 @@ unsafe fn checked_size<T: OpenStruct>(pointer: *const T, name: &'static str) -> 
     if (T::MIN_SIZE..=MAX_STRUCT_SIZE).contains(&size) {
         return Ok(size);
     }
-    Err(
-        invalid(format!("struct_size of {name} is not set or too small"))
-            .expected(format!("{} to {MAX_STRUCT_SIZE}", T::MIN_SIZE), size),
-    )
+    Err(invalid(format!("struct_size of {name} is not set or too small"))
+        .expected(format!("{} to {MAX_STRUCT_SIZE}", T::MIN_SIZE), size))
 }
 
 /// Copies a struct of the caller's size into one of ours.
@@ -157,12 +155,7 @@ impl<T: OpenStruct> StructArray<T> {
             return Err(invalid(format!("the count of {name} exceeds the memory"))
                 .expected(format!("at most {}", isize::MAX as usize / stride), count));
         }
-        let array = Self {
-            first,
-            stride,
-            count,
-            name,
-        };
+        let array = Self { first, stride, count, name };
         for index in 1..count {
             // SAFETY: the element lies inside the array, so its head is readable.
             let size = unsafe { checked_size(array.at(index).cast_const(), name) }?;
@@ -200,9 +193,6 @@ impl<T: OpenStruct> StructArray<T> {
         if index >= self.count {
             return None;
         }
-        NonNull::new(self.at(index)).map(|pointer| OutStruct {
-            pointer,
-            size: self.stride,
-        })
+        NonNull::new(self.at(index)).map(|pointer| OutStruct { pointer, size: self.stride })
     }
 }

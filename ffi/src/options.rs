@@ -76,10 +76,7 @@ fn boolean(value: i32) -> Result<bool> {
 #[unsafe(no_mangle)]
 pub extern "C" fn cairn_options_new() -> *mut cairn_options {
     value!(std::ptr::null_mut(), {
-        let options = cairn_options {
-            options: StoreOptions::default(),
-            unknown: Vec::new(),
-        };
+        let options = cairn_options { options: StoreOptions::default(), unknown: Vec::new() };
         Some(Box::into_raw(Box::new(options)))
     })
 }

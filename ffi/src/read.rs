@@ -202,11 +202,7 @@ pub unsafe extern "C" fn cairn_store_read_log(
             return Err(invalid("max_messages is zero"));
         }
         let _inside = store.fence.enter();
-        let limits = ReadLimits {
-            max_messages,
-            max_bytes,
-            timeout_ms,
-        };
+        let limits = ReadLimits { max_messages, max_bytes, timeout_ms };
         let batch = read_following(&store.store, from, &limits)?;
         out_batch.give(cairn_batch {
             next_offset: batch.next_offset(),
@@ -370,10 +366,7 @@ pub unsafe extern "C" fn cairn_message_view_next_property(
         let message = unsafe { viewed(view) }?;
         let (name, value) = message.record().properties().nth(*cursor)?;
         *cursor += 1;
-        out_property.set(cairn_property {
-            name: cairn_str::of(name),
-            value: cairn_str::of(value),
-        });
+        out_property.set(cairn_property { name: cairn_str::of(name), value: cairn_str::of(value) });
         Some(true)
     })
 }

@@ -18,10 +18,8 @@ pub struct cairn_recovery {
 
 impl From<RecoveryReport> for cairn_recovery {
     fn from(report: RecoveryReport) -> Self {
-        let set_aside = report
-            .set_aside
-            .as_ref()
-            .map(|path| path.as_os_str().as_encoded_bytes().to_vec());
+        let set_aside =
+            report.set_aside.as_ref().map(|path| path.as_os_str().as_encoded_bytes().to_vec());
         Self { report, set_aside }
     }
 }
@@ -124,10 +122,7 @@ pub unsafe extern "C" fn cairn_recovery_get(
             bytes_set_aside: report.bytes_set_aside,
             files_removed: report.files_removed,
             duration_us: u64::try_from(report.duration.as_micros()).unwrap_or(u64::MAX),
-            set_aside: recovery
-                .set_aside
-                .as_deref()
-                .map_or(cairn_str::ABSENT, cairn_str::of),
+            set_aside: recovery.set_aside.as_deref().map_or(cairn_str::ABSENT, cairn_str::of),
             damage: report
                 .damage
                 .as_ref()

@@ -40,10 +40,7 @@ fn a_panic_becomes_a_status_and_an_error() {
     assert_eq!(unsafe { cairn_error_status(error) }, cairn_status::Internal);
     // SAFETY: the error was just made and is used no more.
     unsafe { cairn_error_free(error) };
-    assert_eq!(
-        call(ptr::null_mut(), || panic!("a bug")),
-        cairn_status::Internal
-    );
+    assert_eq!(call(ptr::null_mut(), || panic!("a bug")), cairn_status::Internal);
     let without_error = || boundary!({ panic!("a bug") });
     assert_eq!(without_error(), cairn_status::Internal);
     let with_value = || value!(7, { panic!("a bug") });
@@ -98,11 +95,7 @@ fn the_error_argument_is_cleared_first_and_set_on_failure() {
 #[test]
 fn every_status_has_its_number_and_name_in_c() {
     for &status in Status::ALL {
-        assert_eq!(
-            cairn_status::from(status) as i32,
-            status.code(),
-            "{status:?}"
-        );
+        assert_eq!(cairn_status::from(status) as i32, status.code(), "{status:?}");
         let name = cairn_status_name(status.code());
         // SAFETY: a static terminated text.
         let name = unsafe { CStr::from_ptr(name) };
@@ -165,31 +158,15 @@ fn read(probe: *const Probe) -> Result<Probe> {
 
 #[test]
 fn a_missing_tail_counts_as_zero() {
-    let mut probe = Probe {
-        struct_size: 12,
-        first: 5,
-        second: u64::MAX,
-    };
-    assert_eq!(
-        read(&probe)
-            .unwrap()
-            .second
-            .to_ne_bytes()
-            .iter()
-            .filter(|&&b| b == 255)
-            .count(),
-        4
-    );
+    let mut probe = Probe { struct_size: 12, first: 5, second: u64::MAX };
+    assert_eq!(read(&probe).unwrap().second.to_ne_bytes().iter().filter(|&&b| b == 255).count(), 4);
     probe.struct_size = 8;
     assert_eq!(read(&probe).unwrap().second, 0);
     for size in [0, 4, 7, 5000, u32::MAX] {
         probe.struct_size = size;
         assert_eq!(read(&probe).unwrap_err().status(), Status::InvalidArgument);
     }
-    assert_eq!(
-        read(ptr::null()).unwrap_err().status(),
-        Status::InvalidArgument
-    );
+    assert_eq!(read(ptr::null()).unwrap_err().status(), Status::InvalidArgument);
 }
 
 #[test]
@@ -206,29 +183,17 @@ fn an_unknown_tail_must_be_zero() {
 
 #[test]
 fn results_are_written_up_to_the_smaller_size() {
-    let ours = Probe {
-        struct_size: 16,
-        first: 1,
-        second: 2,
-    };
-    let mut older = Probe {
-        struct_size: 8,
-        first: 0,
-        second: 77,
-    };
+    let ours = Probe { struct_size: 16, first: 1, second: 2 };
+    let mut older = Probe { struct_size: 8, first: 0, second: 77 };
     // SAFETY: as long as it says.
-    unsafe { OutStruct::new(&mut older, "older") }
-        .unwrap()
-        .write(&ours);
+    unsafe { OutStruct::new(&mut older, "older") }.unwrap().write(&ours);
     assert_eq!((older.struct_size, older.first, older.second), (8, 1, 77));
     let mut newer = NewerProbe::default();
     newer.known.struct_size = size_of::<NewerProbe>() as u32;
     newer.third = 78;
     let pointer = ptr::from_mut(&mut newer).cast::<Probe>();
     // SAFETY: as long as it says.
-    unsafe { OutStruct::new(pointer, "newer") }
-        .unwrap()
-        .write(&ours);
+    unsafe { OutStruct::new(pointer, "newer") }.unwrap().write(&ours);
     assert_eq!(newer.known.struct_size as usize, size_of::<NewerProbe>());
     assert_eq!((newer.known.second, newer.third), (2, 78));
 }
@@ -242,9 +207,7 @@ fn arrays_have_the_first_elements_stride_and_all_agree() {
     }
     let pointer = newer.as_mut_ptr().cast::<Probe>();
     // SAFETY: three elements as long as they say.
-    let array = unsafe { StructArray::new(pointer, 3, "newer") }
-        .unwrap()
-        .unwrap();
+    let array = unsafe { StructArray::new(pointer, 3, "newer") }.unwrap().unwrap();
     assert_eq!(array.read(2).unwrap().first, 2);
     assert!(array.read(3).is_err());
     assert!(array.out(3).is_none());
@@ -322,21 +285,11 @@ fn a_callback_is_told_success_and_failure() {
     let told = Told::default();
     let callbacks = Callbacks::default();
     let sink = callbacks.sink(note);
-    assert!(
-        Arc::ptr_eq(&sink, &callbacks.sink(note)),
-        "one function, one group"
-    );
+    assert!(Arc::ptr_eq(&sink, &callbacks.sink(note)), "one function, one group");
     let token = callbacks::token(ptr::from_ref(&told).cast_mut().cast());
     let lost = || Error::new(Status::Fenced, "a sync failed");
-    let results = [
-        Ok(placed()),
-        Err(lost().with_appended(placed())),
-        Err(lost()),
-    ];
-    let group = results
-        .into_iter()
-        .map(|result| Completion { token, result })
-        .collect();
+    let results = [Ok(placed()), Err(lost().with_appended(placed())), Err(lost())];
+    let group = results.into_iter().map(|result| Completion { token, result }).collect();
     sink.complete(group);
     assert_eq!(
         *told.lock().unwrap(),

@@ -53,17 +53,11 @@ pub struct cairn_host {
 impl cairn_str {
     /// A view of text that lives elsewhere.
     pub(crate) fn of(text: &[u8]) -> Self {
-        Self {
-            data: text.as_ptr().cast(),
-            length: text.len(),
-        }
+        Self { data: text.as_ptr().cast(), length: text.len() }
     }
 
     /// No text.
-    pub(crate) const ABSENT: Self = Self {
-        data: std::ptr::null(),
-        length: 0,
-    };
+    pub(crate) const ABSENT: Self = Self { data: std::ptr::null(), length: 0 };
 
     /// The bytes of the text.
     ///
@@ -71,10 +65,7 @@ impl cairn_str {
     ///
     /// - `data` is readable for `length` bytes during `'a`.
     pub(crate) unsafe fn bytes<'a>(self, name: &str) -> Result<&'a [u8]> {
-        let bytes = cairn_bytes {
-            data: self.data.cast(),
-            length: self.length,
-        };
+        let bytes = cairn_bytes { data: self.data.cast(), length: self.length };
         // SAFETY: the caller's promise is the same.
         unsafe { bytes.slice(name) }
     }
@@ -111,10 +102,7 @@ impl cairn_str {
 impl cairn_bytes {
     /// A view of bytes that live elsewhere.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self {
-            data: bytes.as_ptr(),
-            length: bytes.len(),
-        }
+        Self { data: bytes.as_ptr(), length: bytes.len() }
     }
 
     /// The bytes.
@@ -138,9 +126,7 @@ pub(crate) unsafe fn array<'a, T>(data: *const T, length: usize, name: &str) -> 
         return Ok(&[]);
     }
     if data.is_null() {
-        return Err(invalid(format!(
-            "{name} is null, but its length is {length}"
-        )));
+        return Err(invalid(format!("{name} is null, but its length is {length}")));
     }
     let most = isize::MAX as usize / size_of::<T>().max(1);
     if length > most {
@@ -185,11 +171,7 @@ impl From<SocketAddr> for cairn_host {
                 16
             }
         };
-        Self {
-            address,
-            address_length,
-            port: u32::from(host.port()),
-        }
+        Self { address, address_length, port: u32::from(host.port()) }
     }
 }
 

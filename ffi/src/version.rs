@@ -47,9 +47,7 @@ pub extern "C" fn cairn_abi_check(header_abi_version: u32) -> cairn_status {
         {
             return Ok(());
         }
-        Err(invalid("the library does not fit the header").expected(
-            format!("an ABI version up to {CAIRN_ABI_VERSION}"),
-            header_abi_version,
-        ))
+        Err(invalid("the library does not fit the header")
+            .expected(format!("an ABI version up to {CAIRN_ABI_VERSION}"), header_abi_version))
     })
 }

@@ -3,11 +3,7 @@
 //! needs a new major half of the ABI version and a new soname.
 //!
 //! `BLESS=1 cargo test -p cairnlog-ffi --test abi` writes both anew.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a failure here is a failed test"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
 mod common;
 
@@ -21,9 +17,7 @@ use common::{
 
 fn exported_symbols() -> BTreeSet<String> {
     let library = library_directory().join("libcairnlog.so");
-    let output = run(Command::new("nm")
-        .args(["-D", "--defined-only"])
-        .arg(library));
+    let output = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library));
     String::from_utf8(output.stdout)
         .unwrap()
         .lines()
@@ -52,10 +46,7 @@ fn declared_functions() -> BTreeSet<String> {
 #[test]
 fn the_library_exports_the_listed_symbols_and_no_others() {
     let symbols = exported_symbols();
-    assert!(
-        symbols.iter().all(|symbol| symbol.starts_with("cairn_")),
-        "{symbols:?}"
-    );
+    assert!(symbols.iter().all(|symbol| symbol.starts_with("cairn_")), "{symbols:?}");
     let listed: String = symbols.iter().map(|symbol| format!("{symbol}\n")).collect();
     compare_or_bless(&crate_directory().join("abi/symbols.txt"), &listed);
 }
@@ -83,14 +74,10 @@ fn layout_program(header: &str) -> String {
     );
     let mut current = None;
     for line in header.lines() {
-        if let Some(name) = line
-            .strip_prefix("typedef struct ")
-            .and_then(|rest| rest.strip_suffix(" {"))
+        if let Some(name) =
+            line.strip_prefix("typedef struct ").and_then(|rest| rest.strip_suffix(" {"))
         {
-            let _ = writeln!(
-                program,
-                "printf(\"struct {name} size %zu\\n\", sizeof({name}));"
-            );
+            let _ = writeln!(program, "printf(\"struct {name} size %zu\\n\", sizeof({name}));");
             current = Some(name);
         } else if line.starts_with('}') {
             current = None;
@@ -164,14 +151,7 @@ fn a_build_that_aborts_on_panic_is_refused() {
     let compile = |panic: &str| {
         let directory = tempfile::tempdir().unwrap();
         let output = Command::new(&rustc)
-            .args([
-                "--edition",
-                "2024",
-                "--crate-type",
-                "lib",
-                "--emit",
-                "metadata",
-            ])
+            .args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata"])
             .args(["-C", &format!("panic={panic}"), "--out-dir"])
             .arg(directory.path())
             .arg(crate_directory().join("src/lib.rs"))

@@ -1,11 +1,7 @@
 //! The committed header is what the sources give, and keeps its promises.
 //!
 //! `BLESS=1 cargo test -p cairnlog-ffi --test header` (`make header`) writes it anew.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a failure here is a failed test"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
 mod common;
 
@@ -35,14 +31,10 @@ fn version_macros() -> String {
 fn generate() -> String {
     let directory = crate_directory();
     let mut config = cbindgen::Config::from_file(directory.join("cbindgen.toml")).unwrap();
-    config.after_includes = config
-        .after_includes
-        .map(|text| text.replace("@VERSION_MACROS@", &version_macros()));
-    let bindings = cbindgen::Builder::new()
-        .with_crate(&directory)
-        .with_config(config)
-        .generate()
-        .unwrap();
+    config.after_includes =
+        config.after_includes.map(|text| text.replace("@VERSION_MACROS@", &version_macros()));
+    let bindings =
+        cbindgen::Builder::new().with_crate(&directory).with_config(config).generate().unwrap();
     let mut bytes = Vec::new();
     bindings.write(&mut bytes);
     String::from_utf8(bytes).unwrap()
@@ -92,18 +84,12 @@ fn each_prototype_that_returns_a_status_must_be_checked() {
     assert!(prototypes.len() > 60, "found {}", prototypes.len());
     let mut with_status = 0;
     for prototype in prototypes {
-        let returns_status = prototype
-            .split('(')
-            .next()
-            .is_some_and(|head| head.contains("cairn_status cairn_"));
+        let returns_status =
+            prototype.split('(').next().is_some_and(|head| head.contains("cairn_status cairn_"));
         if returns_status {
             with_status += 1;
         }
-        assert_eq!(
-            prototype.contains("CAIRN_MUST_CHECK"),
-            returns_status,
-            "{prototype}"
-        );
+        assert_eq!(prototype.contains("CAIRN_MUST_CHECK"), returns_status, "{prototype}");
     }
     assert!(with_status > 30, "found {with_status}");
 }
@@ -119,11 +105,7 @@ fn each_item_and_field_is_documented() {
         }
         items += 1;
         // A prototype in two lines has its comment above the first one.
-        let first = if lines[index - 1] == "CAIRN_MUST_CHECK" {
-            index - 1
-        } else {
-            index
-        };
+        let first = if lines[index - 1] == "CAIRN_MUST_CHECK" { index - 1 } else { index };
         let before = lines[first - 1].trim_start();
         assert!(before.starts_with("//"), "line {}: {line}", index + 1);
     }

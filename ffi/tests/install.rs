@@ -1,10 +1,6 @@
 //! After an installation `pkg-config` and `find_package` really compile, link and run a program,
 //! against the shared and against the static library.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a failure here is a failed test"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
 mod common;
 
@@ -80,10 +76,7 @@ fn expect_greeting(program: &Path, library_path: Option<PathBuf>) {
         command.env("LD_LIBRARY_PATH", path);
     }
     let output = run(&mut command);
-    assert_eq!(
-        String::from_utf8(output.stdout).unwrap(),
-        "the argument store is null\n"
-    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "the argument store is null\n");
 }
 
 #[test]
@@ -101,16 +94,11 @@ fn pkg_config_compiles_links_and_runs() {
 
     // The static library instead, with the system libraries that it needs.
     let fixed = installation.file("fixed");
-    let libraries = installation
-        .pkg_config(&["--cflags", "--libs", "--static"])
-        .into_iter()
-        .map(|word| {
-            if word == "-lcairnlog" {
-                "-l:libcairnlog.a".to_owned()
-            } else {
-                word
-            }
-        });
+    let libraries =
+        installation
+            .pkg_config(&["--cflags", "--libs", "--static"])
+            .into_iter()
+            .map(|word| if word == "-lcairnlog" { "-l:libcairnlog.a".to_owned() } else { word });
     run(Command::new("cc")
         .arg(installation.file("program.c"))
         .args(libraries)
@@ -139,10 +127,7 @@ fn find_package_compiles_links_and_runs() {
         .arg(installation.directory.path())
         .arg("-B")
         .arg(&build)
-        .arg(format!(
-            "-DCMAKE_PREFIX_PATH={}",
-            installation.prefix().display()
-        )));
+        .arg(format!("-DCMAKE_PREFIX_PATH={}", installation.prefix().display())));
     run(Command::new("cmake").arg("--build").arg(&build));
     expect_greeting(&build.join("shared"), None);
     expect_greeting(&build.join("fixed"), None);
@@ -166,10 +151,7 @@ fn find_package_refuses_a_version_that_does_not_fit() {
             .arg(installation.directory.path())
             .arg("-B")
             .arg(installation.file(&format!("build-{wanted}")))
-            .arg(format!(
-                "-DCMAKE_PREFIX_PATH={}",
-                installation.prefix().display()
-            ))
+            .arg(format!("-DCMAKE_PREFIX_PATH={}", installation.prefix().display()))
             .output()
             .unwrap();
         assert!(!output.status.success(), "version {wanted} was accepted");
@@ -185,9 +167,6 @@ fn the_links_of_the_shared_library_lead_to_it() {
     let file = lib.join(concat!("libcairnlog.so.", env!("CARGO_PKG_VERSION")));
     for link in ["libcairnlog.so", "libcairnlog.so.0"] {
         assert!(lib.join(link).is_symlink());
-        assert_eq!(
-            lib.join(link).canonicalize().unwrap(),
-            file.canonicalize().unwrap()
-        );
+        assert_eq!(lib.join(link).canonicalize().unwrap(), file.canonicalize().unwrap());
     }
 }

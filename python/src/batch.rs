@@ -38,10 +38,7 @@ impl Batch {
     }
 
     fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(
-            py,
-            self.open_messages(py)?.into_iter().map(MessageView::from),
-        )
+        PyList::new(py, self.open_messages(py)?.into_iter().map(MessageView::from))
     }
 }
 
@@ -102,11 +99,7 @@ impl Batch {
         let found = match &*self.lock() {
             Some(messages) => {
                 let from_end = messages.len().checked_sub(position.unsigned_abs());
-                let position = if position < 0 {
-                    from_end
-                } else {
-                    usize::try_from(position).ok()
-                };
+                let position = if position < 0 { from_end } else { usize::try_from(position).ok() };
                 position
                     .and_then(|position| messages.get(position))
                     .cloned()
@@ -143,11 +136,7 @@ impl Batch {
     fn __repr__(&self) -> String {
         match &*self.lock() {
             Some(messages) => {
-                format!(
-                    "Batch(<{} messages>, next_offset={})",
-                    messages.len(),
-                    self.next_offset
-                )
+                format!("Batch(<{} messages>, next_offset={})", messages.len(), self.next_offset)
             }
             None => "Batch(<closed>)".to_owned(),
         }

@@ -60,9 +60,7 @@ pub(crate) fn run_apart<T: Send + 'static>(
         .spawn(move || drop(sender.send(call())))?;
     let receiver = std::sync::Mutex::new(receiver);
     let outcome = wait(py, |slice| {
-        let receiver = receiver
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let receiver = receiver.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match receiver.recv_timeout(slice) {
             Ok(outcome) => Some(Some(outcome)),
             Err(RecvTimeoutError::Timeout) => None,
@@ -90,8 +88,7 @@ impl Limit {
 
     /// What is left, zero once it is over; `None` without an end.
     pub(crate) fn remaining(self) -> Option<Duration> {
-        self.0
-            .map(|end| end.saturating_duration_since(Instant::now()))
+        self.0.map(|end| end.saturating_duration_since(Instant::now()))
     }
 }
 

@@ -41,13 +41,7 @@ fn outcome<'py>(
 ) -> PyResult<(Bound<'py, PyAny>, bool)> {
     match result {
         Ok(placed) => Ok((Bound::new(py, AppendResult::from(placed))?.into_any(), true)),
-        Err(error) => Ok((
-            exception(py, &error)
-                .into_value(py)
-                .into_bound(py)
-                .into_any(),
-            false,
-        )),
+        Err(error) => Ok((exception(py, &error).into_value(py).into_bound(py).into_any(), false)),
     }
 }
 
@@ -63,9 +57,7 @@ static FUTURE_CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 impl FutureSink {
     /// Makes a future that runs, so that it cannot be cancelled, and remembers it.
     pub(crate) fn begin<'py>(&self, py: Python<'py>) -> PyResult<(u64, Bound<'py, PyAny>)> {
-        let future = FUTURE_CLASS
-            .import(py, "concurrent.futures", "Future")?
-            .call0()?;
+        let future = FUTURE_CLASS.import(py, "concurrent.futures", "Future")?.call0()?;
         future.call_method0(pyo3::intern!(py, "set_running_or_notify_cancel"))?;
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
         let remembered = future.clone().unbind();
@@ -128,9 +120,7 @@ impl CompletionGroup {
 impl CompletionGroup {
     #[new]
     fn new(callback: Py<PyAny>) -> Self {
-        Self {
-            sink: Arc::new(CallbackSink { callback }),
-        }
+        Self { sink: Arc::new(CallbackSink { callback }) }
     }
 }
 

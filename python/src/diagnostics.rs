@@ -30,10 +30,7 @@ struct Queue {
     stopped: bool,
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue {
-    lines: VecDeque::new(),
-    stopped: false,
-});
+static QUEUE: Mutex<Queue> = Mutex::new(Queue { lines: VecDeque::new(), stopped: false });
 static ARRIVED: Condvar = Condvar::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 static LEVEL: AtomicI32 = AtomicI32::new(WARNING);
@@ -73,11 +70,7 @@ impl Subscriber for Forwarder {
         let mut text = Text::default();
         event.record(&mut text);
         let metadata = event.metadata();
-        push((
-            python_level(metadata.level()),
-            metadata.target(),
-            text.finish(),
-        ));
+        push((python_level(metadata.level()), metadata.target(), text.finish()));
     }
 
     fn enter(&self, _: &Id) {}

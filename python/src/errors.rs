@@ -17,14 +17,8 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let make_error = MAKE_ERROR.import(py, "cairnlog.errors", "_make_error")?;
     let path = error.path().map(|path| path.to_string_lossy().into_owned());
     let appended = error.appended().map(AppendResult::from);
-    let arguments = (
-        error.status().code(),
-        error.to_string(),
-        path,
-        error.offset(),
-        error.os_code(),
-        appended,
-    );
+    let arguments =
+        (error.status().code(), error.to_string(), path, error.offset(), error.os_code(), appended);
     Ok(PyErr::from_value(make_error.call1(arguments)?))
 }
 

@@ -62,10 +62,8 @@ mod _native {
 
 /// What the package's tests compare with the Python side, and the version.
 fn add_constants(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let statuses: Vec<(i32, &str)> = cairnlog::Status::ALL
-        .iter()
-        .map(|status| (status.code(), status.name()))
-        .collect();
+    let statuses: Vec<(i32, &str)> =
+        cairnlog::Status::ALL.iter().map(|status| (status.code(), status.name())).collect();
     module.add("STATUSES", statuses)?;
     module.add("OPTION_NAMES", cairnlog::StoreOptions::NAMES.to_vec())?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))

@@ -200,10 +200,7 @@ impl Message {
     #[new]
     #[pyo3(signature = (topic, body, *, queue_id=0, tag=None, keys=None, properties=None,
                         wait_store_ok=true, **rare))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a keyword argument in Python"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a keyword argument in Python")]
     fn new(
         py: Python<'_>,
         topic: PyBackedStr,
@@ -215,18 +212,8 @@ impl Message {
         wait_store_ok: bool,
         rare: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let common = CommonFields {
-            queue_id,
-            tag,
-            keys,
-            properties,
-            wait_store_ok,
-        };
-        Ok(Self {
-            topic,
-            body: PyBackedBytes::from(body.0),
-            fields: common.with(py, rare)?,
-        })
+        let common = CommonFields { queue_id, tag, keys, properties, wait_store_ok };
+        Ok(Self { topic, body: PyBackedBytes::from(body.0), fields: common.with(py, rare)? })
     }
 
     /// The topic.
@@ -282,9 +269,7 @@ impl Message {
 /// Messages taken from a Python iterable, held while the engine reads them.
 pub(crate) fn collect<'py>(messages: &Bound<'py, PyAny>) -> PyResult<Vec<PyRef<'py, Message>>> {
     let messages = messages.try_iter()?;
-    messages
-        .map(|message| Ok(message?.cast_into::<Message>()?.borrow()))
-        .collect()
+    messages.map(|message| Ok(message?.cast_into::<Message>()?.borrow())).collect()
 }
 
 /// Encodes messages as `Store.append_batch` and `Store.append_inner_batch` take them.
@@ -314,15 +299,9 @@ fn item_properties(message: &Message) -> cairnlog::Result<Vec<u8>> {
     let fields = &message.fields;
     let keys = message.lists().keys.join(" ");
     let mut encoded = Vec::new();
-    let tag = fields
-        .tag
-        .as_deref()
-        .map(|tag| (cairnlog::PROPERTY_TAGS, tag));
+    let tag = fields.tag.as_deref().map(|tag| (cairnlog::PROPERTY_TAGS, tag));
     let keys = (!keys.is_empty()).then_some((cairnlog::PROPERTY_KEYS, &*keys));
-    let others = fields
-        .properties
-        .iter()
-        .map(|(name, value)| (&**name, &**value));
+    let others = fields.properties.iter().map(|(name, value)| (&**name, &**value));
     for (name, value) in others.chain(tag).chain(keys) {
         let illegal = name.is_empty()
             || value.is_empty()

@@ -39,10 +39,7 @@ impl QueueAppender {
     /// Appends one message and waits, as `Store.append`.
     #[pyo3(signature = (body, *, tag=None, keys=None, properties=None, wait_store_ok=true,
                         **rare))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a keyword argument in Python"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a keyword argument in Python")]
     fn append(
         &self,
         py: Python<'_>,
@@ -53,13 +50,7 @@ impl QueueAppender {
         wait_store_ok: bool,
         rare: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<AppendResult> {
-        let common = CommonFields {
-            queue_id: 0,
-            tag,
-            keys,
-            properties,
-            wait_store_ok,
-        };
+        let common = CommonFields { queue_id: 0, tag, keys, properties, wait_store_ok };
         let fields = common.with(py, rare)?;
         let lists = fields.lists();
         let message = fields.message("", body.as_bytes(), &lists);
@@ -69,10 +60,7 @@ impl QueueAppender {
     /// Appends one message and returns a future, as `Store.append_async`.
     #[pyo3(signature = (body, *, tag=None, keys=None, properties=None, wait_store_ok=true,
                         **rare))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a keyword argument in Python"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a keyword argument in Python")]
     fn append_async<'py>(
         &self,
         py: Python<'py>,
@@ -83,13 +71,7 @@ impl QueueAppender {
         wait_store_ok: bool,
         rare: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let common = CommonFields {
-            queue_id: 0,
-            tag,
-            keys,
-            properties,
-            wait_store_ok,
-        };
+        let common = CommonFields { queue_id: 0, tag, keys, properties, wait_store_ok };
         let fields = common.with(py, rare)?;
         let lists = fields.lists();
         let message = fields.message("", body.as_bytes(), &lists);
@@ -98,10 +80,6 @@ impl QueueAppender {
     }
 
     fn __repr__(&self) -> String {
-        format!(
-            "QueueAppender({:?}, {})",
-            self.appender.topic(),
-            self.appender.queue_id()
-        )
+        format!("QueueAppender({:?}, {})", self.appender.topic(), self.appender.queue_id())
     }
 }

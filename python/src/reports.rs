@@ -104,10 +104,7 @@ pub(crate) struct TopicStats {
 #[pymethods]
 impl TopicStats {
     fn __repr__(&self) -> String {
-        format!(
-            "TopicStats(messages={}, bytes={})",
-            self.messages, self.bytes
-        )
+        format!("TopicStats(messages={}, bytes={})", self.messages, self.bytes)
     }
 }
 
@@ -134,13 +131,7 @@ pub(crate) struct StoreStats {
 impl From<cairnlog::StoreStats> for StoreStats {
     fn from(stats: cairnlog::StoreStats) -> Self {
         let topic = |topic: cairnlog::TopicStats| {
-            (
-                topic.topic,
-                TopicStats {
-                    messages: topic.messages,
-                    bytes: topic.bytes,
-                },
-            )
+            (topic.topic, TopicStats { messages: topic.messages, bytes: topic.bytes })
         };
         Self {
             messages: stats.messages,

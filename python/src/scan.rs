@@ -40,11 +40,7 @@ impl Scan {
     ) -> PyResult<Self> {
         let (py, engine) = (store.py(), store.get().engine());
         let scan = blocking::run(py, || engine.scan(from)).or_raise(py)?;
-        Ok(Self {
-            scan: Mutex::new(Some(scan)),
-            at_end,
-            store: store.clone().unbind(),
-        })
+        Ok(Self { scan: Mutex::new(Some(scan)), at_end, store: store.clone().unbind() })
     }
 
     /// Runs `act` on the scan, detached, since another thread may hold it for a slice.

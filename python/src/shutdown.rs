@@ -76,10 +76,7 @@ pub(crate) fn check_child() -> cairnlog::Result<()> {
 pub(crate) fn register(store: &Arc<cairnlog::Store>) {
     let mut stores = OPEN_STORES.lock().unwrap_or_else(PoisonError::into_inner);
     stores.retain(|known| known.store.strong_count() > 0);
-    stores.push(Registered {
-        process: std::process::id(),
-        store: Arc::downgrade(store),
-    });
+    stores.push(Registered { process: std::process::id(), store: Arc::downgrade(store) });
 }
 
 /// Closes every open store of this process; the package calls it at exit, while Python still runs,
@@ -91,10 +88,7 @@ pub(crate) fn close_all(py: Python<'_>) {
             let mut stores = OPEN_STORES.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *stores)
         };
-        for known in stores
-            .iter()
-            .filter(|known| known.process == std::process::id())
-        {
+        for known in stores.iter().filter(|known| known.process == std::process::id()) {
             if let Some(store) = known.store.upgrade() {
                 close_and_log(&store);
             }

@@ -160,11 +160,7 @@ impl Store {
         blocking::run(py, || shutdown::register(&engine));
         let futures = Arc::new(FutureSink::default());
         let future_sink: Arc<dyn CompletionSink> = Arc::clone(&futures) as _;
-        Ok(Self {
-            engine,
-            futures,
-            future_sink,
-        })
+        Ok(Self { engine, futures, future_sink })
     }
 
     /// What opening the store in `path` with these options would do. Takes no lock and changes
@@ -178,9 +174,7 @@ impl Store {
     ) -> PyResult<RecoveryReport> {
         let options = from_keywords(py, options)?;
         let plan = move || cairnlog::Store::plan_recovery(path, &options);
-        Ok(RecoveryReport::from(
-            &blocking::run_apart(py, plan)?.or_raise(py)?,
-        ))
+        Ok(RecoveryReport::from(&blocking::run_apart(py, plan)?.or_raise(py)?))
     }
 
     /// Appends one message and waits as the flush mode and `wait_store_ok` say.
@@ -191,10 +185,7 @@ impl Store {
     /// during the wait the record is in the log, too.
     #[pyo3(signature = (topic, body, *, queue_id=0, tag=None, keys=None, properties=None,
                         wait_store_ok=true, **rare))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a keyword argument in Python"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a keyword argument in Python")]
     fn append(
         &self,
         py: Python<'_>,
@@ -207,13 +198,7 @@ impl Store {
         wait_store_ok: bool,
         rare: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<AppendResult> {
-        let common = CommonFields {
-            queue_id,
-            tag,
-            keys,
-            properties,
-            wait_store_ok,
-        };
+        let common = CommonFields { queue_id, tag, keys, properties, wait_store_ok };
         let fields = common.with(py, rare)?;
         let lists = fields.lists();
         let message = fields.message(topic, body.as_bytes(), &lists);
@@ -230,11 +215,8 @@ impl Store {
     ) -> PyResult<Bound<'py, PyList>> {
         let messages = collect(messages)?;
         let lists: Vec<_> = messages.iter().map(|message| message.lists()).collect();
-        let lent: Vec<_> = messages
-            .iter()
-            .zip(&lists)
-            .map(|(message, lists)| message.lend(lists))
-            .collect();
+        let lent: Vec<_> =
+            messages.iter().zip(&lists).map(|(message, lists)| message.lend(lists)).collect();
         let mut results = Vec::with_capacity(lent.len());
         let (pending, refused, first) = blocking::run(py, || {
             let (pending, refused) = self.engine.begin_append_many(&lent, &mut results);
@@ -261,10 +243,7 @@ impl Store {
     /// all or none. The other arguments are shared by all messages, as in `append`.
     #[pyo3(signature = (topic, items, *, queue_id=0, tag=None, keys=None, properties=None,
                         wait_store_ok=true, **rare))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a keyword argument in Python"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a keyword argument in Python")]
     fn append_batch(
         &self,
         py: Python<'_>,
@@ -277,23 +256,14 @@ impl Store {
         wait_store_ok: bool,
         rare: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<AppendResult> {
-        let common = CommonFields {
-            queue_id,
-            tag,
-            keys,
-            properties,
-            wait_store_ok,
-        };
+        let common = CommonFields { queue_id, tag, keys, properties, wait_store_ok };
         self.append_encoded(py, BatchKind::Plain, topic, &items, &common.with(py, rare)?)
     }
 
     /// As `append_batch`, but stores all messages in one record.
     #[pyo3(signature = (topic, items, *, queue_id=0, tag=None, keys=None, properties=None,
                         wait_store_ok=true, **rare))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a keyword argument in Python"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a keyword argument in Python")]
     fn append_inner_batch(
         &self,
         py: Python<'_>,
@@ -306,13 +276,7 @@ impl Store {
         wait_store_ok: bool,
         rare: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<AppendResult> {
-        let common = CommonFields {
-            queue_id,
-            tag,
-            keys,
-            properties,
-            wait_store_ok,
-        };
+        let common = CommonFields { queue_id, tag, keys, properties, wait_store_ok };
         self.append_encoded(py, BatchKind::Inner, topic, &items, &common.with(py, rare)?)
     }
 
@@ -322,10 +286,7 @@ impl Store {
     /// but must not close the store.
     #[pyo3(signature = (topic, body, *, queue_id=0, tag=None, keys=None, properties=None,
                         wait_store_ok=true, **rare))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a keyword argument in Python"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a keyword argument in Python")]
     fn append_async<'py>(
         &self,
         py: Python<'py>,
@@ -338,19 +299,11 @@ impl Store {
         wait_store_ok: bool,
         rare: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let common = CommonFields {
-            queue_id,
-            tag,
-            keys,
-            properties,
-            wait_store_ok,
-        };
+        let common = CommonFields { queue_id, tag, keys, properties, wait_store_ok };
         let fields = common.with(py, rare)?;
         let lists = fields.lists();
         let message = fields.message(topic, body.as_bytes(), &lists);
-        self.append_to_future(py, |sink, token| {
-            self.engine.append_to_sink(&message, sink, token)
-        })
+        self.append_to_future(py, |sink, token| self.engine.append_to_sink(&message, sink, token))
     }
 
     /// Appends a message whose completion goes to `group` under `token`.
@@ -378,9 +331,7 @@ impl Store {
 
     /// Makes everything appended before the call durable.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        acknowledged(py, || {
-            self.engine.begin_flush().map(|pending| ((), pending))
-        })
+        acknowledged(py, || self.engine.begin_flush().map(|pending| ((), pending)))
     }
 
     /// Waits at most `timeout` seconds (None: without end) until everything below `offset` is
@@ -389,12 +340,11 @@ impl Store {
     fn wait_durable(&self, py: Python<'_>, offset: u64, timeout: Option<f64>) -> PyResult<()> {
         let limit = Limit::after(blocking::timeout(timeout)?);
         let end = PhysicalOffset::new(offset);
-        let waited = blocking::wait_until(py, limit, |slice| {
-            match self.engine.wait_durable(end, slice) {
+        let waited =
+            blocking::wait_until(py, limit, |slice| match self.engine.wait_durable(end, slice) {
                 Err(error) if error.status() == Status::WaitTimeout => None,
                 outcome => Some(outcome),
-            }
-        })?;
+            })?;
         match waited {
             Some(outcome) => outcome.or_raise(py),
             // The time is over: the engine words the error.
@@ -407,9 +357,7 @@ impl Store {
     /// The message whose record begins at `offset`. OffsetError if none does.
     fn read_at(&self, py: Python<'_>, offset: u64) -> PyResult<MessageView> {
         let offset = PhysicalOffset::new(offset);
-        Ok(blocking::run(py, || self.engine.read_at(offset))
-            .or_raise(py)?
-            .into())
+        Ok(blocking::run(py, || self.engine.read_at(offset)).or_raise(py)?.into())
     }
 
     /// Messages from `from_offset` (where a record begins) on, in log order: at most `max_messages`
@@ -538,11 +486,7 @@ impl Store {
     }
 
     fn __repr__(&self) -> String {
-        let state = if self.engine.is_closed() {
-            "closed"
-        } else {
-            "open"
-        };
+        let state = if self.engine.is_closed() { "closed" } else { "open" };
         format!("Store({:?}, {state})", self.engine.path())
     }
 }

@@ -60,11 +60,7 @@ impl MappedBytes {
         // class lives, which the view keeps alive by the reference that is taken here; they are
         // only lent for reading, which the argument 1 states.
         let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, length, 1, flags) };
-        if filled == 0 {
-            Ok(())
-        } else {
-            Err(PyErr::fetch(slf.py()))
-        }
+        if filled == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
 }
 
@@ -84,21 +80,13 @@ impl MessageView {
     /// The payload: a read-only memoryview on the mapped file.
     #[getter]
     fn body<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        MappedBytes {
-            view: self.0.clone(),
-            part: Part::Body,
-        }
-        .memoryview(py)
+        MappedBytes { view: self.0.clone(), part: Part::Body }.memoryview(py)
     }
 
     /// The whole record as it is stored: a read-only memoryview on the mapped file.
     #[getter]
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        MappedBytes {
-            view: self.0.clone(),
-            part: Part::Record,
-        }
-        .memoryview(py)
+        MappedBytes { view: self.0.clone(), part: Part::Record }.memoryview(py)
     }
 
     /// The topic.
@@ -132,20 +120,14 @@ impl MessageView {
     fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let properties = PyDict::new(py);
         for (name, value) in self.0.record().properties() {
-            properties.set_item(
-                String::from_utf8_lossy(name),
-                String::from_utf8_lossy(value),
-            )?;
+            properties.set_item(String::from_utf8_lossy(name), String::from_utf8_lossy(value))?;
         }
         Ok(properties)
     }
 
     /// The value of one property, or None.
     fn property(&self, name: &str) -> Option<String> {
-        self.0
-            .record()
-            .property(name)
-            .map(std::borrow::Cow::into_owned)
+        self.0.record().property(name).map(std::borrow::Cow::into_owned)
     }
 
     /// Where the record begins in the log, in bytes.

@@ -121,20 +121,15 @@ impl Printer<'_> {
     fn is_wanted(&mut self, record: &RecordView<'_>) -> bool {
         let command = self.command;
         if !self.time_reached {
-            self.time_reached = command
-                .from_time
-                .is_none_or(|time| record.store_timestamp_ms() >= time);
+            self.time_reached =
+                command.from_time.is_none_or(|time| record.store_timestamp_ms() >= time);
         }
-        let topic = command
-            .topic
-            .as_ref()
-            .is_none_or(|topic| record.topic_bytes() == topic.as_bytes());
-        let queue = command
-            .queue
-            .is_none_or(|queue| record.queue_id() == queue && is_in_queue(record));
-        let offset = command
-            .from_queue_offset
-            .is_none_or(|offset| record.queue_offset().get() >= offset);
+        let topic =
+            command.topic.as_ref().is_none_or(|topic| record.topic_bytes() == topic.as_bytes());
+        let queue =
+            command.queue.is_none_or(|queue| record.queue_id() == queue && is_in_queue(record));
+        let offset =
+            command.from_queue_offset.is_none_or(|offset| record.queue_offset().get() >= offset);
         self.time_reached && topic && queue && offset
     }
 

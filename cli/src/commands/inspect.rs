@@ -88,30 +88,22 @@ impl Viewer<'_> {
         self.walk(|output, entry| match entry {
             LogEntry::Message(message) if json => output.json(&RecordJson::new(&message.record())),
             LogEntry::Message(message) => output.line(record_line(&message.record())),
-            LogEntry::Blank {
-                physical_offset,
-                size_bytes,
-            } if json => output.json(&BlankJson::new(physical_offset.get(), *size_bytes)),
-            LogEntry::Blank {
-                physical_offset,
-                size_bytes,
-            } => output.line(format!("{physical_offset} {size_bytes} (blank)")),
+            LogEntry::Blank { physical_offset, size_bytes } if json => {
+                output.json(&BlankJson::new(physical_offset.get(), *size_bytes))
+            }
+            LogEntry::Blank { physical_offset, size_bytes } => {
+                output.line(format!("{physical_offset} {size_bytes} (blank)"))
+            }
         })
     }
 
     fn files(&mut self) -> Outcome {
         let mut contents: BTreeMap<u64, FileContent> = BTreeMap::new();
-        let segment = self
-            .reader
-            .as_ref()
-            .map_or(0, LogReader::segment_size_bytes)
-            .max(1);
+        let segment = self.reader.as_ref().map_or(0, LogReader::segment_size_bytes).max(1);
         self.walk(|_, entry| {
             let offset = match entry {
                 LogEntry::Message(message) => message.record().physical_offset().get(),
-                LogEntry::Blank {
-                    physical_offset, ..
-                } => physical_offset.get(),
+                LogEntry::Blank { physical_offset, .. } => physical_offset.get(),
             };
             let start = offset - offset % segment;
             contents.entry(start).or_default().add(entry, start);
@@ -164,8 +156,7 @@ impl Viewer<'_> {
             Ok(())
         })?;
         if !self.command.json {
-            self.output
-                .line("topic queue_id records bytes min_queue_offset max_queue_offset")?;
+            self.output.line("topic queue_id records bytes min_queue_offset max_queue_offset")?;
         }
         for topic in topics.values() {
             if self.command.json {
@@ -186,10 +177,7 @@ impl Viewer<'_> {
     }
 
     fn queues(&mut self) -> Outcome {
-        let log_min = self
-            .reader
-            .as_ref()
-            .map_or(0, |reader| reader.min_offset().get());
+        let log_min = self.reader.as_ref().map_or(0, |reader| reader.min_offset().get());
         let queues =
             ConsumeQueues::open(&self.command.dir).map_err(cannot_read(&self.command.dir))?;
         if !self.command.json {
@@ -405,10 +393,9 @@ impl FileContent {
                 }
             }
             // The blank takes all that is left.
-            LogEntry::Blank {
-                physical_offset,
-                size_bytes,
-            } => self.used = physical_offset.get() + u64::from(*size_bytes) - start,
+            LogEntry::Blank { physical_offset, size_bytes } => {
+                self.used = physical_offset.get() + u64::from(*size_bytes) - start
+            }
         }
     }
 }

@@ -62,10 +62,7 @@ impl ReportJson {
             end_offset: report.end_offset.get(),
             damage: report.damage.clone(),
             bytes_set_aside: report.bytes_set_aside,
-            set_aside: report
-                .set_aside
-                .as_ref()
-                .map(|path| path.display().to_string()),
+            set_aside: report.set_aside.as_ref().map(|path| path.display().to_string()),
             files_removed: report.files_removed,
             duration_ms: report.duration.as_secs_f64() * 1e3,
         }
@@ -73,26 +70,16 @@ impl ReportJson {
 }
 
 fn print(output: &mut Output, report: &RecoveryReport, dry_run: bool) -> Outcome {
-    let stop = if report.clean_stop {
-        "the store was closed"
-    } else {
-        "the store was not closed"
-    };
+    let stop = if report.clean_stop { "the store was closed" } else { "the store was not closed" };
     output.line(format!("last stop:       {stop}"))?;
     output.line(format!("log files:       {}", report.files))?;
     output.line(format!("records walked:  {}", report.records))?;
-    output.line(format!(
-        "log:             from {} to {}",
-        report.min_offset, report.end_offset
-    ))?;
+    output.line(format!("log:             from {} to {}", report.min_offset, report.end_offset))?;
     if let Some(damage) = &report.damage {
         output.line(format!("found there:     {damage}"))?;
     }
-    let (set_aside, removed) = if dry_run {
-        ("would set aside", "would remove")
-    } else {
-        ("set aside", "removed")
-    };
+    let (set_aside, removed) =
+        if dry_run { ("would set aside", "would remove") } else { ("set aside", "removed") };
     let place = match &report.set_aside {
         Some(path) => format!(" in {}", path.display()),
         None => String::new(),

@@ -97,8 +97,7 @@ impl ConsumeQueues {
                 }
             }
         }
-        all.queues
-            .sort_by(|a, b| (&a.topic, a.queue_id).cmp(&(&b.topic, b.queue_id)));
+        all.queues.sort_by(|a, b| (&a.topic, a.queue_id).cmp(&(&b.topic, b.queue_id)));
         Ok(all)
     }
 
@@ -107,21 +106,11 @@ impl ConsumeQueues {
         for file in list(&path)? {
             let metadata = file.metadata()?;
             match number_of(&file).filter(|_| metadata.is_file()) {
-                Some(start) => files.push(NamedFile {
-                    path: file,
-                    start,
-                    size: metadata.len(),
-                }),
+                Some(start) => files.push(NamedFile { path: file, start, size: metadata.len() }),
                 None => self.foreign.push(file),
             }
         }
-        self.queues.push(ConsumeQueue {
-            topic,
-            queue_id,
-            path,
-            files,
-            window: None,
-        });
+        self.queues.push(ConsumeQueue { topic, queue_id, path, files, window: None });
         Ok(())
     }
 }
@@ -175,9 +164,7 @@ impl ConsumeQueue {
 
     /// The first index that has a file.
     pub(crate) fn first_index(&self) -> u64 {
-        self.files
-            .first()
-            .map_or(0, |file| file.start.div_ceil(UNIT_BYTES))
+        self.files.first().map_or(0, |file| file.start.div_ceil(UNIT_BYTES))
     }
 
     /// Walks the units from the first file on, up to the first that is none, and shows each to
@@ -264,12 +251,8 @@ mod tests {
 
     #[test]
     fn filler_units_come_before_the_first_message() {
-        let units = [
-            unit(0, i32::MAX, 0),
-            unit(0, i32::MAX, 0),
-            unit(500, 100, -1),
-            unit(600, 90, 7),
-        ];
+        let units =
+            [unit(0, i32::MAX, 0), unit(0, i32::MAX, 0), unit(500, 100, -1), unit(600, 90, 7)];
         let (_root, mut queue) = queue_of(&units, 0, 3);
         let range = queue.range(0).unwrap();
         assert_eq!((range.min_offset, range.max_offset), (2, 4));

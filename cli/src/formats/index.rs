@@ -29,10 +29,7 @@ pub(crate) struct Geometry {
 
 impl Geometry {
     /// RocketMQ's default.
-    pub(crate) const DEFAULT: Self = Self {
-        slots: 5_000_000,
-        items: 20_000_000,
-    };
+    pub(crate) const DEFAULT: Self = Self { slots: 5_000_000, items: 20_000_000 };
 
     /// The length of such a file in bytes.
     pub(crate) fn file_size(self) -> u64 {
@@ -175,8 +172,7 @@ impl IndexFile {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(HEADER_BYTES))?;
         let mut bytes = Vec::new();
-        file.take(body.min(MAX_GUESSED_SLOT_BYTES))
-            .read_to_end(&mut bytes)?;
+        file.take(body.min(MAX_GUESSED_SLOT_BYTES)).read_to_end(&mut bytes)?;
         let words = body / SLOT_BYTES;
         let mut used = 0;
         for slots in 1..words {
@@ -227,11 +223,7 @@ impl IndexFile {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(geometry.entry_position(1)))?;
         let limit = self.header.entries().min(geometry.items.saturating_sub(1));
-        Ok(EntryReader {
-            file: BufReader::with_capacity(64 * 1024, file),
-            number: 0,
-            limit,
-        })
+        Ok(EntryReader { file: BufReader::with_capacity(64 * 1024, file), number: 0, limit })
     }
 }
 
@@ -270,10 +262,7 @@ pub(crate) struct Chains {
 impl Chains {
     /// All slots empty.
     pub(crate) fn new(geometry: Geometry) -> Self {
-        Self {
-            newest: vec![0; geometry.slots as usize],
-            used: 0,
-        }
+        Self { newest: vec![0; geometry.slots as usize], used: 0 }
     }
 
     /// Puts an entry at the head of its slot's chain, and returns the number of the one that was
@@ -281,9 +270,7 @@ impl Chains {
     pub(crate) fn add(&mut self, number: u32, entry: &Entry) -> i32 {
         let slots = self.newest.len().max(1) as u64;
         let slot = u64::from(entry.key_hash.unsigned_abs()) % slots;
-        let newest = usize::try_from(slot)
-            .ok()
-            .and_then(|slot| self.newest.get_mut(slot));
+        let newest = usize::try_from(slot).ok().and_then(|slot| self.newest.get_mut(slot));
         let number = i32::try_from(number).unwrap_or(i32::MAX);
         let previous = newest.map_or(0, |newest| std::mem::replace(newest, number));
         self.used += i32::from(previous == 0);
@@ -335,14 +322,8 @@ mod tests {
         for (slot, newest) in (0u32..).zip(&chains.newest) {
             put(Geometry::slot_position(slot), &newest.to_be_bytes());
         }
-        put(
-            16,
-            &keys.first().map_or(0, |(_, offset)| *offset).to_be_bytes(),
-        );
-        put(
-            24,
-            &keys.last().map_or(0, |(_, offset)| *offset).to_be_bytes(),
-        );
+        put(16, &keys.first().map_or(0, |(_, offset)| *offset).to_be_bytes());
+        put(24, &keys.last().map_or(0, |(_, offset)| *offset).to_be_bytes());
         put(32, &chains.used.to_be_bytes());
         put(36, &(i32::try_from(keys.len()).unwrap() + 1).to_be_bytes());
         std::fs::write(path, bytes).unwrap();
@@ -353,21 +334,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("20260101000000000");
         let names: Vec<String> = (0..150).map(|n| format!("key{n}")).collect();
-        let keys: Vec<(&str, i64)> = names
-            .iter()
-            .map(String::as_str)
-            .zip((0..).step_by(100))
-            .collect();
+        let keys: Vec<(&str, i64)> =
+            names.iter().map(String::as_str).zip((0..).step_by(100)).collect();
         for (slots, items) in [(100, 400), (37, 200), (1, 151)] {
             let geometry = Geometry { slots, items };
             write_index(&path, geometry, &keys);
             let index = IndexFile::open(&path, None).unwrap();
             assert_eq!(index.geometry, Some(geometry));
             assert_eq!(index.header.entries(), 150);
-            let other = Geometry {
-                slots: slots + 1,
-                items,
-            };
+            let other = Geometry { slots: slots + 1, items };
             assert_eq!(IndexFile::open(&path, Some(other)).unwrap().geometry, None);
         }
     }
@@ -376,22 +351,14 @@ mod tests {
     fn a_damaged_chain_fits_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("20260101000000000");
-        let geometry = Geometry {
-            slots: 10,
-            items: 20,
-        };
+        let geometry = Geometry { slots: 10, items: 20 };
         write_index(&path, geometry, &[("a", 0), ("b", 50), ("a", 90)]);
         let mut bytes = std::fs::read(&path).unwrap();
         let at = usize::try_from(geometry.entry_position(3)).unwrap();
         bytes[at + 19] ^= 1;
         std::fs::write(&path, bytes).unwrap();
         assert_eq!(IndexFile::open(&path, None).unwrap().geometry, None);
-        assert!(
-            IndexFile::open(&path, Some(geometry))
-                .unwrap()
-                .geometry
-                .is_some()
-        );
+        assert!(IndexFile::open(&path, Some(geometry)).unwrap().geometry.is_some());
     }
 
     #[test]

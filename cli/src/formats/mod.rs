@@ -28,19 +28,15 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut paths = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<io::Result<Vec<_>>>()?;
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)
 }
 
 /// The name of a path as text, with what is no UTF-8 replaced.
 pub(crate) fn name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The number a 20-digit file name stands for.
@@ -68,25 +64,17 @@ pub(crate) fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize>
 
 /// The big-endian i32 at `at`; 0 beyond the end.
 pub(crate) fn i32_at(bytes: &[u8], at: usize) -> i32 {
-    bytes
-        .get(at..at + 4)
-        .and_then(|field| field.try_into().ok())
-        .map_or(0, i32::from_be_bytes)
+    bytes.get(at..at + 4).and_then(|field| field.try_into().ok()).map_or(0, i32::from_be_bytes)
 }
 
 /// The big-endian i64 at `at`; 0 beyond the end.
 pub(crate) fn i64_at(bytes: &[u8], at: usize) -> i64 {
-    bytes
-        .get(at..at + 8)
-        .and_then(|field| field.try_into().ok())
-        .map_or(0, i64::from_be_bytes)
+    bytes.get(at..at + 8).and_then(|field| field.try_into().ok()).map_or(0, i64::from_be_bytes)
 }
 
 /// Java's `String.hashCode`, over UTF-16 code units.
 pub(crate) fn java_hash(text: &str) -> i32 {
-    text.encode_utf16().fold(0i32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    })
+    text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
 #[cfg(test)]

@@ -214,12 +214,7 @@ pub(crate) fn acks(text: &str) -> Vec<Ack> {
             let [line, physical_offset, queue_id, queue_offset] = fields[..] else {
                 panic!("not four fields: {line}");
             };
-            Ack {
-                line,
-                physical_offset,
-                queue_id: i64::try_from(queue_id).unwrap(),
-                queue_offset,
-            }
+            Ack { line, physical_offset, queue_id: i64::try_from(queue_id).unwrap(), queue_offset }
         })
         .collect()
 }

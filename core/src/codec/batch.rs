@@ -55,14 +55,7 @@ impl<'a> BatchItems<'a> {
         if memchr::memmem::find(properties, &record_crc).is_some() {
             return Err(illegal("a batch item carries a record CRC of its own"));
         }
-        Ok((
-            BatchItem {
-                flag,
-                body,
-                properties,
-            },
-            item.len(),
-        ))
+        Ok((BatchItem { flag, body, properties }, item.len()))
     }
 }
 
@@ -70,10 +63,7 @@ impl<'a> Iterator for BatchItems<'a> {
     type Item = Result<BatchItem<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let rest = self
-            .items
-            .get(self.position..)
-            .filter(|rest| !rest.is_empty())?;
+        let rest = self.items.get(self.position..).filter(|rest| !rest.is_empty())?;
         match self.item(rest) {
             Ok((item, size)) => {
                 self.position += size;
@@ -132,22 +122,8 @@ mod tests {
             *b"\0\0\0\x1D\0\0\0\0\0\0\0\0\0\0\0\x07\0\0\0\x02b0\0\x05P\x01v0\x02"
         );
         let read: Vec<_> = BatchItems::new(&items).collect::<Result<_>>().unwrap();
-        assert_eq!(
-            read[0],
-            BatchItem {
-                flag: 7,
-                body: b"b0",
-                properties: b"P\x01v0\x02"
-            }
-        );
-        assert_eq!(
-            read[1],
-            BatchItem {
-                flag: -1,
-                body: b"b1",
-                properties: b""
-            }
-        );
+        assert_eq!(read[0], BatchItem { flag: 7, body: b"b0", properties: b"P\x01v0\x02" });
+        assert_eq!(read[1], BatchItem { flag: -1, body: b"b1", properties: b"" });
     }
 
     #[test]
@@ -155,18 +131,12 @@ mod tests {
         let mut items = Vec::new();
         encode_batch_item(&mut items, 0, b"body", b"P\x01v\x02").unwrap();
         for cut in 1..items.len() {
-            assert!(
-                BatchItems::new(&items[..cut]).any(|item| item.is_err()),
-                "cut at {cut}"
-            );
+            assert!(BatchItems::new(&items[..cut]).any(|item| item.is_err()), "cut at {cut}");
         }
         for at in [3, 19, 25] {
             let mut wrong = items.clone();
             wrong[at] = wrong[at].wrapping_add(1);
-            assert!(
-                BatchItems::new(&wrong).any(|item| item.is_err()),
-                "byte {at}"
-            );
+            assert!(BatchItems::new(&wrong).any(|item| item.is_err()), "byte {at}");
         }
     }
 }

@@ -29,10 +29,7 @@ impl EncodedHost {
             }
         };
         bytes[split..split + 4].copy_from_slice(&u32::from(address.port()).to_be_bytes());
-        Self {
-            bytes,
-            length: split + 4,
-        }
+        Self { bytes, length: split + 4 }
     }
 
     /// The stored bytes.

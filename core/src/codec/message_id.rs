@@ -54,12 +54,9 @@ mod tests {
             assert_eq!(id.len(), if host.is_ipv4() { 32 } else { 56 });
             assert_eq!(decode_offset_message_id(&id), Some((host, offset)));
         }
-        for wrong in [
-            "",
-            "0A",
-            "ZA00000100002A9F0000000000000000",
-            "0A00000100002A9FFFFFFFFFFFFFFFFF",
-        ] {
+        for wrong in
+            ["", "0A", "ZA00000100002A9F0000000000000000", "0A00000100002A9FFFFFFFFFFFFFFFFF"]
+        {
             assert_eq!(decode_offset_message_id(wrong), None, "{wrong}");
         }
     }

@@ -50,22 +50,12 @@ impl<'a> PropertySource<'a> {
     /// Properties that are encoded already.
     #[cfg(test)]
     pub(crate) fn raw(raw: &'a [u8]) -> Self {
-        Self {
-            raw,
-            tag: None,
-            keys: &[],
-            pairs: &[],
-            wait_store_ok: true,
-            inner_batch: None,
-        }
+        Self { raw, tag: None, keys: &[], pairs: &[], wait_store_ok: true, inner_batch: None }
     }
 
     /// Checks names and values of the single properties.
     pub(crate) fn validate(&self) -> Result<()> {
-        if self
-            .tag
-            .is_some_and(|tag| tag.is_empty() || has(tag, PROPERTY_SEPARATOR))
-        {
+        if self.tag.is_some_and(|tag| tag.is_empty() || has(tag, PROPERTY_SEPARATOR)) {
             return Err(illegal("the tag is empty or holds 0x02"));
         }
         for key in self.keys {
@@ -98,21 +88,14 @@ impl<'a> PropertySource<'a> {
             && self.wait_store_ok
             && self.inner_batch.is_none()
             && self.stored_pairs().next().is_none();
-        raw_only
-            && self
-                .raw
-                .last()
-                .is_some_and(|&last| last != PROPERTY_SEPARATOR)
+        raw_only && self.raw.last().is_some_and(|&last| last != PROPERTY_SEPARATOR)
     }
 
     /// Writes the properties. A `__CRC32#` pair is left out: it belongs to the record it was
     /// copied from.
     pub(crate) fn encode(&self, sink: &mut impl Sink) {
         sink.put(self.raw);
-        if self
-            .raw
-            .last()
-            .is_some_and(|&last| last != PROPERTY_SEPARATOR)
+        if self.raw.last().is_some_and(|&last| last != PROPERTY_SEPARATOR)
             && !self.lacks_last_separator()
         {
             sink.put(&[PROPERTY_SEPARATOR]);
@@ -143,9 +126,7 @@ impl<'a> PropertySource<'a> {
     }
 
     fn stored_pairs(&self) -> impl Iterator<Item = &'a (&'a str, &'a str)> {
-        self.pairs
-            .iter()
-            .filter(|(name, _)| *name != PROPERTY_RECORD_CRC)
+        self.pairs.iter().filter(|(name, _)| *name != PROPERTY_RECORD_CRC)
     }
 }
 
@@ -206,19 +187,12 @@ pub(crate) fn record_crc_property(crc: u32) -> [u8; RECORD_CRC_BYTES] {
 pub(crate) fn appended_record_crc(properties: &[u8]) -> Option<u32> {
     let start = properties.len().checked_sub(RECORD_CRC_BYTES)?;
     let (before, last) = properties.split_at_checked(start)?;
-    if before
-        .last()
-        .is_some_and(|&byte| byte != PROPERTY_SEPARATOR)
-    {
+    if before.last().is_some_and(|&byte| byte != PROPERTY_SEPARATOR) {
         return None;
     }
-    let digits = last
-        .strip_prefix(b"__CRC32#\x01")?
-        .strip_suffix(&[PROPERTY_SEPARATOR])?;
+    let digits = last.strip_prefix(b"__CRC32#\x01")?.strip_suffix(&[PROPERTY_SEPARATOR])?;
     let number = digits.iter().rev().try_fold(0u64, |number, digit| {
-        digit
-            .is_ascii_digit()
-            .then(|| number * 10 + u64::from(digit - b'0'))
+        digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
     })?;
     u32::try_from(number).ok()
 }
@@ -238,9 +212,7 @@ impl<'a> PropertyIter<'a> {
     /// The value of a name, the last one if it occurs several times.
     #[must_use]
     pub fn find(self, name: &str) -> Option<&'a [u8]> {
-        self.filter(|(found, _)| *found == name.as_bytes())
-            .last()
-            .map(|(_, value)| value)
+        self.filter(|(found, _)| *found == name.as_bytes()).last().map(|(_, value)| value)
     }
 }
 
@@ -284,10 +256,7 @@ mod tests {
         source.keys = &["k1", "k2"];
         source.pairs = &[("__CRC32#", "1"), ("x", "y")];
         source.wait_store_ok = false;
-        source.inner_batch = Some(InnerBatch {
-            count: 3,
-            base: 120,
-        });
+        source.inner_batch = Some(InnerBatch { count: 3, base: 120 });
         assert_eq!(
             encoded(&source),
             b"a\x01b\x02x\x01y\x02TAGS\x01t\x02KEYS\x01k1 k2\x02WAIT\x01false\x02\
@@ -321,24 +290,10 @@ mod tests {
 
     #[test]
     fn names_and_values_that_would_be_lost_are_refused() {
-        let with = |pairs| PropertySource {
-            pairs,
-            ..PropertySource::raw(&[])
-        };
-        for pair in [
-            ("", "v"),
-            ("n", ""),
-            ("n\x01", "v"),
-            ("n\x02", "v"),
-            ("n", "v\x02"),
-        ] {
+        let with = |pairs| PropertySource { pairs, ..PropertySource::raw(&[]) };
+        for pair in [("", "v"), ("n", ""), ("n\x01", "v"), ("n\x02", "v"), ("n", "v\x02")] {
             let pairs = [pair];
-            let error = PropertySource {
-                pairs: &pairs,
-                ..with(&[])
-            }
-            .validate()
-            .unwrap_err();
+            let error = PropertySource { pairs: &pairs, ..with(&[]) }.validate().unwrap_err();
             assert_eq!(error.status(), Status::PropertiesIllegal);
         }
         with(&[("n", "v\x01w")]).validate().unwrap();

@@ -120,18 +120,10 @@ impl<'a> RecordDraft<'a> {
             properties_bytes += usize::from(fields.properties.lacks_last_separator());
         }
         if properties_bytes > MAX_PROPERTIES_BYTES {
-            return Err(
-                Error::new(Status::PropertiesTooLarge, "the properties are too long").expected(
-                    format!("at most {MAX_PROPERTIES_BYTES} bytes"),
-                    properties_bytes,
-                ),
-            );
+            return Err(Error::new(Status::PropertiesTooLarge, "the properties are too long")
+                .expected(format!("at most {MAX_PROPERTIES_BYTES} bytes"), properties_bytes));
         }
-        let topic_width = if fields.topic.len() > MAX_V1_TOPIC_BYTES {
-            2
-        } else {
-            1
-        };
+        let topic_width = if fields.topic.len() > MAX_V1_TOPIC_BYTES { 2 } else { 1 };
         let size = 74
             + born_host.as_bytes().len()
             + store_host.as_bytes().len()
@@ -178,10 +170,7 @@ impl<'a> RecordDraft<'a> {
     /// Writes the record, `size_bytes` bytes in order.
     pub(crate) fn encode(&self, stamp: Stamp, sink: &mut impl Sink) {
         if self.record_crc {
-            let mut summing = Summing {
-                sink,
-                hasher: crc32fast::Hasher::new(),
-            };
+            let mut summing = Summing { sink, hasher: crc32fast::Hasher::new() };
             self.encode_fields(stamp, &mut summing);
             if self.properties.lacks_last_separator() {
                 summing.put(&[PROPERTY_SEPARATOR]);
@@ -197,10 +186,7 @@ impl<'a> RecordDraft<'a> {
         let two_byte_topic = self.topic.len() > MAX_V1_TOPIC_BYTES;
         let magic = if two_byte_topic { MAGIC_V2 } else { MAGIC_V1 };
         let born_timestamp = self.born_timestamp_ms.unwrap_or(stamp.store_timestamp_ms);
-        let mut header = Header {
-            bytes: [0; MAX_HEADER_BYTES],
-            length: 0,
-        };
+        let mut header = Header { bytes: [0; MAX_HEADER_BYTES], length: 0 };
         header.put(&self.size.to_be_bytes());
         header.put(&magic.to_be_bytes());
         header.put(&self.body_crc.to_be_bytes());
@@ -293,11 +279,7 @@ pub(crate) enum Defect {
     /// Zeros, or too few bytes for anything: free space.
     Free,
     /// Something is there, and this is wrong with it.
-    Damaged {
-        what: &'static str,
-        expected: String,
-        found: String,
-    },
+    Damaged { what: &'static str, expected: String, found: String },
 }
 
 /// How thoroughly [`parse`] looks.
@@ -310,11 +292,7 @@ pub(crate) enum CrcCheck {
 }
 
 fn damaged(what: &'static str, expected: impl ToString, found: impl ToString) -> Defect {
-    Defect::Damaged {
-        what,
-        expected: expected.to_string(),
-        found: found.to_string(),
-    }
+    Defect::Damaged { what, expected: expected.to_string(), found: found.to_string() }
 }
 
 /// Looks at what begins with `bytes`, which stands at `physical_offset` and reaches to the end of
@@ -342,11 +320,7 @@ pub(crate) fn parse(
     let layout = parse_layout(bytes, size, magic)?;
     let stored_offset = super::read_i64(bytes, at::PHYSICAL_OFFSET).unwrap_or(-1);
     if u64::try_from(stored_offset) != Ok(physical_offset) {
-        return Err(damaged(
-            "bad physical offset",
-            physical_offset,
-            stored_offset,
-        ));
+        return Err(damaged("bad physical offset", physical_offset, stored_offset));
     }
     if crc == CrcCheck::Verify {
         verify_crc(bytes, &layout)?;
@@ -360,19 +334,9 @@ fn parse_layout(bytes: &[u8], size: i32, magic: u32) -> std::result::Result<Reco
         .filter(|&size| size >= MIN_RECORD_BYTES)
         .and_then(|size| bytes.get(..size))
         .ok_or_else(|| {
-            damaged(
-                "bad record size",
-                format!("{MIN_RECORD_BYTES} to {}", bytes.len()),
-                size,
-            )
+            damaged("bad record size", format!("{MIN_RECORD_BYTES} to {}", bytes.len()), size)
         })?;
-    let short = || {
-        damaged(
-            "record fields exceed the record",
-            "fields inside",
-            record.len(),
-        )
-    };
+    let short = || damaged("record fields exceed the record", "fields inside", record.len());
     let sys_flag = read_i32(record, at::SYS_FLAG).ok_or_else(short)?;
     let hosts = host_bytes(sys_flag, sys_flag::BORN_HOST_V6)
         + host_bytes(sys_flag, sys_flag::STORE_HOST_V6);
@@ -382,10 +346,7 @@ fn parse_layout(bytes: &[u8], size: i32, magic: u32) -> std::result::Result<Reco
         .map_err(|_| damaged("bad body length", "0 or more", body_bytes))?;
     let topic_length_at = body_start.checked_add(body_bytes).ok_or_else(short)?;
     let (topic_start, topic_bytes) = if magic == MAGIC_V2 {
-        (
-            topic_length_at + 2,
-            read_i16(record, topic_length_at).ok_or_else(short)?,
-        )
+        (topic_length_at + 2, read_i16(record, topic_length_at).ok_or_else(short)?)
     } else {
         let length = *record.get(topic_length_at).ok_or_else(short)?;
         (topic_length_at + 1, i16::from(length.cast_signed()))
@@ -401,11 +362,7 @@ fn parse_layout(bytes: &[u8], size: i32, magic: u32) -> std::result::Result<Reco
     let properties_start = properties_length_at + 2;
     let computed = properties_start + usize::from(properties_bytes);
     if computed != record.len() {
-        return Err(damaged(
-            "record size disagrees with its fields",
-            computed,
-            record.len(),
-        ));
+        return Err(damaged("record size disagrees with its fields", computed, record.len()));
     }
     // Everything lies inside a record of at most 2^31 - 1 bytes, so nothing is cut off here.
     Ok(RecordLayout {
@@ -422,19 +379,13 @@ fn parse_layout(bytes: &[u8], size: i32, magic: u32) -> std::result::Result<Reco
 
 /// The length of a host whose address family is told by `bit` of the system flag.
 pub(crate) fn host_bytes(sys_flag: i32, bit: i32) -> usize {
-    if sys_flag & bit == 0 {
-        IPV4_HOST_BYTES
-    } else {
-        IPV6_HOST_BYTES
-    }
+    if sys_flag & bit == 0 { IPV4_HOST_BYTES } else { IPV6_HOST_BYTES }
 }
 
 fn verify_crc(bytes: &[u8], layout: &RecordLayout) -> std::result::Result<(), Defect> {
     let slice = |start: u32, length: u32| {
         let start = start as usize;
-        bytes
-            .get(start..start + length as usize)
-            .unwrap_or_default()
+        bytes.get(start..start + length as usize).unwrap_or_default()
     };
     let properties = slice(layout.properties_start, u32::from(layout.properties_bytes));
     let (what, expected, found) = if let Some(stored) = appended_record_crc(properties) {
@@ -448,11 +399,7 @@ fn verify_crc(bytes: &[u8], layout: &RecordLayout) -> std::result::Result<(), De
     if expected == found {
         return Ok(());
     }
-    Err(damaged(
-        what,
-        format!("{expected:08x}"),
-        format!("{found:08x}"),
-    ))
+    Err(damaged(what, format!("{expected:08x}"), format!("{found:08x}")))
 }
 
 #[cfg(test)]

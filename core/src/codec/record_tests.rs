@@ -28,11 +28,8 @@ fn example(record_crc: bool) -> RecordDraft<'static> {
 
 fn encoded(draft: &RecordDraft<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let stamp = Stamp {
-        physical_offset: 0,
-        queue_offset: 0,
-        store_timestamp_ms: 1_700_000_000_456,
-    };
+    let stamp =
+        Stamp { physical_offset: 0, queue_offset: 0, store_timestamp_ms: 1_700_000_000_456 };
     draft.encode(stamp, &mut bytes);
     assert_eq!(bytes.len(), draft.size_bytes() as usize);
     bytes
@@ -51,9 +48,7 @@ fn hex(bytes: &[u8]) -> String {
 fn the_worked_example_is_encoded_and_read() {
     let bytes = encoded(&example(false));
     assert_eq!(hex(&bytes), EXAMPLE);
-    let Ok(Parsed::Record(layout)) = parse(&bytes, 0, CrcCheck::Verify) else {
-        panic!()
-    };
+    let Ok(Parsed::Record(layout)) = parse(&bytes, 0, CrcCheck::Verify) else { panic!() };
     let view = RecordView::new(&bytes, layout);
     assert_eq!(view.topic(), "TopicTest");
     assert_eq!(view.body(), b"hello");
@@ -76,10 +71,7 @@ fn the_worked_example_with_record_crc() {
     for position in (8..125).chain(135..145) {
         let mut wrong = bytes.clone();
         wrong[position] ^= 1;
-        assert!(
-            parse(&wrong, 0, CrcCheck::Verify).is_err(),
-            "flipped bit in byte {position}"
-        );
+        assert!(parse(&wrong, 0, CrcCheck::Verify).is_err(), "flipped bit in byte {position}");
     }
 }
 
@@ -91,9 +83,7 @@ fn a_topic_of_more_than_127_bytes_makes_a_v2_record() {
         fields.topic = topic.as_bytes();
         let record = encoded(&RecordDraft::new(fields).unwrap());
         assert_eq!(read_i32(&record, at::MAGIC), Some(magic.cast_signed()));
-        let Ok(Parsed::Record(layout)) = parse(&record, 0, CrcCheck::Verify) else {
-            panic!()
-        };
+        let Ok(Parsed::Record(layout)) = parse(&record, 0, CrcCheck::Verify) else { panic!() };
         assert_eq!(RecordView::new(&record, layout).topic(), topic);
     }
 }
@@ -120,17 +110,9 @@ fn host_bits_follow_the_addresses_not_the_caller() {
     let mut fields = draft_fields();
     fields.sys_flag = sys_flag::STORE_HOST_V6 | 1;
     let record = encoded(&RecordDraft::new(fields).unwrap());
-    assert_eq!(
-        read_i32(&record, at::SYS_FLAG),
-        Some(sys_flag::BORN_HOST_V6 | 1)
-    );
-    let Ok(Parsed::Record(layout)) = parse(&record, 0, CrcCheck::Verify) else {
-        panic!()
-    };
-    assert_eq!(
-        RecordView::new(&record, layout).born_host().to_string(),
-        "[2001:db8::1]:1"
-    );
+    assert_eq!(read_i32(&record, at::SYS_FLAG), Some(sys_flag::BORN_HOST_V6 | 1));
+    let Ok(Parsed::Record(layout)) = parse(&record, 0, CrcCheck::Verify) else { panic!() };
+    assert_eq!(RecordView::new(&record, layout).born_host().to_string(), "[2001:db8::1]:1");
 }
 
 #[test]

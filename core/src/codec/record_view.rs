@@ -19,17 +19,12 @@ pub struct RecordView<'a> {
 impl<'a> RecordView<'a> {
     /// `bytes` begins with the record that was parsed to `layout`.
     pub(crate) fn new(bytes: &'a [u8], layout: RecordLayout) -> Self {
-        Self {
-            bytes: bytes.get(..layout.size as usize).unwrap_or(bytes),
-            layout,
-        }
+        Self { bytes: bytes.get(..layout.size as usize).unwrap_or(bytes), layout }
     }
 
     fn slice(&self, start: u32, length: u32) -> &'a [u8] {
         let start = start as usize;
-        self.bytes
-            .get(start..start + length as usize)
-            .unwrap_or_default()
+        self.bytes.get(start..start + length as usize).unwrap_or_default()
     }
 
     fn i32_at(&self, at: usize) -> i32 {
@@ -136,10 +131,7 @@ impl<'a> RecordView<'a> {
     /// The store's address.
     #[must_use]
     pub fn store_host(&self) -> SocketAddr {
-        self.host_at(
-            at::BORN_HOST + self.born_host_bytes() + 8,
-            self.store_host_bytes(),
-        )
+        self.host_at(at::BORN_HOST + self.born_host_bytes() + 8, self.store_host_bytes())
     }
 
     /// How often the message was consumed before.
@@ -175,10 +167,7 @@ impl<'a> RecordView<'a> {
     /// The properties as stored, the appended record CRC included.
     #[must_use]
     pub fn properties_raw(&self) -> &'a [u8] {
-        self.slice(
-            self.layout.properties_start,
-            u32::from(self.layout.properties_bytes),
-        )
+        self.slice(self.layout.properties_start, u32::from(self.layout.properties_bytes))
     }
 
     /// The properties, in stored order.

@@ -66,11 +66,7 @@ impl CommitLog {
         if let Some(target) = &target {
             parts.allocate.set_current(target.clone());
         }
-        let state = AppendState {
-            target,
-            position,
-            last_timestamp_ms: parts.last_timestamp_ms,
-        };
+        let state = AppendState { target, position, last_timestamp_ms: parts.last_timestamp_ms };
         Self {
             parts,
             lock: AppendLock::new(options.append_lock, state),
@@ -91,12 +87,8 @@ impl CommitLog {
         let now = self.parts.clock.monotonic_ms();
         let held = self.lock.held_ms(now);
         if held > self.busy_timeout_ms {
-            return Err(
-                Error::new(Status::PageCacheBusy, "an append holds the lock for long").expected(
-                    format!("at most {} ms", self.busy_timeout_ms),
-                    format!("{held} ms"),
-                ),
-            );
+            return Err(Error::new(Status::PageCacheBusy, "an append holds the lock for long")
+                .expected(format!("at most {} ms", self.busy_timeout_ms), format!("{held} ms")));
         }
         let state = self.lock.lock(|| self.parts.clock.monotonic_ms());
         // Again: while this thread waited, the store may have been closed.
@@ -124,9 +116,7 @@ impl CommitLog {
 
     /// Time of the newest record.
     pub(crate) fn last_timestamp_ms(&self) -> i64 {
-        self.lock
-            .lock(|| self.parts.clock.monotonic_ms())
-            .last_timestamp_ms
+        self.lock.lock(|| self.parts.clock.monotonic_ms()).last_timestamp_ms
     }
 }
 
@@ -139,10 +129,7 @@ impl Appender<'_> {
         queue: &QueueState,
         message_count: u32,
     ) -> Result<AppendResult> {
-        let size: u64 = drafts
-            .iter()
-            .map(|draft| u64::from(draft.size_bytes()))
-            .sum();
+        let size: u64 = drafts.iter().map(|draft| u64::from(draft.size_bytes())).sum();
         self.make_room(size)?;
         let state = &mut *self.state;
         let Some(target) = &state.target else {
@@ -171,10 +158,7 @@ impl Appender<'_> {
         }
         queue.topic.messages.add(u64::from(message_count));
         queue.topic.bytes.add(size);
-        self.log
-            .parts
-            .queue
-            .publish(state.position, target.buffer.is_none());
+        self.log.parts.queue.publish(state.position, target.buffer.is_none());
         self.log.parts.allocate.appended_to(state.position);
         Ok(AppendResult {
             physical_offset: PhysicalOffset::new(first),
@@ -225,9 +209,7 @@ fn roll(parts: &CommitLogParts, state: &mut AppendState) -> Result<()> {
     let next = parts.allocate.take(start)?;
     if let Some(finished) = &state.target {
         let room = u32::try_from(finished.file.end() - state.position).unwrap_or(u32::MAX);
-        write(finished, state.position, BLANK_BYTES, |sink| {
-            sink.put(&encode_blank(room))
-        })?;
+        write(finished, state.position, BLANK_BYTES, |sink| sink.put(&encode_blank(room)))?;
         parts.queue.publish(start, finished.buffer.is_none());
         if finished.buffer.is_some() && next.buffer.is_none() {
             // A kill takes what is in a buffer and leaves what is in a mapping: no record may come
@@ -257,10 +239,7 @@ fn write(
     if writer.finish() {
         return Ok(());
     }
-    Err(internal(
-        "a record has another length than computed",
-        position,
-    ))
+    Err(internal("a record has another length than computed", position))
 }
 
 fn internal(what: &'static str, position: u64) -> Error {

@@ -40,10 +40,7 @@ impl<T> AppendLock<T> {
             AppendLockKind::Adaptive => self.adapt(),
         };
         self.held_since_ms.store(now_ms().max(1), Ordering::Relaxed);
-        AppendGuard {
-            state,
-            held_since_ms: &self.held_since_ms,
-        }
+        AppendGuard { state, held_since_ms: &self.held_since_ms }
     }
 
     fn spin(&self) -> MutexGuard<'_, T> {
@@ -119,11 +116,7 @@ mod tests {
 
     #[test]
     fn every_kind_excludes() {
-        for kind in [
-            AppendLockKind::Spin,
-            AppendLockKind::Mutex,
-            AppendLockKind::Adaptive,
-        ] {
+        for kind in [AppendLockKind::Spin, AppendLockKind::Mutex, AppendLockKind::Adaptive] {
             let lock = AppendLock::new(kind, 0u64);
             std::thread::scope(|scope| {
                 for _ in 0..4 {

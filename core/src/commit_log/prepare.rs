@@ -47,15 +47,7 @@ impl Preparer {
         check_sys_flag(message)?;
         let properties = properties_of(message, &[]);
         properties.validate()?;
-        self.draft(
-            message,
-            topic,
-            queue_id,
-            message.body,
-            message.flag,
-            properties,
-            0,
-        )
+        self.draft(message, topic, queue_id, message.body, message.flag, properties, 0)
     }
 
     /// Makes the records of a plain batch.
@@ -74,12 +66,7 @@ impl Preparer {
             let draft = self.draft(shared, topic, queue_id, item.body, item.flag, properties, 0)?;
             drafts.push(draft);
         }
-        self.check_fits(
-            drafts
-                .iter()
-                .map(|draft| u64::from(draft.size_bytes()))
-                .sum(),
-        )?;
+        self.check_fits(drafts.iter().map(|draft| u64::from(draft.size_bytes())).sum())?;
         Ok(drafts)
     }
 
@@ -105,21 +92,10 @@ impl Preparer {
         let shared = &batch.shared;
         let mut properties = properties_of(shared, &[]);
         properties.inner_batch = Some(inner);
-        self.draft(
-            shared,
-            topic,
-            queue_id,
-            batch.items,
-            shared.flag,
-            properties,
-            STORE_BITS,
-        )
+        self.draft(shared, topic, queue_id, batch.items, shared.flag, properties, STORE_BITS)
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the parts of a record have no common owner"
-    )]
+    #[allow(clippy::too_many_arguments, reason = "the parts of a record have no common owner")]
     fn draft<'m>(
         &self,
         message: &Message<'m>,
@@ -147,10 +123,8 @@ impl Preparer {
         let size = u64::from(draft.size_bytes());
         let most = u64::from(self.max_message_size_bytes) + RECORD_OVERHEAD_BYTES;
         if size > most {
-            return Err(
-                Error::new(Status::MessageTooLarge, "the record is too large")
-                    .expected(format!("at most {most} bytes"), size),
-            );
+            return Err(Error::new(Status::MessageTooLarge, "the record is too large")
+                .expected(format!("at most {most} bytes"), size));
         }
         self.check_fits(size)?;
         Ok(draft)
@@ -174,12 +148,8 @@ impl Preparer {
             return Err(Error::new(Status::BodyEmpty, "the message has no body"));
         }
         if body.len() as u64 > u64::from(self.max_message_size_bytes) {
-            return Err(
-                Error::new(Status::BodyTooLarge, "the body is too large").expected(
-                    format!("at most {} bytes", self.max_message_size_bytes),
-                    body.len(),
-                ),
-            );
+            return Err(Error::new(Status::BodyTooLarge, "the body is too large")
+                .expected(format!("at most {} bytes", self.max_message_size_bytes), body.len()));
         }
         Ok(())
     }
@@ -199,11 +169,7 @@ impl Preparer {
         if batch.shared.sys_flag & sys_flag::TRANSACTION_TYPE != 0 {
             return Err(illegal("a batch cannot be transactional"));
         }
-        let delayed = batch
-            .shared
-            .properties
-            .iter()
-            .any(|(name, _)| *name == "DELAY");
+        let delayed = batch.shared.properties.iter().any(|(name, _)| *name == "DELAY");
         if delayed {
             return Err(illegal("a batch cannot be delayed"));
         }
@@ -234,11 +200,7 @@ fn check_sys_flag(message: &Message<'_>) -> Result<()> {
 
 /// Whether a caller waits for the sync: both the field and the `WAIT` property may say no.
 pub(crate) fn waits(message: &Message<'_>) -> bool {
-    let property = message
-        .properties
-        .iter()
-        .rev()
-        .find(|(name, _)| *name == "WAIT");
+    let property = message.properties.iter().rev().find(|(name, _)| *name == "WAIT");
     message.wait_store_ok && property.is_none_or(|(_, value)| value.eq_ignore_ascii_case("true"))
 }
 
@@ -253,10 +215,8 @@ pub(crate) fn check_topic(topic: &str) -> Result<()> {
     }
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"%-_|".contains(&byte);
     if !topic.bytes().all(legal) {
-        return Err(
-            Error::new(Status::TopicIllegal, "the topic has an illegal character")
-                .expected("letters, digits, %, -, _ and |", format!("{topic:?}")),
-        );
+        return Err(Error::new(Status::TopicIllegal, "the topic has an illegal character")
+            .expected("letters, digits, %, -, _ and |", format!("{topic:?}")));
     }
     Ok(())
 }
@@ -264,10 +224,8 @@ pub(crate) fn check_topic(topic: &str) -> Result<()> {
 /// Checks a queue's number.
 pub(crate) fn check_queue_id(queue_id: i32) -> Result<()> {
     if queue_id < 0 {
-        return Err(
-            Error::new(Status::QueueIdIllegal, "the queue id is negative")
-                .expected("0 or more", queue_id),
-        );
+        return Err(Error::new(Status::QueueIdIllegal, "the queue id is negative")
+            .expected("0 or more", queue_id));
     }
     Ok(())
 }

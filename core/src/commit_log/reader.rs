@@ -61,18 +61,11 @@ pub(crate) fn paths_of(store_path: &Path, options: &StoreOptions) -> QueuePaths 
 
 /// Maps files read-only; everything in them counts as readable.
 pub(crate) fn open_read_only(found: &[FoundFile]) -> Result<MappedFileQueue> {
-    let size = found
-        .first()
-        .map_or(MAX_SEGMENT_SIZE_BYTES, |file| file.size_bytes);
+    let size = found.first().map_or(MAX_SEGMENT_SIZE_BYTES, |file| file.size_bytes);
     let files = found
         .iter()
         .map(|file| {
-            let FoundFile {
-                path,
-                start,
-                size_bytes,
-                ..
-            } = file.clone();
+            let FoundFile { path, start, size_bytes, .. } = file.clone();
             MappedFile::open(&OsDisk, path, start, size_bytes, Access::Read).map(Arc::new)
         })
         .collect::<Result<Vec<_>>>()?;
@@ -100,10 +93,8 @@ impl LogReader {
     pub fn open_with(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self> {
         let paths = paths_of(path.as_ref(), options);
         if !paths.writable().iter().any(|directory| directory.is_dir()) {
-            return Err(
-                Error::new(Status::StoreNotFound, "there is no commit log here")
-                    .at_path(path.as_ref()),
-            );
+            return Err(Error::new(Status::StoreNotFound, "there is no commit log here")
+                .at_path(path.as_ref()));
         }
         let found = list_files(&OsDisk, &paths)?;
         let files = found
@@ -114,10 +105,7 @@ impl LogReader {
                 size_bytes: file.size_bytes,
             })
             .collect();
-        Ok(Self {
-            queue: open_read_only(&found)?,
-            files,
-        })
+        Ok(Self { queue: open_read_only(&found)?, files })
     }
 
     /// The files, in order.
@@ -217,10 +205,7 @@ fn entry_of(found: Found) -> Option<LogEntry> {
         Found::Record(pin, layout) => Some(LogEntry::Message(MessageView::new(pin, layout))),
         Found::Blank(offset, size_bytes) => {
             let physical_offset = PhysicalOffset::new(offset);
-            Some(LogEntry::Blank {
-                physical_offset,
-                size_bytes,
-            })
+            Some(LogEntry::Blank { physical_offset, size_bytes })
         }
         Found::Free | Found::Damaged(_) => None,
     }

@@ -95,11 +95,7 @@ pub(crate) fn plan(
     topics: &TopicTable,
 ) -> Result<Plan> {
     let started = Instant::now();
-    let crc = if options.check_crc_on_recover {
-        CrcCheck::Verify
-    } else {
-        CrcCheck::Skip
-    };
+    let crc = if options.check_crc_on_recover { CrcCheck::Verify } else { CrcCheck::Skip };
     let mut walk = Walk::new(queue, queue.min_offset(), crc);
     let (mut records, mut last_timestamp_ms) = (0, 0);
     let damage = loop {
@@ -117,9 +113,8 @@ pub(crate) fn plan(
     };
     let end = walk.position();
     let tail = used_range(queue, end)?;
-    let damage = tail
-        .as_ref()
-        .map(|tail| damage.unwrap_or_else(|| free_space_is_used(queue, end, tail)));
+    let damage =
+        tail.as_ref().map(|tail| damage.unwrap_or_else(|| free_space_is_used(queue, end, tail)));
     if let (Some(tail), Some(error)) = (&tail, &damage) {
         let refused = options.damage_policy == DamagePolicy::Refuse
             && !before.may_have_holes_at(end)
@@ -142,12 +137,7 @@ pub(crate) fn plan(
         files_removed: files.iter().filter(|file| file.start() > end).count() as u64,
         duration: started.elapsed(),
     };
-    Ok(Plan {
-        end,
-        last_timestamp_ms,
-        tail,
-        report,
-    })
+    Ok(Plan { end, last_timestamp_ms, tail, report })
 }
 
 fn free_space_is_used(queue: &MappedFileQueue, end: u64, tail: &Range<u64>) -> Error {
@@ -171,13 +161,8 @@ fn count_in_queue(record: &RecordView<'_>, topics: &TopicTable) {
         .then(|| record.property(PROPERTY_INNER_NUM)?.parse::<u32>().ok())
         .flatten()
         .unwrap_or(1);
-    let next = record
-        .queue_offset()
-        .get()
-        .saturating_add(u64::from(messages));
-    topics
-        .queue(&record.topic(), record.queue_id())
-        .raise_next_offset(next);
+    let next = record.queue_offset().get().saturating_add(u64::from(messages));
+    topics.queue(&record.topic(), record.queue_id()).raise_next_offset(next);
 }
 
 /// Does what was planned: copies what lies behind the end to `lost+found/`, zeroes it, removes the
@@ -224,8 +209,7 @@ fn set_aside(queue: &MappedFileQueue, store_path: &Path, range: Range<u64>) -> R
         };
         let length = usize::try_from(range.end - position).unwrap_or(usize::MAX);
         let bytes = pin.bytes().get(..length).unwrap_or(pin.bytes());
-        file.write_all_at(bytes, position - range.start)
-            .map_err(|source| failed(&path, source))?;
+        file.write_all_at(bytes, position - range.start).map_err(|source| failed(&path, source))?;
         position += bytes.len() as u64;
     }
     file.sync_all()
@@ -262,20 +246,13 @@ fn zero(queue: &MappedFileQueue, range: Range<u64>) -> Result<()> {
             continue;
         };
         let failed = |source| Error::io("cannot zero", source).at_path(file.path());
-        let handle = queue
-            .disk()
-            .open(file.path(), Access::Write)
-            .map_err(failed)?;
+        let handle = queue.disk().open(file.path(), Access::Write).map_err(failed)?;
         let mut position = data.start;
         let end = data.end.min(range.end);
         while position < end {
-            let length = usize::try_from(end - position)
-                .unwrap_or(usize::MAX)
-                .min(zeros.len());
+            let length = usize::try_from(end - position).unwrap_or(usize::MAX).min(zeros.len());
             let bytes = zeros.get(..length).unwrap_or(&zeros);
-            handle
-                .write_all_at(bytes, position - file.start())
-                .map_err(failed)?;
+            handle.write_all_at(bytes, position - file.start()).map_err(failed)?;
             position += length as u64;
         }
         handle.sync_all().map_err(failed)?;

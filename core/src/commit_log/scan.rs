@@ -138,11 +138,9 @@ fn check_range(queue: &MappedFileQueue, offset: PhysicalOffset) -> Result<()> {
     if (min..=max).contains(&offset.get()) {
         return Ok(());
     }
-    Err(
-        Error::new(Status::OffsetOutOfRange, "the offset lies outside the log")
-            .at_offset(offset.get())
-            .expected(format!("{min} to {max}"), offset),
-    )
+    Err(Error::new(Status::OffsetOutOfRange, "the offset lies outside the log")
+        .at_offset(offset.get())
+        .expected(format!("{min} to {max}"), offset))
 }
 
 /// The message whose record begins at an offset.
@@ -153,11 +151,7 @@ pub(crate) fn read_at(queue: &MappedFileQueue, offset: PhysicalOffset) -> Result
     })?;
     match parse(pin.bytes(), offset.get(), CrcCheck::Verify) {
         Ok(Parsed::Record(layout)) => Ok(MessageView::new(pin, layout)),
-        Err(Defect::Damaged {
-            what,
-            expected,
-            found,
-        }) if what.contains("CRC") => {
+        Err(Defect::Damaged { what, expected, found }) if what.contains("CRC") => {
             Err(damage_at(pin.file(), offset.get(), what).expected(expected, found))
         }
         _ => Err(not_a_record(&pin, offset)),
@@ -186,12 +180,7 @@ pub struct Scan {
 /// A scan from a record boundary.
 pub(crate) fn open_scan(queue: &Arc<MappedFileQueue>, from: PhysicalOffset) -> Result<Scan> {
     check_range(queue, from)?;
-    Ok(Scan {
-        queue: Arc::clone(queue),
-        position: from.get(),
-        on_boundary: false,
-        pin: None,
-    })
+    Ok(Scan { queue: Arc::clone(queue), position: from.get(), on_boundary: false, pin: None })
 }
 
 impl Scan {
@@ -256,11 +245,9 @@ impl Scan {
 fn defect_at(pin: &Pin, at: u64, defect: Defect) -> Error {
     match defect {
         Defect::Free => damage_at(pin.file(), at, "a record is missing"),
-        Defect::Damaged {
-            what,
-            expected,
-            found,
-        } => damage_at(pin.file(), at, what).expected(expected, found),
+        Defect::Damaged { what, expected, found } => {
+            damage_at(pin.file(), at, what).expected(expected, found)
+        }
     }
 }
 
@@ -303,8 +290,5 @@ pub(crate) fn read_log(
     if messages.is_empty() {
         next_offset = scan.offset();
     }
-    Ok(Batch {
-        messages,
-        next_offset,
-    })
+    Ok(Batch { messages, next_offset })
 }

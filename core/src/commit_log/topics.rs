@@ -63,12 +63,7 @@ pub(crate) struct TopicTable {
 impl TopicTable {
     /// The queue, if it is known.
     pub(crate) fn find(&self, topic: &str, queue_id: i32) -> Option<Arc<QueueState>> {
-        self.topics
-            .read()
-            .get(topic)?
-            .queues
-            .get(&queue_id)
-            .cloned()
+        self.topics.read().get(topic)?.queues.get(&queue_id).cloned()
     }
 
     /// The queue, made when it is new.
@@ -80,23 +75,12 @@ impl TopicTable {
         let topic = topics.entry(topic.into()).or_insert_with(|| {
             let messages = LockedCounter::default();
             let bytes = LockedCounter::default();
-            let state = Arc::new(TopicState {
-                name: topic.into(),
-                messages,
-                bytes,
-            });
-            Topic {
-                state,
-                queues: HashMap::new(),
-            }
+            let state = Arc::new(TopicState { name: topic.into(), messages, bytes });
+            Topic { state, queues: HashMap::new() }
         });
         let queue = topic.queues.entry(queue_id).or_insert_with(|| {
             let topic = Arc::clone(&topic.state);
-            Arc::new(QueueState {
-                topic,
-                queue_id,
-                next_offset: AtomicU64::new(0),
-            })
+            Arc::new(QueueState { topic, queue_id, next_offset: AtomicU64::new(0) })
         });
         Arc::clone(queue)
     }

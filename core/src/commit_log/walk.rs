@@ -33,12 +33,7 @@ pub(crate) struct Walk<'q> {
 
 impl<'q> Walk<'q> {
     pub(crate) fn new(queue: &'q MappedFileQueue, from: u64, crc: CrcCheck) -> Self {
-        Self {
-            queue,
-            position: from,
-            crc,
-            pin: None,
-        }
+        Self { queue, position: from, crc, pin: None }
     }
 
     /// Where the walk goes on.
@@ -70,20 +65,16 @@ impl<'q> Walk<'q> {
                 Found::Blank(at, size)
             }
             Err(Defect::Free) => Found::Free,
-            Err(Defect::Damaged {
-                what,
-                expected,
-                found,
-            }) => Found::Damaged(damage_at(pin.file(), at, what).expected(expected, found)),
+            Err(Defect::Damaged { what, expected, found }) => {
+                Found::Damaged(damage_at(pin.file(), at, what).expected(expected, found))
+            }
         }
     }
 }
 
 /// An error about damage, which names the file as `directory/name`.
 pub(crate) fn damage_at(file: &MappedFile, offset: u64, what: &'static str) -> Error {
-    Error::new(Status::Corruption, what)
-        .at_path(file.path())
-        .at_offset(offset)
+    Error::new(Status::Corruption, what).at_path(file.path()).at_offset(offset)
 }
 
 /// The first and one past the last position from `from` on where the log's files hold anything but
@@ -124,14 +115,9 @@ pub(crate) fn data_ranges(queue: &MappedFileQueue, from: u64) -> Result<Vec<Rang
 
 fn first_nonzero(bytes: &[u8]) -> Option<usize> {
     let (chunks, rest) = bytes.as_chunks::<64>();
-    let at = chunks
-        .iter()
-        .position(|chunk| *chunk != [0; 64])
-        .unwrap_or(chunks.len());
+    let at = chunks.iter().position(|chunk| *chunk != [0; 64]).unwrap_or(chunks.len());
     let tail = bytes.get(at * 64..).unwrap_or(rest);
-    tail.iter()
-        .position(|&byte| byte != 0)
-        .map(|index| at * 64 + index)
+    tail.iter().position(|&byte| byte != 0).map(|index| at * 64 + index)
 }
 
 /// The first whole record, its CRC verified, that begins in `range` at the physical offset it

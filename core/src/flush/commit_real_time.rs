@@ -67,11 +67,7 @@ impl Worker {
     fn run_once(&mut self) {
         let group = self.desk.groups.take();
         let thorough = self.last_commit.elapsed() >= self.thorough_interval;
-        let least_pages = if thorough || group.is_some() {
-            0
-        } else {
-            self.least_pages
-        };
+        let least_pages = if thorough || group.is_some() { 0 } else { self.least_pages };
         let result = self.context.commit(least_pages);
         if result.as_ref().is_ok_and(|&moved| moved) {
             self.last_commit = Instant::now();

@@ -48,6 +48,8 @@ pub(crate) struct Waiting {
 /// What waits, and whether the service still looks after it.
 #[derive(Default)]
 struct WaitingList {
+    /// Acknowledged when they came: they wait for nobody.
+    ready: Vec<Waiting>,
     entries: VecDeque<Waiting>,
     /// Set when the service has ended: who adds an append then delivers it itself.
     ended: bool,
@@ -64,11 +66,7 @@ pub(crate) struct CompletionService {
 
 impl fmt::Debug for CompletionService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "CompletionService({} waiting)",
-            self.waiting.lock().entries.len()
-        )
+        write!(f, "CompletionService({} waiting)", self.waiting.lock().entries.len())
     }
 }
 
@@ -87,11 +85,7 @@ impl CompletionService {
             "cairn-complete",
             Arc::clone(&service.signal),
             move |signal| worker.run(signal),
-            move |message| {
-                panicked
-                    .fence
-                    .close_after_panic("CompletionService", &message)
-            },
+            move |message| panicked.fence.close_after_panic("CompletionService", &message),
         )?;
         *service.thread.lock() = Some(thread);
         Ok(service)
@@ -101,7 +95,11 @@ impl CompletionService {
     pub(crate) fn submit(&self, waiting: Waiting) {
         let due = waiting.end <= self.queue.durable().get();
         let mut list = self.waiting.lock();
-        list.entries.push_back(waiting);
+        if due {
+            list.ready.push(waiting);
+        } else {
+            list.entries.push_back(waiting);
+        }
         let (first, ended) = (list.entries.len() == 1, list.ended);
         drop(list);
         if ended {
@@ -135,12 +133,7 @@ impl CompletionService {
 
     fn run(&self, signal: &Signal) {
         loop {
-            let deadline = self
-                .waiting
-                .lock()
-                .entries
-                .front()
-                .and_then(|front| front.deadline);
+            let deadline = self.waiting.lock().entries.front().and_then(|front| front.deadline);
             let limit = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let wake = signal.wait(limit);
             let stopped = wake == Wake::Stopped;
@@ -162,8 +155,9 @@ impl CompletionService {
         let failure = self.fence.check().err();
         let durable = self.queue.durable().get();
         let now = Instant::now();
-        let mut due = Vec::new();
         let mut waiting = self.waiting.lock();
+        let ready = std::mem::take(&mut waiting.ready);
+        let mut due: Vec<_> = ready.into_iter().map(|ready| (ready, None)).collect();
         while let Some(front) = waiting.entries.front() {
             let error = if front.end <= durable {
                 None
@@ -186,29 +180,20 @@ impl CompletionService {
     fn deliver(&self, due: Vec<(Waiting, Option<Error>)>) {
         let mut groups: Vec<(Arc<dyn CompletionSink>, Vec<Completion>)> = Vec::new();
         for (waiting, error) in due {
-            let Waiting {
-                appended,
-                token,
-                sink,
-                ..
-            } = waiting;
+            let Waiting { appended, token, sink, .. } = waiting;
             let result = match error {
                 None => Ok(appended),
                 Some(error) => Err(error.with_appended(appended)),
             };
             let completion = Completion { token, result };
-            match groups
-                .iter_mut()
-                .find(|(other, _)| Arc::ptr_eq(other, &sink))
-            {
+            match groups.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &sink)) {
                 Some((_, group)) => group.push(completion),
                 None => groups.push((sink, vec![completion])),
             }
         }
         for (sink, group) in groups {
             if let Err(cause) = catch_unwind(AssertUnwindSafe(|| sink.complete(group))) {
-                self.fence
-                    .close_after_panic("a completion callback", &panic_message(&*cause));
+                self.fence.close_after_panic("a completion callback", &panic_message(&*cause));
             }
         }
     }

@@ -52,11 +52,7 @@ impl FlushRealTimeService {
                 panic_context.panicked("FlushRealTimeService", &message, &panicked.groups);
             },
         )?;
-        Ok(Self {
-            desk,
-            thread,
-            timed: options.flush_timed,
-        })
+        Ok(Self { desk, thread, timed: options.flush_timed })
     }
 }
 

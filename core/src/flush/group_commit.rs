@@ -88,15 +88,13 @@ impl Shared {
         let begin = Instant::now();
         let group = self.desk.groups.take();
         let result = self.context.force();
-        self.fast
-            .store(begin.elapsed() <= FAST_SYNC, Ordering::Relaxed);
+        self.fast.store(begin.elapsed() <= FAST_SYNC, Ordering::Relaxed);
         FlushGroups::complete(group, &result);
         self.context.completions.wakeup();
     }
 
     fn after_panic(&self, message: &str) {
-        self.context
-            .panicked("GroupCommitService", message, &self.desk.groups);
+        self.context.panicked("GroupCommitService", message, &self.desk.groups);
     }
 }
 

@@ -28,12 +28,19 @@ const LEAST_POPULATED_BYTES: u64 = 1 << 20;
 pub(crate) struct AllocateSettings {
     pub(crate) paths: QueuePaths,
     pub(crate) reserve_ahead_bytes: u64,
-    /// Whether populated pages are made writeable and dirty: good for asynchronous flush, while a
-    /// synchronous one would have to write them all.
-    pub(crate) populate_for_writing: bool,
+    /// Whether every append may be synced at once. Populated pages are dirty, and the next sync
+    /// writes them: then little is populated, and by single pages, so that a sync writes what was
+    /// appended and not the large page around it.
+    pub(crate) synced_often: bool,
     pub(crate) warm: bool,
     pub(crate) pool: Option<TransientStorePool>,
     pub(crate) fail_without_buffer: bool,
+}
+
+impl AllocateSettings {
+    fn most_populated_bytes(&self) -> u64 {
+        if self.synced_often { LEAST_POPULATED_BYTES } else { self.reserve_ahead_bytes }
+    }
 }
 
 /// A file to append to, and the buffer appends go to first, in pool mode.
@@ -109,10 +116,10 @@ impl AllocateMappedFileService {
 
     /// Makes `target` the file that space is reserved in.
     pub(crate) fn set_current(&self, target: AppendTarget) {
-        self.shared
-            .state
-            .lock()
-            .adopt(target, self.shared.queue.published());
+        if self.shared.settings.synced_often {
+            target.file.region().advise_random();
+        }
+        self.shared.state.lock().adopt(target, self.shared.queue.published());
         self.shared.signal.wakeup();
     }
 
@@ -121,9 +128,9 @@ impl AllocateMappedFileService {
         let mut state = self.shared.state.lock();
         state.failure = None;
         state.wanted_file = Some(start);
-        let taken = self.shared.wait(&mut state, |state| {
-            state.next.take_if(|next| next.file.start() == start)
-        });
+        let taken = self
+            .shared
+            .wait(&mut state, |state| state.next.take_if(|next| next.file.start() == start));
         state.wanted_file = None;
         let target = taken?;
         state.adopt(target.clone(), start);
@@ -138,19 +145,14 @@ impl AllocateMappedFileService {
         let mut state = self.shared.state.lock();
         state.failure = None;
         state.wanted_space = Some(end);
-        let reserved = self
-            .shared
-            .wait(&mut state, |_| (file.reserved_end() >= end).then_some(()));
+        let reserved = self.shared.wait(&mut state, |_| (file.reserved_end() >= end).then_some(()));
         state.wanted_space = None;
         reserved
     }
 
     /// Tells how far appends have come. Costs a comparison most of the time.
     pub(crate) fn appended_to(&self, position: u64) {
-        if position >= self.shared.wake_at.load(Ordering::Relaxed) {
-            self.shared.wake_at.store(u64::MAX, Ordering::Relaxed);
-            self.shared.signal.wakeup();
-        }
+        self.shared.appended_to(position);
     }
 
     /// Ends the service and removes the file that was made ahead and not used.
@@ -183,13 +185,20 @@ impl State {
         self.populated = position;
         self.populate_ahead = self.populate_ahead.max(LEAST_POPULATED_BYTES);
         if let Some(finished) = self.current.replace(target) {
-            self.unlock_later
-                .push_back((Instant::now() + UNLOCK_DELAY, finished.file));
+            self.unlock_later.push_back((Instant::now() + UNLOCK_DELAY, finished.file));
         }
     }
 }
 
 impl Shared {
+    /// Wakes the service when appends have come to the mark it set.
+    fn appended_to(&self, position: u64) {
+        if position >= self.wake_at.load(Ordering::Relaxed) {
+            self.wake_at.store(u64::MAX, Ordering::Relaxed);
+            self.signal.wakeup();
+        }
+    }
+
     /// Wakes the service and waits until `ready` yields something, or the service failed.
     fn wait<T>(
         &self,
@@ -205,10 +214,7 @@ impl Shared {
                 return Err(error);
             }
             if state.stopped {
-                return Err(Error::new(
-                    Status::NotWriteable,
-                    "the allocation service has ended",
-                ));
+                return Err(Error::new(Status::NotWriteable, "the allocation service has ended"));
             }
             self.signal.wakeup();
             if self.changed.wait_until(state, deadline).timed_out() {
@@ -226,9 +232,13 @@ impl Shared {
                 break;
             }
             self.unlock_finished(Instant::now());
-            if let Err(error) = self.work() {
-                tracing::warn!(%error, "no space can be made ready for appending");
-                self.state.lock().failure = Some(error);
+            match self.work() {
+                // An append that came while the work was done may have passed the new mark unseen.
+                Ok(()) => self.appended_to(self.queue.published()),
+                Err(error) => {
+                    tracing::warn!(%error, "no space can be made ready for appending");
+                    self.state.lock().failure = Some(error);
+                }
             }
             self.changed.notify_all();
         }
@@ -307,7 +317,7 @@ impl Shared {
             let mut state = self.state.lock();
             // Caught up with: the appender is faster than was thought.
             if state.populated < position + state.populate_ahead / 4 {
-                let most = self.settings.reserve_ahead_bytes;
+                let most = self.settings.most_populated_bytes();
                 state.populate_ahead = (state.populate_ahead * 2).min(most);
             }
             (state.populated.max(position), state.populate_ahead)
@@ -319,12 +329,10 @@ impl Shared {
             match &current.buffer {
                 Some(buffer) => {
                     if let Some(region) = buffer.region() {
-                        region.populate(range, true);
+                        region.populate(range);
                     }
                 }
-                None => file
-                    .region()
-                    .populate(range, self.settings.populate_for_writing),
+                None => file.region().populate(range),
             }
             self.state.lock().populated = to;
         }
@@ -341,20 +349,13 @@ impl Shared {
             return Ok(());
         }
         let settings = &self.settings;
-        let buffer = settings
-            .pool
-            .as_ref()
-            .and_then(TransientStorePool::borrow)
-            .map(Arc::new);
+        let buffer = settings.pool.as_ref().and_then(TransientStorePool::borrow).map(Arc::new);
         if settings.pool.is_some() && buffer.is_none() {
             if settings.fail_without_buffer {
                 let what = "every transient pool buffer is taken";
                 return Err(Error::new(Status::PoolExhausted, what));
             }
-            tracing::warn!(
-                start,
-                "no transient pool buffer is free: appends go to the mapping"
-            );
+            tracing::warn!(start, "no transient pool buffer is free: appends go to the mapping");
         }
         let disk = self.queue.disk();
         let size = self.queue.file_size_bytes();
@@ -366,27 +367,23 @@ impl Shared {
             let _ = disk.remove(file.path());
             return Err(error);
         }
-        if !settings.populate_for_writing {
+        if settings.synced_often {
             file.region().advise_random();
         }
         if settings.warm {
             file.reserve(disk, file.end())?;
-            file.region().populate(0..index(&file, file.end()), true);
+            file.region().populate(0..index(&file, file.end()));
             if let Err(error) = file.region().lock() {
                 tracing::warn!(%error, path = %file.path().display(), "cannot lock in memory");
             }
         } else if buffer.is_none() {
             let first = start + LEAST_POPULATED_BYTES;
-            file.region()
-                .populate(0..index(&file, first), settings.populate_for_writing);
+            file.region().populate(0..index(&file, first));
         }
         if let Some(buffer) = &buffer {
             file.attach_buffer(Arc::clone(buffer));
         }
-        self.state.lock().next = Some(AppendTarget {
-            file: Arc::new(file),
-            buffer,
-        });
+        self.state.lock().next = Some(AppendTarget { file: Arc::new(file), buffer });
         self.changed.notify_all();
         Ok(())
     }

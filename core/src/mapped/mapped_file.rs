@@ -40,9 +40,7 @@ impl MappedFile {
         access: Access,
     ) -> Result<Self> {
         let error = |what, source| Error::io(what, source).at_path(&path);
-        let handle = disk
-            .open(&path, access)
-            .map_err(|source| error("cannot open", source))?;
+        let handle = disk.open(&path, access).map_err(|source| error("cannot open", source))?;
         let region = usize::try_from(size_bytes)
             .map_err(|_| std::io::ErrorKind::OutOfMemory.into())
             .and_then(|size| handle.map(size, access))
@@ -58,9 +56,8 @@ impl MappedFile {
         size_bytes: u64,
     ) -> Result<Self> {
         let error = |what, source| Error::io(what, source).at_path(&path);
-        let handle = disk
-            .create(&path, size_bytes)
-            .map_err(|source| error("cannot create", source))?;
+        let handle =
+            disk.create(&path, size_bytes).map_err(|source| error("cannot create", source))?;
         let mapped = handle
             .sync_all()
             .and_then(|()| sync_parent(disk, &path))
@@ -145,13 +142,11 @@ impl MappedFile {
         if to <= from {
             return Ok(());
         }
-        self.handle(disk)?
-            .allocate(from, to - from)
-            .map_err(|source| {
-                Error::io("cannot reserve space", source)
-                    .at_path(&self.path)
-                    .at_offset(self.start + from)
-            })?;
+        self.handle(disk)?.allocate(from, to - from).map_err(|source| {
+            Error::io("cannot reserve space", source)
+                .at_path(&self.path)
+                .at_offset(self.start + from)
+        })?;
         self.reserved.fetch_max(to, Ordering::AcqRel);
         Ok(())
     }
@@ -190,8 +185,7 @@ impl MappedFile {
             None => self.region.writer(index, length),
             Some(buffer) => {
                 let writer = buffer.region()?.writer(index, length);
-                self.buffered_end
-                    .fetch_max((index + length) as u64, Ordering::Release);
+                self.buffered_end.fetch_max((index + length) as u64, Ordering::Release);
                 writer
             }
         }
@@ -207,13 +201,9 @@ impl MappedFile {
         let range = self.index(from)..self.index(to.min(written));
         if let (Some(region), false) = (buffer.region(), range.is_empty()) {
             let bytes = super::region::published(region, range.clone());
-            self.handle(disk)?
-                .write_all_at(bytes, range.start as u64)
-                .map_err(|source| {
-                    Error::io("cannot write", source)
-                        .at_path(&self.path)
-                        .at_offset(from)
-                })?;
+            self.handle(disk)?.write_all_at(bytes, range.start as u64).map_err(|source| {
+                Error::io("cannot write", source).at_path(&self.path).at_offset(from)
+            })?;
         }
         if to >= self.end() {
             self.buffer.lock().take();

@@ -27,10 +27,7 @@ impl QueuePaths {
     pub(crate) fn new(mut writable: Vec<PathBuf>, read_only: Vec<PathBuf>) -> Self {
         writable.sort();
         writable.dedup();
-        Self {
-            writable,
-            read_only,
-        }
+        Self { writable, read_only }
     }
 
     /// The directories that are written.
@@ -72,19 +69,11 @@ pub(crate) fn list_files(disk: &dyn Disk, paths: &QueuePaths) -> Result<Vec<Foun
         for entry in entries.into_iter().filter(|entry| entry.is_file) {
             let path = directory.join(&entry.name);
             let start = entry.name.to_str().and_then(parse_name).ok_or_else(|| {
-                Error::new(
-                    Status::ForeignFile,
-                    "the file does not belong into a commit log",
-                )
-                .at_path(&path)
-                .expected("a name of 20 digits", entry.name.to_string_lossy())
+                Error::new(Status::ForeignFile, "the file does not belong into a commit log")
+                    .at_path(&path)
+                    .expected("a name of 20 digits", entry.name.to_string_lossy())
             })?;
-            files.push(FoundFile {
-                path,
-                start,
-                size_bytes: entry.size_bytes,
-                access,
-            });
+            files.push(FoundFile { path, start, size_bytes: entry.size_bytes, access });
         }
     }
     files.sort_by_key(|file| file.start);
@@ -97,9 +86,7 @@ pub(crate) fn list_files(disk: &dyn Disk, paths: &QueuePaths) -> Result<Vec<Foun
 
 fn parse_name(name: &str) -> Option<u64> {
     let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
-    name.parse()
-        .ok()
-        .filter(|&start| digits && i64::try_from(start).is_ok())
+    name.parse().ok().filter(|&start| digits && i64::try_from(start).is_ok())
 }
 
 fn check_sequence(files: &[FoundFile]) -> Result<()> {
@@ -112,11 +99,9 @@ fn check_sequence(files: &[FoundFile]) -> Result<()> {
             } else {
                 format!("{MIN_SEGMENT_SIZE_BYTES} to {MAX_SEGMENT_SIZE_BYTES} bytes")
             };
-            return Err(
-                Error::new(Status::WrongFileSize, "the file has a wrong size")
-                    .at_path(&file.path)
-                    .expected(expected, file.size_bytes),
-            );
+            return Err(Error::new(Status::WrongFileSize, "the file has a wrong size")
+                .at_path(&file.path)
+                .expected(expected, file.size_bytes));
         }
         if file.start % size != 0 {
             return Err(Error::new(Status::ForeignFile, "the file has a wrong name")
@@ -133,11 +118,9 @@ fn check_sequence(files: &[FoundFile]) -> Result<()> {
                     .expected("one file of this name", before.path.display()));
             }
             if after.start != expected {
-                return Err(
-                    Error::new(Status::MissingFile, "a commit log file is missing")
-                        .at_path(&after.path)
-                        .expected(format!("a file {expected:020} before it"), "none"),
-                );
+                return Err(Error::new(Status::MissingFile, "a commit log file is missing")
+                    .at_path(&after.path)
+                    .expected(format!("a file {expected:020} before it"), "none"));
             }
         }
     }
@@ -206,10 +189,7 @@ impl MappedFileQueue {
 
     /// Where the oldest file begins; the end of an empty log.
     pub(crate) fn min_offset(&self) -> u64 {
-        self.files
-            .read()
-            .first()
-            .map_or_else(|| self.committed.get(), |first| first.start())
+        self.files.read().first().map_or_else(|| self.committed.get(), |first| first.start())
     }
 
     /// Everything below is whole records or blanks.
@@ -349,12 +329,7 @@ pub(crate) fn open_files(disk: &dyn Disk, found: &[FoundFile]) -> Result<Vec<Arc
     found
         .iter()
         .map(|file| {
-            let FoundFile {
-                path,
-                start,
-                size_bytes,
-                access,
-            } = file.clone();
+            let FoundFile { path, start, size_bytes, access } = file.clone();
             MappedFile::open(disk, path, start, size_bytes, access).map(Arc::new)
         })
         .collect()

@@ -3,10 +3,7 @@
 //! A region is written through raw pointers only, never through `&mut [u8]`. Bytes that were
 //! published never change again, so a shared slice of them is sound; who publishes is
 //! [`super::MappedFile`]. Heap regions take the place of mappings in tests and under miri.
-#![allow(
-    unsafe_code,
-    reason = "memory shared with the kernel is reached through raw pointers"
-)]
+#![allow(unsafe_code, reason = "memory shared with the kernel is reached through raw pointers")]
 
 use std::fs::File;
 use std::io;
@@ -76,26 +73,15 @@ impl Region {
     /// Zeroed memory of this process.
     #[cfg(test)]
     pub(crate) fn heap(length: usize) -> Self {
-        let words: Box<[_]> = (0..length.div_ceil(8))
-            .map(|_| std::cell::UnsafeCell::new(0))
-            .collect();
+        let words: Box<[_]> =
+            (0..length.div_ceil(8)).map(|_| std::cell::UnsafeCell::new(0)).collect();
         let base = NonNull::from(&*words).cast::<u8>();
-        Self {
-            base,
-            length,
-            access: Access::Write,
-            owner: Owner::Heap(words),
-        }
+        Self { base, length, access: Access::Write, owner: Owner::Heap(words) }
     }
 
     fn of_mapping(mapping: MmapRaw, access: Access) -> io::Result<Self> {
         let base = NonNull::new(mapping.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self {
-            base,
-            length: mapping.len(),
-            access,
-            owner: Owner::Mapping(mapping),
-        })
+        Ok(Self { base, length: mapping.len(), access, owner: Owner::Mapping(mapping) })
     }
 
     /// The length in bytes.
@@ -131,9 +117,9 @@ impl Region {
         })
     }
 
-    /// Takes the page faults of a range now, so that nobody waits for them later. `write` makes
-    /// the pages writeable, and dirty.
-    pub(crate) fn populate(&self, range: Range<usize>, write: bool) {
+    /// Takes the page faults of a range now, so that nobody waits for them later. Its pages are then
+    /// writeable, and dirty.
+    pub(crate) fn populate(&self, range: Range<usize>) {
         let Owner::Mapping(mapping) = &self.owner else {
             return;
         };
@@ -144,11 +130,9 @@ impl Region {
         }
         #[cfg(target_os = "linux")]
         {
-            use memmap2::Advice::{PopulateRead, PopulateWrite};
-            let advice = if write { PopulateWrite } else { PopulateRead };
             // Kernels before 5.14 do not know the advice; the pages are then faulted in as they
             // are touched, which costs time and nothing else.
-            let _ = mapping.advise_range(advice, start, end - start);
+            let _ = mapping.advise_range(memmap2::Advice::PopulateWrite, start, end - start);
         }
     }
 
@@ -246,10 +230,7 @@ mod tests {
         assert_eq!(published(&region, 8..16), [0, 0, 0, 0, 5, 6, 7, 8]);
         writer.put(&[9, 10, 11, 12]);
         assert!(writer.finish());
-        assert_eq!(
-            published(&region, 8..20),
-            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
-        );
+        assert_eq!(published(&region, 8..20), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     }
 
     #[test]

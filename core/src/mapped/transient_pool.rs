@@ -20,18 +20,13 @@ impl TransientStorePool {
             .map(|_| Region::anonymous_locked(size_bytes))
             .collect::<std::io::Result<Vec<_>>>()
             .map_err(|source| Error::io("cannot map the transient store pool", source))?;
-        Ok(Self {
-            free: Arc::new(Mutex::new(buffers)),
-        })
+        Ok(Self { free: Arc::new(Mutex::new(buffers)) })
     }
 
     /// Takes a buffer, if one is free; what it held before is still in it.
     pub(crate) fn borrow(&self) -> Option<PoolBuffer> {
         let region = self.free.lock().pop()?;
-        Some(PoolBuffer {
-            region: Some(region),
-            pool: Arc::clone(&self.free),
-        })
+        Some(PoolBuffer { region: Some(region), pool: Arc::clone(&self.free) })
     }
 }
 

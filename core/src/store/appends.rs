@@ -75,8 +75,7 @@ impl Store {
         messages: &[Message<'_>],
         results: &mut Vec<AppendResult>,
     ) -> (Pending, Result<()>) {
-        self.inner
-            .append_many(messages, results, Caller::WaitsLater)
+        self.inner.append_many(messages, results, Caller::WaitsLater)
     }
 
     /// Appends a client's batch as consecutive records in one file: all of them, or none.
@@ -166,10 +165,7 @@ impl Store {
         check_topic(topic)?;
         check_queue_id(queue_id)?;
         let queue = self.inner.topics.queue(topic, queue_id);
-        Ok(QueueAppender {
-            inner: Arc::clone(&self.inner),
-            queue,
-        })
+        Ok(QueueAppender { inner: Arc::clone(&self.inner), queue })
     }
 }
 
@@ -231,9 +227,7 @@ impl QueueAppender {
     ///
     /// As [`Store::append_async`].
     pub fn append_async(&self, message: &Message<'_>) -> Result<AppendFuture> {
-        let placed = self
-            .inner
-            .timed(|| self.inner.place(message, &self.queue))?;
+        let placed = self.inner.timed(|| self.inner.place(message, &self.queue))?;
         self.inner.future(placed, message)
     }
 
@@ -248,9 +242,7 @@ impl QueueAppender {
         sink: &Arc<dyn CompletionSink>,
         token: u64,
     ) -> Result<AppendResult> {
-        let placed = self
-            .inner
-            .timed(|| self.inner.place(message, &self.queue))?;
+        let placed = self.inner.timed(|| self.inner.place(message, &self.queue))?;
         self.inner.submit(placed, message, sink, token)
     }
 }
@@ -260,12 +252,8 @@ impl Inner {
     fn timed<T>(&self, append: impl FnOnce() -> Result<T>) -> Result<T> {
         let begin = self.clock.monotonic_ms();
         let result = append();
-        self.counters
-            .append_took(self.clock.monotonic_ms().saturating_sub(begin));
-        if result
-            .as_ref()
-            .is_err_and(|error| error.appended().is_none())
-        {
+        self.counters.append_took(self.clock.monotonic_ms().saturating_sub(begin));
+        if result.as_ref().is_err_and(|error| error.appended().is_none()) {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
         result
@@ -285,9 +273,7 @@ impl Inner {
         check_queue_id(message.queue_id)?;
         // A topic that is new must not be remembered for a message that is refused.
         let known = self.topics.find(message.topic, message.queue_id);
-        let draft = self
-            .preparer
-            .message(message, message.topic, message.queue_id)?;
+        let draft = self.preparer.message(message, message.topic, message.queue_id)?;
         let queue = known.unwrap_or_else(|| self.topics.queue(message.topic, message.queue_id));
         self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))
     }
@@ -295,9 +281,7 @@ impl Inner {
     /// Puts a message into the log.
     fn place(&self, message: &Message<'_>, queue: &QueueState) -> Result<AppendResult> {
         self.check()?;
-        let draft = self
-            .preparer
-            .message(message, queue.topic_name(), queue.queue_id)?;
+        let draft = self.preparer.message(message, queue.topic_name(), queue.queue_id)?;
         self.guarded(|| self.log.lock()?.place(&[draft], queue, 1))
     }
 
@@ -317,9 +301,7 @@ impl Inner {
     /// Puts a plain batch into the log.
     fn place_batch(&self, batch: &EncodedBatch<'_>) -> Result<AppendResult> {
         let queue = self.queue_for(&batch.shared)?;
-        let drafts = self
-            .preparer
-            .batch(batch, queue.topic_name(), queue.queue_id)?;
+        let drafts = self.preparer.batch(batch, queue.topic_name(), queue.queue_id)?;
         let count = u32::try_from(drafts.len())
             .map_err(|_| Error::new(Status::BatchIllegal, "the batch has too many items"))?;
         self.guarded(|| self.log.lock()?.place(&drafts, &queue, count))
@@ -332,10 +314,7 @@ impl Inner {
         self.guarded(|| {
             let mut appender = self.log.lock()?;
             // The record names its queue offset, so it is made under the lock.
-            let numbers = InnerBatch {
-                count,
-                base: queue.next_offset(),
-            };
+            let numbers = InnerBatch { count, base: queue.next_offset() };
             let (topic, queue_id) = (queue.topic_name(), queue.queue_id);
             let draft = self.preparer.inner_batch(batch, topic, queue_id, numbers)?;
             appender.place(&[draft], &queue, count)
@@ -368,11 +347,7 @@ impl Inner {
         }
         // A sync that is waited for covers the messages that do not ask for one, too.
         let unwaited = last_waiting.is_none() && !results.is_empty();
-        let committed = if unwaited {
-            self.settle_unwaited()
-        } else {
-            Ok(())
-        };
+        let committed = if unwaited { self.settle_unwaited() } else { Ok(()) };
         let pending = last_waiting.map_or_else(Pending::done, |last| self.pending(last, caller));
         (pending, outcome.and(committed))
     }
@@ -403,8 +378,7 @@ impl Inner {
         if self.waits_for_sync(message) {
             return Ok(self.pending(placed, caller));
         }
-        self.settle_unwaited()
-            .map_err(|error| error.with_appended(placed))?;
+        self.settle_unwaited().map_err(|error| error.with_appended(placed))?;
         Ok(Pending::done())
     }
 
@@ -422,9 +396,7 @@ impl Inner {
             Some(_) if self.syncs_appends() => {
                 let committed = self.log.queue().commit(0);
                 self.flush.wakeup();
-                committed
-                    .map(|_| ())
-                    .inspect_err(|error| self.fence.close(error))
+                committed.map(|_| ()).inspect_err(|error| self.fence.close(error))
             }
             Some(commit) => {
                 if self.options.wake_commit_when_append {
@@ -459,21 +431,12 @@ impl Inner {
         let waits = self.waits_for_sync(message);
         let (end, deadline) = if waits {
             let timeout = Duration::from_millis(self.options.sync_flush_timeout_ms);
-            (
-                placed.end_offset().get(),
-                Instant::now().checked_add(timeout),
-            )
+            (placed.end_offset().get(), Instant::now().checked_add(timeout))
         } else {
             (0, None)
         };
         let sink = Arc::clone(sink);
-        self.completions.submit(Waiting {
-            end,
-            deadline,
-            appended: placed,
-            token,
-            sink,
-        });
+        self.completions.submit(Waiting { end, deadline, appended: placed, token, sink });
         if waits {
             self.flush.wakeup();
         } else if let Err(error) = self.settle_unwaited() {

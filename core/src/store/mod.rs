@@ -72,12 +72,7 @@ struct Ending {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Store({}, {})",
-            self.inner.path.display(),
-            self.inner.log.queue().published()
-        )
+        write!(f, "Store({}, {})", self.inner.path.display(), self.inner.log.queue().published())
     }
 }
 
@@ -100,11 +95,7 @@ impl Store {
     /// - [`Status::Io`], [`Status::DiskFull`], [`Status::PermissionDenied`],
     ///   [`Status::OutOfMemory`]: a system call failed.
     pub fn open(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self> {
-        open::open(
-            path.as_ref(),
-            options,
-            &open::Environment::of_this_machine(),
-        )
+        open::open(path.as_ref(), options, &open::Environment::of_this_machine())
     }
 
     /// What opening would do. Reads only: takes no lock and changes nothing.
@@ -169,11 +160,9 @@ impl Store {
         self.inner.fence.check()?;
         let published = queue.published();
         if end.get() > published {
-            return Err(
-                Error::new(Status::OffsetOutOfRange, "the log does not reach that far")
-                    .at_offset(end.get())
-                    .expected(format!("at most {published}"), end),
-            );
+            return Err(Error::new(Status::OffsetOutOfRange, "the log does not reach that far")
+                .at_offset(end.get())
+                .expected(format!("at most {published}"), end));
         }
         let pending = Pending::new(&self.inner, end.get(), None, None, Caller::WaitsLater);
         pending.wait_for(timeout).unwrap_or_else(|| {
@@ -231,12 +220,7 @@ impl Store {
     pub fn wait_readable(&self, offset: PhysicalOffset, timeout: Duration) -> Result<bool> {
         self.inner.check_readable()?;
         let deadline = Instant::now().checked_add(timeout);
-        Ok(self
-            .inner
-            .log
-            .queue()
-            .committed()
-            .wait_past(offset.get(), deadline))
+        Ok(self.inner.log.queue().committed().wait_past(offset.get(), deadline))
     }
 
     /// Where the log begins.
@@ -380,20 +364,15 @@ impl Inner {
         }
         allocation?;
         let mut fields = ending.checkpoint;
-        fields.physic_msg_timestamp_ms = fields
-            .physic_msg_timestamp_ms
-            .max(self.log.last_timestamp_ms());
+        fields.physic_msg_timestamp_ms =
+            fields.physic_msg_timestamp_ms.max(self.log.last_timestamp_ms());
         let notes = Notes {
             segment_size_bytes: queue.file_size_bytes(),
             durable_offset: durable,
             boot_id: ending.boot_id,
         };
         checkpoint::write(queue.disk(), &self.path, &fields, &notes)?;
-        if ending.keep_abort {
-            Ok(())
-        } else {
-            ending.abort.clear(queue.disk())
-        }
+        if ending.keep_abort { Ok(()) } else { ending.abort.clear(queue.disk()) }
     }
 
     /// Whether `append` waits for the sync of a message that wants it.

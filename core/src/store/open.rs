@@ -42,11 +42,7 @@ pub(crate) struct Environment {
 impl Environment {
     /// The machine's file system and clocks.
     pub(crate) fn of_this_machine() -> Self {
-        Self {
-            disk: Arc::new(OsDisk),
-            clock: Arc::new(SystemClock),
-            boot_id: boot_id(),
-        }
+        Self { disk: Arc::new(OsDisk), clock: Arc::new(SystemClock), boot_id: boot_id() }
     }
 }
 
@@ -68,30 +64,14 @@ impl Found {
         if let (Some(notes), Some(first)) = (notes, files.first())
             && notes.segment_size_bytes != first.size_bytes
         {
-            return Err(
-                Error::new(Status::WrongFileSize, "the file has a wrong size")
-                    .at_path(&first.path)
-                    .expected(
-                        format!("{} bytes", notes.segment_size_bytes),
-                        first.size_bytes,
-                    ),
-            );
+            return Err(Error::new(Status::WrongFileSize, "the file has a wrong size")
+                .at_path(&first.path)
+                .expected(format!("{} bytes", notes.segment_size_bytes), first.size_bytes));
         }
         let clean_stop = !AbortMarker::exists(path);
         let boot_id = environment.boot_id;
-        let before = Before {
-            created: files.is_empty(),
-            clean_stop,
-            notes,
-            boot_id,
-        };
-        Ok(Self {
-            paths,
-            files,
-            checkpoint,
-            notes,
-            before,
-        })
+        let before = Before { created: files.is_empty(), clean_stop, notes, boot_id };
+        Ok(Self { paths, files, checkpoint, notes, before })
     }
 
     fn file_size_bytes(&self, options: &StoreOptions) -> u64 {
@@ -131,11 +111,7 @@ pub(crate) fn open(
     remove_empty_last_files(&**disk, &found)?;
     recover::apply(&mut plan, &queue, &path)?;
     let boot_id = environment.boot_id.unwrap_or(0);
-    let notes = Notes {
-        segment_size_bytes: size,
-        durable_offset: plan.end,
-        boot_id,
-    };
+    let notes = Notes { segment_size_bytes: size, durable_offset: plan.end, boot_id };
     checkpoint::write(&**disk, &path, &found.checkpoint, &notes)?;
 
     let ending = Ending {
@@ -146,28 +122,14 @@ pub(crate) fn open(
         keep_abort: path.join(CONSUME_QUEUE_DIRECTORY).is_dir(),
         outcome: None,
     };
-    start(
-        path,
-        options,
-        environment,
-        queue,
-        found.paths,
-        topics,
-        plan,
-        ending,
-    )
+    start(path, options, environment, queue, found.paths, topics, plan, ending)
 }
 
 /// What opening would do, from a read-only look.
 pub(crate) fn plan(path: &Path, options: &StoreOptions) -> Result<RecoveryReport> {
     options.validate()?;
     let found = Found::look(path, options, &Environment::of_this_machine())?;
-    if !found
-        .paths
-        .writable()
-        .iter()
-        .any(|directory| directory.is_dir())
-    {
+    if !found.paths.writable().iter().any(|directory| directory.is_dir()) {
         return Err(not_found(path));
     }
     let queue = open_read_only(&found.files)?;
@@ -203,10 +165,7 @@ fn make_directories(path: &Path, options: &StoreOptions, disk: &dyn Disk) -> Res
 
 /// Refuses a log that goes on in a file of a directory that is only read.
 fn check_last_is_writable(files: &[FoundFile], end: u64) -> Result<()> {
-    match files
-        .iter()
-        .find(|file| (file.start..file.start + file.size_bytes).contains(&end))
-    {
+    match files.iter().find(|file| (file.start..file.start + file.size_bytes).contains(&end)) {
         Some(last) if last.access == Access::Read => Err(Error::new(
             Status::InvalidArgument,
             "the file that is appended to lies in a directory that is only read",
@@ -218,10 +177,7 @@ fn check_last_is_writable(files: &[FoundFile], end: u64) -> Result<()> {
 
 /// Removes a last file of zero length, which a creation that was cut short leaves.
 fn remove_empty_last_files(disk: &dyn Disk, found: &Found) -> Result<()> {
-    let next = found
-        .files
-        .last()
-        .map_or(0, |last| last.start + last.size_bytes);
+    let next = found.files.last().map_or(0, |last| last.start + last.size_bytes);
     for directory in found.paths.writable() {
         let path = directory.join(format!("{next:020}"));
         if std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
@@ -234,10 +190,7 @@ fn remove_empty_last_files(disk: &dyn Disk, found: &Found) -> Result<()> {
     Ok(())
 }
 
-#[allow(
-    clippy::too_many_arguments,
-    reason = "the one place where the parts come together"
-)]
+#[allow(clippy::too_many_arguments, reason = "the one place where the parts come together")]
 fn start(
     path: PathBuf,
     options: &StoreOptions,
@@ -260,7 +213,7 @@ fn start(
     let settings = AllocateSettings {
         paths,
         reserve_ahead_bytes: options.reserve_ahead_bytes,
-        populate_for_writing: options.flush_mode == FlushMode::Async && !pooled,
+        synced_often: options.flush_mode == FlushMode::Sync,
         warm: options.warm_mapped_file_enable,
         pool,
         fail_without_buffer: options.fast_fail_if_no_buffer,
@@ -281,11 +234,7 @@ fn start(
         FlushMode::Async => Arc::new(FlushRealTimeService::start(Arc::clone(&context), options)?),
     };
     let commit: Option<Arc<dyn FlushService>> = if pooled {
-        Some(Arc::new(CommitRealTimeService::start(
-            context,
-            Arc::clone(&flush),
-            options,
-        )?))
+        Some(Arc::new(CommitRealTimeService::start(context, Arc::clone(&flush), options)?))
     } else {
         None
     };
@@ -314,9 +263,7 @@ fn start(
         closed: AtomicBool::new(false),
         ending: Mutex::new(ending),
     };
-    Ok(Store {
-        inner: Arc::new(inner),
-    })
+    Ok(Store { inner: Arc::new(inner) })
 }
 
 fn make_pool(options: &StoreOptions, size_bytes: u64) -> Result<Option<TransientStorePool>> {

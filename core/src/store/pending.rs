@@ -67,20 +67,12 @@ impl Pending {
             end,
         });
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Self {
-            awaited,
-            deadline,
-            appended,
-        }
+        Self { awaited, deadline, appended }
     }
 
     /// Nothing to wait for.
     pub(super) fn done() -> Self {
-        Self {
-            awaited: None,
-            deadline: None,
-            appended: None,
-        }
+        Self { awaited: None, deadline: None, appended: None }
     }
 
     /// Waits to the end: for an append at most `sync_flush_timeout_ms`, for a flush without limit.
@@ -93,12 +85,9 @@ impl Pending {
     ///   failed; the store is fenced.
     /// - [`crate::Status::StoreClosed`]: the store was closed before.
     pub fn wait(self) -> Result<()> {
-        self.wait_until(self.deadline)
-            .unwrap_or_else(|| Err(flush_timeout()))
-            .map_err(|error| {
-                self.appended
-                    .map_or(error.clone(), |appended| error.with_appended(appended))
-            })
+        self.wait_until(self.deadline).unwrap_or_else(|| Err(flush_timeout())).map_err(|error| {
+            self.appended.map_or(error.clone(), |appended| error.with_appended(appended))
+        })
     }
 
     /// Waits at most `slice`; `None` when that was not enough and the deadline has not passed. For
@@ -117,8 +106,7 @@ impl Pending {
         };
         outcome.map(|result| {
             result.map_err(|error| {
-                self.appended
-                    .map_or(error.clone(), |appended| error.with_appended(appended))
+                self.appended.map_or(error.clone(), |appended| error.with_appended(appended))
             })
         })
     }
@@ -169,9 +157,7 @@ pub struct AppendFuture {
 
 impl std::fmt::Debug for AppendFuture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AppendFuture")
-            .field("placed", &self.placed)
-            .finish_non_exhaustive()
+        f.debug_struct("AppendFuture").field("placed", &self.placed).finish_non_exhaustive()
     }
 }
 

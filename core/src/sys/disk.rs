@@ -92,28 +92,17 @@ impl Disk for OsDisk {
 
     fn create_directory(&self, directory: &Path) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(directory)
+        fs::DirBuilder::new().recursive(true).mode(0o750).create(directory)
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(access == Access::Write)
-            .open(path)?;
+        let file = OpenOptions::new().read(true).write(access == Access::Write).open(path)?;
         Ok(Box::new(OsFile(file)))
     }
 
     fn create(&self, path: &Path, size_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o640)
-            .open(path)?;
+        let file = options.read(true).write(true).create_new(true).mode(0o640).open(path)?;
         file.set_len(size_bytes)?;
         Ok(Box::new(OsFile(file)))
     }

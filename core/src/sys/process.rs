@@ -84,10 +84,7 @@ impl ForkWatch {
             }
         });
         WATCHES.fetch_add(1, Ordering::Relaxed);
-        Self {
-            forks: FORKS.load(Ordering::Relaxed),
-            ended: AtomicBool::new(false),
-        }
+        Self { forks: FORKS.load(Ordering::Relaxed), ended: AtomicBool::new(false) }
     }
 
     /// The store was closed, its threads have ended: children may open stores of their own.
@@ -112,11 +109,7 @@ impl Drop for ForkWatch {
 /// A number that is the same until the machine boots again, if there is one.
 pub(crate) fn boot_id() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let digits: String = text
-        .chars()
-        .filter(char::is_ascii_hexdigit)
-        .take(16)
-        .collect();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
     u64::from_str_radix(&digits, 16).ok()
 }
 
@@ -124,10 +117,7 @@ pub(crate) fn boot_id() -> Option<u64> {
 pub(crate) fn coarse_monotonic_ms() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
-        let mut now = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: the clock exists since Linux 2.6.32, and `now` is a whole timespec.
         let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
         let seconds = u64::try_from(now.tv_sec).ok().filter(|_| failed == 0)?;

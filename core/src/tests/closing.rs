@@ -33,10 +33,7 @@ fn f13_closing_flushes_every_file_however_many() {
         assert_eq!(store.durable_offset(), store.max_offset());
         for index in 0..14 {
             let name = format!("{:020}", index * SEGMENT);
-            assert!(
-                scene.disk.count(Call::SyncData, &name) > 0,
-                "{name} was not synced"
-            );
+            assert!(scene.disk.count(Call::SyncData, &name) > 0, "{name} was not synced");
         }
         assert!(!scene.path().join("abort").exists());
         drop(store);
@@ -68,10 +65,7 @@ fn r6_an_unused_file_is_removed_durably_at_the_end() {
             scene.disk.fail(call, "commitlog", Hits::From(1), libc::EIO);
         }
         let closed = store.close();
-        assert_eq!(
-            closed.as_ref().err().map(|error| error.status()),
-            fails.map(|_| Status::Io)
-        );
+        assert_eq!(closed.as_ref().err().map(|error| error.status()), fails.map(|_| Status::Io));
         assert_eq!(scene.path().join("abort").exists(), fails.is_some());
         if fails.is_none() {
             assert!(!scene.file(SEGMENT).exists());
@@ -104,15 +98,9 @@ fn f15_the_checkpoint_is_never_newer_than_what_was_forced() {
     let second = store.append(&Message::new("t", b"2")).unwrap();
     assert!(second.store_timestamp_ms > first.store_timestamp_ms);
     assert_eq!(physic_timestamp(&scene), first.store_timestamp_ms);
-    scene
-        .disk
-        .fail(Call::SyncData, "commitlog/", Hits::From(1), libc::EIO);
+    scene.disk.fail(Call::SyncData, "commitlog/", Hits::From(1), libc::EIO);
     assert!(store.close().is_err());
-    assert_eq!(
-        physic_timestamp(&scene),
-        first.store_timestamp_ms,
-        "a failed force forces nothing"
-    );
+    assert_eq!(physic_timestamp(&scene), first.store_timestamp_ms, "a failed force forces nothing");
     scene.disk.mend();
     drop(store);
     let store = scene.open().unwrap();
@@ -136,11 +124,7 @@ fn f15_the_log_is_forced_before_the_checkpoint_and_that_before_the_abort_file_go
         store.append(&Message::new("t", b"1")).unwrap();
         scene.disk.forget_calls();
         scene.disk.fail(call, path, Hits::From(1), libc::EIO);
-        assert_eq!(
-            store.close().unwrap_err().os_code(),
-            Some(libc::EIO),
-            "{call:?} {path}"
-        );
+        assert_eq!(store.close().unwrap_err().os_code(), Some(libc::EIO), "{call:?} {path}");
         if path == "commitlog/" {
             assert_eq!(scene.disk.count(Call::WriteAt, "checkpoint"), 0);
         }
@@ -166,23 +150,14 @@ fn f16_a_torn_checkpoint_is_not_believed() {
     let notes = 2048;
     let mut wrong_size = whole.clone();
     wrong_size[notes + 9] ^= 0x55;
-    for bytes in [
-        Vec::new(),
-        vec![0; 4096],
-        whole[..39].to_vec(),
-        whole[..notes + 20].to_vec(),
-        wrong_size,
-    ] {
+    for bytes in
+        [Vec::new(), vec![0; 4096], whole[..39].to_vec(), whole[..notes + 20].to_vec(), wrong_size]
+    {
         let scene = crash.copy();
         std::fs::write(scene.path().join("checkpoint"), bytes).unwrap();
         let store = scene.open().unwrap();
         assert_eq!(bodies(&store).len(), 3);
         store.close().unwrap();
-        assert_eq!(
-            std::fs::metadata(scene.path().join("checkpoint"))
-                .unwrap()
-                .len(),
-            4096
-        );
+        assert_eq!(std::fs::metadata(scene.path().join("checkpoint")).unwrap().len(), 4096);
     }
 }

@@ -11,9 +11,7 @@ fn f14_without_space_nothing_is_stored_and_later_appends_work() {
     let scene = Scene::new(FlushMode::Async);
     let store = scene.open().unwrap();
     let before = snapshot(scene.path());
-    scene
-        .disk
-        .fail(Call::Allocate, "commitlog", Hits::From(1), libc::ENOSPC);
+    scene.disk.fail(Call::Allocate, "commitlog", Hits::From(1), libc::ENOSPC);
     for _ in 0..3 {
         let error = store.append(&Message::new("t", b"body")).unwrap_err();
         assert_eq!(error.status(), Status::DiskFull);
@@ -39,9 +37,7 @@ fn f14_no_append_goes_beyond_reserved_space() {
         scene.options.reserve_ahead_bytes = 1 << 20;
         scene.options.transient_store_pool_enable = pool;
         let store = scene.open().unwrap();
-        scene
-            .disk
-            .fail(Call::Allocate, "commitlog", Hits::From(2), libc::ENOSPC);
+        scene.disk.fail(Call::Allocate, "commitlog", Hits::From(2), libc::ENOSPC);
         let body = vec![1; 10_000];
         let mut stored = 0;
         let error = loop {
@@ -49,10 +45,7 @@ fn f14_no_append_goes_beyond_reserved_space() {
                 Ok(_) => stored += 1,
                 Err(error) => break error,
             }
-            assert!(
-                store.max_offset().get() <= 1 << 20,
-                "beyond what was reserved"
-            );
+            assert!(store.max_offset().get() <= 1 << 20, "beyond what was reserved");
         };
         assert_eq!(error.status(), Status::DiskFull);
         assert!(stored > 50, "reserved space is used: {stored}");
@@ -81,9 +74,7 @@ fn f14_the_last_space_is_used_record_by_record() {
     let body = vec![1; 600_000];
     store.append(&Message::new("t", &body)).unwrap();
     // Whatever is reserved ahead fails; what is needed now comes as the second call and passes.
-    scene
-        .disk
-        .fail(Call::Allocate, "commitlog", Hits::Nth(1), libc::ENOSPC);
+    scene.disk.fail(Call::Allocate, "commitlog", Hits::Nth(1), libc::ENOSPC);
     store.append(&Message::new("t", &body)).unwrap();
     assert_eq!(store.max_offset().get() / 600_000, 2);
     store.close().unwrap();
@@ -93,20 +84,12 @@ fn f14_the_last_space_is_used_record_by_record() {
 /// before the append. Every call on the way is failed in turn.
 #[test]
 fn f14_a_next_file_that_cannot_be_made_changes_nothing() {
-    for call in [
-        Call::Create,
-        Call::SyncAll,
-        Call::SyncDirectory,
-        Call::Map,
-        Call::Allocate,
-    ] {
+    for call in [Call::Create, Call::SyncAll, Call::SyncDirectory, Call::Map, Call::Allocate] {
         let scene = Scene::new(FlushMode::Async);
         let store = scene.open().unwrap();
         let body = vec![1; 25_000];
         store.append(&Message::new("t", &body)).unwrap();
-        scene
-            .disk
-            .fail(call, "commitlog", Hits::From(1), libc::ENOSPC);
+        scene.disk.fail(call, "commitlog", Hits::From(1), libc::ENOSPC);
         let second = store.append(&Message::new("t", &body)).unwrap();
         let rest = second.end_offset().get()..SEGMENT;
         for _ in 0..2 {
@@ -182,10 +165,7 @@ fn opening_fails_at_any_call_without_harm() {
             assert_eq!(bodies(&store).len(), 5, "{call:?} {number}");
             assert_eq!(store.max_offset().get(), end);
             assert!(
-                scene
-                    .bytes(end..end / SEGMENT * SEGMENT + SEGMENT)
-                    .iter()
-                    .all(|&byte| byte == 0)
+                scene.bytes(end..end / SEGMENT * SEGMENT + SEGMENT).iter().all(|&byte| byte == 0)
             );
             if scene.disk.count(call, "") < number as usize {
                 assert!(number > 1, "{call:?} is never made");

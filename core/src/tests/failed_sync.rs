@@ -9,21 +9,15 @@ use crate::{FlushMode, Message, Status};
 /// sync the kernel may have dropped the dirty pages: a second sync that succeeds proves nothing.
 #[test]
 fn f1_a_failed_force_fails_every_waiter_and_fences_the_store() {
-    for scene in [
-        Scene::new(FlushMode::Sync),
-        Scene::with_pool(FlushMode::Sync, 2),
-    ] {
+    for scene in [Scene::new(FlushMode::Sync), Scene::with_pool(FlushMode::Sync, 2)] {
         let store = scene.open().unwrap();
         // While the first sync is held, three more appends form the next group.
         let gate = scene.disk.hold(Call::SyncData, "commitlog", Hits::Nth(1));
-        scene
-            .disk
-            .fail(Call::SyncData, "commitlog", Hits::Nth(2), libc::EIO);
+        scene.disk.fail(Call::SyncData, "commitlog", Hits::Nth(2), libc::EIO);
         let (safe, safe_pending) = store.begin_append(&Message::new("t", b"safe")).unwrap();
         gate.wait_for_call();
-        let group: Vec<_> = (0..3)
-            .map(|_| store.begin_append(&Message::new("t", b"lost")).unwrap())
-            .collect();
+        let group: Vec<_> =
+            (0..3).map(|_| store.begin_append(&Message::new("t", b"lost")).unwrap()).collect();
         let future = store.append_async(&Message::new("t", b"future")).unwrap();
         gate.open();
         safe_pending.wait().unwrap();
@@ -36,43 +30,27 @@ fn f1_a_failed_force_fails_every_waiter_and_fences_the_store() {
         }
         let placed = future.placed();
         let error = future.wait().unwrap_err();
-        assert_eq!(
-            (error.status(), error.appended()),
-            (Status::Fenced, Some(placed))
-        );
+        assert_eq!((error.status(), error.appended()), (Status::Fenced, Some(placed)));
         assert!(error.to_string().contains("Input/output error"), "{error}");
 
         assert_eq!(store.durable_offset(), safe.end_offset());
         let end = store.max_offset();
         for status in [
-            store
-                .append(&Message::new("t", b"more"))
-                .map(|_| ())
-                .unwrap_err(),
+            store.append(&Message::new("t", b"more")).map(|_| ()).unwrap_err(),
             store.flush().unwrap_err(),
-            store
-                .wait_durable(end, std::time::Duration::ZERO)
-                .unwrap_err(),
+            store.wait_durable(end, std::time::Duration::ZERO).unwrap_err(),
         ]
         .map(|error| error.status())
         {
             assert_eq!(status, Status::Fenced);
         }
         assert_eq!(store.max_offset(), end);
-        assert_eq!(
-            bodies(&store).len(),
-            5,
-            "what is in the page cache is readable"
-        );
+        assert_eq!(bodies(&store).len(), 5, "what is in the page cache is readable");
 
         let error = store.close().unwrap_err();
         assert_eq!(error.os_code(), Some(libc::EIO));
         assert_eq!(store.close().unwrap_err().os_code(), Some(libc::EIO));
-        assert_eq!(
-            scene.disk.count(Call::SyncData, "commitlog"),
-            2,
-            "no sync is tried again"
-        );
+        assert_eq!(scene.disk.count(Call::SyncData, "commitlog"), 2, "no sync is tried again");
         assert_eq!(store.durable_offset(), safe.end_offset());
         assert!(scene.path().join("abort").exists());
 
@@ -92,9 +70,7 @@ fn f1_a_failed_background_force_fences_the_store_too() {
     let mut scene = Scene::new(FlushMode::Async);
     scene.options.flush_interval_ms = 1;
     scene.options.flush_least_pages = 0;
-    scene
-        .disk
-        .fail(Call::SyncData, "commitlog", Hits::From(1), libc::EIO);
+    scene.disk.fail(Call::SyncData, "commitlog", Hits::From(1), libc::EIO);
     let store = scene.open().unwrap();
     store.append(&Message::new("t", b"first")).unwrap();
     let mut attempts = 0;
@@ -124,18 +100,11 @@ fn f2_positions_move_only_over_files_that_were_synced() {
     assert_eq!(store.max_offset().get() / SEGMENT, 2);
     assert_eq!(store.durable_offset().get(), 0);
     let second = format!("{SEGMENT:020}");
-    scene
-        .disk
-        .fail(Call::SyncData, &second, Hits::From(1), libc::EIO);
+    scene.disk.fail(Call::SyncData, &second, Hits::From(1), libc::EIO);
     let error = store.flush().unwrap_err();
     assert_eq!(error.path(), Some(&*scene.file(SEGMENT)));
     assert_eq!(store.durable_offset().get(), SEGMENT);
-    assert_eq!(
-        scene
-            .disk
-            .count(Call::SyncData, &format!("{:020}", 2 * SEGMENT)),
-        0
-    );
+    assert_eq!(scene.disk.count(Call::SyncData, &format!("{:020}", 2 * SEGMENT)), 0);
     assert!(store.close().is_err());
     assert_eq!(store.durable_offset().get(), SEGMENT);
 }

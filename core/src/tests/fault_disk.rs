@@ -85,8 +85,7 @@ impl Gate {
     pub(super) fn wait_for_call(&self) {
         let patience = Duration::from_secs(10);
         let mut state = self.state.lock();
-        self.changed
-            .wait_while_for(&mut state, |state| state.arrived == 0, patience);
+        self.changed.wait_while_for(&mut state, |state| state.arrived == 0, patience);
         assert!(state.arrived > 0, "no such call was made");
     }
 
@@ -102,8 +101,7 @@ impl Gate {
         self.changed.notify_all();
         // A test that fails before it opens the gate must end all the same.
         let patience = Duration::from_secs(10);
-        self.changed
-            .wait_while_for(&mut state, |state| !state.open, patience);
+        self.changed.wait_while_for(&mut state, |state| !state.open, patience);
     }
 }
 
@@ -197,11 +195,7 @@ impl FaultDisk {
     }
 
     fn wrap(&self, path: &Path, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        Box::new(FaultFile {
-            shared: Arc::clone(&self.0),
-            path: path.to_path_buf(),
-            file,
-        })
+        Box::new(FaultFile { shared: Arc::clone(&self.0), path: path.to_path_buf(), file })
     }
 }
 
@@ -223,9 +217,7 @@ impl Disk for FaultDisk {
 
     fn create(&self, path: &Path, size_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
         self.0.meet(Call::Create, path)?;
-        OsDisk
-            .create(path, size_bytes)
-            .map(|file| self.wrap(path, file))
+        OsDisk.create(path, size_bytes).map(|file| self.wrap(path, file))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -294,10 +286,7 @@ pub(super) struct TurnableClock {
 impl TurnableClock {
     /// A clock at some moment.
     pub(super) fn new() -> Self {
-        Self {
-            wall_ms: AtomicI64::new(1_700_000_000_000),
-            monotonic_ms: AtomicU64::new(1000),
-        }
+        Self { wall_ms: AtomicI64::new(1_700_000_000_000), monotonic_ms: AtomicU64::new(1000) }
     }
 
     /// Turns the wall clock, also backwards.

@@ -64,10 +64,7 @@ fn a_file_of_another_size_is_named() {
         (2 * SEGMENT, 1),
     ] {
         let scene = three_files();
-        let file = std::fs::OpenOptions::new()
-            .write(true)
-            .open(scene.file(start))
-            .unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(scene.file(start)).unwrap();
         file.set_len(size).unwrap();
         assert_refused_everywhere(&scene, Status::WrongFileSize, &scene.file(start));
     }
@@ -81,10 +78,7 @@ fn a_single_file_of_another_size_is_named() {
     fill(&store, 1, 100);
     store.close().unwrap();
     for size in [2 * SEGMENT, SEGMENT / 2] {
-        let file = std::fs::OpenOptions::new()
-            .write(true)
-            .open(scene.file(0))
-            .unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(scene.file(0)).unwrap();
         file.set_len(size).unwrap();
         assert_refused(&scene, Status::WrongFileSize, &scene.file(0));
     }
@@ -97,10 +91,7 @@ fn a_missing_middle_file_is_named() {
     std::fs::remove_file(scene.file(SEGMENT)).unwrap();
     assert_refused_everywhere(&scene, Status::MissingFile, &scene.file(2 * SEGMENT));
     let error = scene.open().unwrap_err();
-    assert!(
-        error.to_string().contains(&format!("{SEGMENT:020}")),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&format!("{SEGMENT:020}")), "{error}");
 }
 
 #[test]
@@ -171,10 +162,7 @@ fn a_log_may_begin_anywhere() {
     assert_eq!(bodies(&store).len(), 5);
     assert_eq!(store.next_queue_offset("t", 0).get(), 8);
     assert_eq!(
-        store
-            .read_at(crate::PhysicalOffset::new(0))
-            .unwrap_err()
-            .status(),
+        store.read_at(crate::PhysicalOffset::new(0)).unwrap_err().status(),
         Status::OffsetOutOfRange
     );
 }

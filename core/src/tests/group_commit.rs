@@ -10,19 +10,14 @@ use crate::{FlushMode, Message, Status};
 /// of one file and a sleep; those that crossed into a new file always paid the sleep.
 #[test]
 fn f8_one_group_over_several_files_costs_one_sync_per_file() {
-    for scene in [
-        Scene::new(FlushMode::Sync),
-        Scene::with_pool(FlushMode::Sync, 5),
-    ] {
+    for scene in [Scene::new(FlushMode::Sync), Scene::with_pool(FlushMode::Sync, 5)] {
         let store = scene.open().unwrap();
         let gate = scene.disk.hold(Call::SyncData, "commitlog", Hits::Nth(1));
         let body = vec![7; 20_000];
         let message = Message::new("t", &body);
         let (_, first) = store.begin_append(&message).unwrap();
         gate.wait_for_call();
-        let group: Vec<_> = (0..8)
-            .map(|_| store.begin_append(&message).unwrap().1)
-            .collect();
+        let group: Vec<_> = (0..8).map(|_| store.begin_append(&message).unwrap().1).collect();
         assert_eq!(store.max_offset().get() / SEGMENT, 2);
         gate.open();
         first.wait().unwrap();
@@ -34,11 +29,7 @@ fn f8_one_group_over_several_files_costs_one_sync_per_file() {
             let name = format!("{:020}", index * SEGMENT);
             scene.disk.count(Call::SyncData, &name)
         });
-        assert_eq!(
-            syncs,
-            [2, 1, 1],
-            "the group of eight costs one sync per file"
-        );
+        assert_eq!(syncs, [2, 1, 1], "the group of eight costs one sync per file");
         store.close().unwrap();
     }
 }
@@ -65,18 +56,12 @@ fn f8_a_wait_that_takes_too_long_ends_alone() {
         assert!(begun.elapsed() >= Duration::from_millis(50));
         assert_eq!(error.status(), Status::FlushTimeout);
         let placed = error.appended().unwrap();
-        assert_eq!(
-            store.read_at(placed.physical_offset).unwrap().body(),
-            b"slow"
-        );
+        assert_eq!(store.read_at(placed.physical_offset).unwrap().body(), b"slow");
         let late_error = late.wait().unwrap_err();
         assert_eq!(late_error.status(), Status::FlushTimeout);
         assert!(late_error.appended().is_some());
         assert_eq!(
-            store
-                .wait_durable(placed.end_offset(), Duration::from_millis(1))
-                .unwrap_err()
-                .status(),
+            store.wait_durable(placed.end_offset(), Duration::from_millis(1)).unwrap_err().status(),
             Status::WaitTimeout
         );
         gate.open();
@@ -84,9 +69,7 @@ fn f8_a_wait_that_takes_too_long_ends_alone() {
     });
     // On a slow machine this one may take too long as well.
     let (next, _) = store.begin_append(&Message::new("t", b"next")).unwrap();
-    store
-        .wait_durable(next.end_offset(), Duration::from_secs(60))
-        .unwrap();
+    store.wait_durable(next.end_offset(), Duration::from_secs(60)).unwrap();
     assert_eq!(store.durable_offset(), store.max_offset());
     assert_eq!(bodies(&store).len(), 4);
     store.close().unwrap();
@@ -100,23 +83,15 @@ fn a_message_that_does_not_wait_returns_during_a_sync() {
     let gate = scene.disk.hold(Call::SyncData, "commitlog", Hits::Nth(1));
     let (_, pending) = store.begin_append(&Message::new("t", b"waits")).unwrap();
     gate.wait_for_call();
-    let placed = store
-        .append(&Message::new("t", b"goes").wait_store_ok(false))
-        .unwrap();
-    let named = store
-        .append(&Message::new("t", b"goes").properties(&[("WAIT", "false")]))
-        .unwrap();
-    let future = store
-        .append_async(&Message::new("t", b"goes").wait_store_ok(false))
-        .unwrap();
+    let placed = store.append(&Message::new("t", b"goes").wait_store_ok(false)).unwrap();
+    let named = store.append(&Message::new("t", b"goes").properties(&[("WAIT", "false")])).unwrap();
+    let future = store.append_async(&Message::new("t", b"goes").wait_store_ok(false)).unwrap();
     assert_eq!(store.durable_offset().get(), 0);
     assert!(pending.wait_for(Duration::ZERO).is_none());
     gate.open();
     pending.wait().unwrap();
     future.wait().unwrap();
     assert!(placed.end_offset() <= named.physical_offset);
-    store
-        .wait_durable(store.max_offset(), Duration::from_secs(60))
-        .unwrap();
+    store.wait_durable(store.max_offset(), Duration::from_secs(60)).unwrap();
     store.close().unwrap();
 }

@@ -54,21 +54,13 @@ fn f11_batches_that_do_not_fit_are_refused_whole() {
     let shared_properties = [("shared", value.as_str())];
     let long = format!("own\u{1}{value}\u{2}");
     let cases = [
-        (
-            items(2, b"b", long.as_bytes()),
-            &shared_properties[..],
-            Status::PropertiesTooLarge,
-        ),
+        (items(2, b"b", long.as_bytes()), &shared_properties[..], Status::PropertiesTooLarge),
         (items(5, &[1; 25_000], b""), &[], Status::BatchIllegal),
         (items(3, &[1; 22_000], b""), &[], Status::MessageTooLarge),
         (items(1, &[1; 66_000], b""), &[], Status::MessageTooLarge),
         (Vec::new(), &[], Status::BatchIllegal),
         (items(1, b"", b""), &[], Status::BatchIllegal),
-        (
-            items(1, b"b", b"__CRC32#\x010000000000\x02"),
-            &[],
-            Status::BatchIllegal,
-        ),
+        (items(1, b"b", b"__CRC32#\x010000000000\x02"), &[], Status::BatchIllegal),
     ];
     for (number, (items, properties, status)) in cases.iter().enumerate() {
         let shared = Message::new("t", b"").properties(properties);
@@ -88,15 +80,9 @@ fn f11_batches_that_do_not_fit_are_refused_whole() {
         let properties = [(name, value)];
         let mut shared = Message::new("t", b"").properties(&properties);
         shared.sys_flag = sys_flag;
-        let batch = EncodedBatch {
-            shared,
-            items: &good,
-        };
+        let batch = EncodedBatch { shared, items: &good };
         assert_eq!(store.append_batch(&batch).unwrap_err().status(), status);
-        assert_eq!(
-            store.append_inner_batch(&batch).unwrap_err().status(),
-            status
-        );
+        assert_eq!(store.append_inner_batch(&batch).unwrap_err().status(), status);
     }
     assert_unchanged(&before, &snapshot(scene.path()));
 }
@@ -112,12 +98,7 @@ fn f11_a_missing_separator_does_not_corrupt_the_last_property() {
             let store = scene.open().unwrap();
             let items = items(3, b"body", b"own\x01last");
             let shared = Message::new("t", b"").properties(shared_properties);
-            let placed = store
-                .append_batch(&EncodedBatch {
-                    shared,
-                    items: &items,
-                })
-                .unwrap();
+            let placed = store.append_batch(&EncodedBatch { shared, items: &items }).unwrap();
             assert_eq!(placed.message_count, 3);
             let end = placed.end_offset();
             store.close().unwrap();
@@ -145,10 +126,7 @@ fn a_batch_stays_in_one_file() {
     let store = scene.open().unwrap();
     store.append(&Message::new("t", &[1; 50_000])).unwrap();
     let items = items(3, &[2; 6000], b"");
-    let batch = EncodedBatch {
-        shared: Message::new("t", b""),
-        items: &items,
-    };
+    let batch = EncodedBatch { shared: Message::new("t", b""), items: &items };
     let placed = store.append_batch(&batch).unwrap();
     assert_eq!(placed.physical_offset.get(), SEGMENT);
     assert_eq!(placed.queue_offset.get(), 1);
@@ -177,19 +155,11 @@ fn a_record_leaves_room_for_the_blank() {
         let left = SEGMENT - first.end_offset().get();
         let body = vec![2; (left - room - overhead) as usize];
         let second = store.append(&Message::new("t", &body)).unwrap();
-        let expected = if stays {
-            first.end_offset().get()
-        } else {
-            SEGMENT
-        };
+        let expected = if stays { first.end_offset().get() } else { SEGMENT };
         assert_eq!(second.physical_offset.get(), expected, "room {room}");
         store.append(&Message::new("t", b"third")).unwrap();
         store.close().unwrap();
-        let blank = if stays {
-            SEGMENT - room
-        } else {
-            first.end_offset().get()
-        };
+        let blank = if stays { SEGMENT - room } else { first.end_offset().get() };
         let size = ((SEGMENT - blank) as u32).to_be_bytes();
         let magic = [0xCB, 0xD4, 0x31, 0x94];
         assert_eq!(scene.bytes(blank..blank + 8), [size, magic].concat());

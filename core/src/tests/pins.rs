@@ -10,15 +10,10 @@ fn r5_a_pin_survives_closing_and_removal() {
     let scene = Scene::with_pool(FlushMode::Async, 1);
     let store = scene.open().unwrap();
     fill(&store, 10, 20_000);
-    store
-        .append(&Message::new("t", b"last").tag("tag"))
-        .unwrap();
+    store.append(&Message::new("t", b"last").tag("tag")).unwrap();
     store.flush().unwrap();
-    let views: Vec<_> = store
-        .scan(PhysicalOffset::new(0))
-        .unwrap()
-        .map(|view| view.unwrap())
-        .collect();
+    let views: Vec<_> =
+        store.scan(PhysicalOffset::new(0)).unwrap().map(|view| view.unwrap()).collect();
     let mut scan = store.scan(PhysicalOffset::new(0)).unwrap();
     let first = scan.next().unwrap().unwrap();
     store.close().unwrap();

@@ -32,9 +32,7 @@ fn f3_an_error_stops_the_commit() {
         fill(&store, 2, 20_000);
         scene.disk.write_short("commitlog", short);
         if let Some(errno) = errno {
-            scene
-                .disk
-                .fail(Call::WriteAt, "commitlog", Hits::From(3), errno);
+            scene.disk.fail(Call::WriteAt, "commitlog", Hits::From(3), errno);
         }
         let error = store.flush().unwrap_err();
         assert_eq!(error.status(), Status::Io, "{error}");
@@ -42,13 +40,7 @@ fn f3_an_error_stops_the_commit() {
         assert_eq!(store.committed_offset().get(), 0);
         assert_eq!(store.durable_offset().get(), 0);
         assert!(bodies(&store).is_empty());
-        assert_eq!(
-            store
-                .append(&Message::new("t", b"more"))
-                .unwrap_err()
-                .status(),
-            Status::Fenced
-        );
+        assert_eq!(store.append(&Message::new("t", b"more")).unwrap_err().status(), Status::Fenced);
         assert_eq!(store.close().unwrap_err().os_code(), errno);
         scene.disk.mend();
         // What a failed commit left is a torn tail.
@@ -63,9 +55,7 @@ fn f3_an_error_stops_the_commit() {
 fn f4_a_write_that_fails_is_told_to_the_caller() {
     let scene = Scene::with_pool(FlushMode::Sync, 2);
     let store = scene.open().unwrap();
-    scene
-        .disk
-        .fail(Call::WriteAt, "commitlog", Hits::From(1), libc::EIO);
+    scene.disk.fail(Call::WriteAt, "commitlog", Hits::From(1), libc::EIO);
     let message = Message::new("t", b"body").wait_store_ok(false);
     let error = store.append(&message).unwrap_err();
     assert_eq!(error.os_code(), Some(libc::EIO));
@@ -133,9 +123,7 @@ fn a_mapping_does_not_take_over_from_a_buffer_that_cannot_be_committed() {
     let scene = Scene::with_pool(FlushMode::Async, 1);
     let store = scene.open().unwrap();
     fill(&store, 3, 20_000);
-    scene
-        .disk
-        .fail(Call::WriteAt, "commitlog", Hits::From(1), libc::EIO);
+    scene.disk.fail(Call::WriteAt, "commitlog", Hits::From(1), libc::EIO);
     let body = vec![b'x'; 20_000];
     let error = store.append(&Message::new("t", &body)).unwrap_err();
     assert_eq!((error.os_code(), error.appended()), (Some(libc::EIO), None));

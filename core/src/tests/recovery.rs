@@ -23,12 +23,7 @@ fn r1_stale_records_behind_a_cut_never_come_back() {
 
     let store = scene.open().unwrap();
     assert_eq!(store.max_offset(), starts[1]);
-    assert!(
-        scene
-            .bytes(starts[1].get()..SEGMENT)
-            .iter()
-            .all(|&byte| byte == 0)
-    );
+    assert!(scene.bytes(starts[1].get()..SEGMENT).iter().all(|&byte| byte == 0));
     assert!(!scene.file(SEGMENT).exists() && !scene.file(2 * SEGMENT).exists());
     // The new record ends exactly where the third one began.
     let body = vec![b'n'; 20_000];
@@ -51,9 +46,7 @@ fn r1_zeroing_is_durable_before_the_store_opens() {
     let end = store.max_offset().get();
     store.close().unwrap();
     crash.overwrite(end, &[0, 0, 4, 0, 0xDA, 0xA3, 0x20, 0xA7, 1, 2, 3]);
-    crash
-        .disk
-        .fail(Call::SyncAll, "commitlog/0", Hits::From(1), libc::EIO);
+    crash.disk.fail(Call::SyncAll, "commitlog/0", Hits::From(1), libc::EIO);
     let error = crash.open().unwrap_err();
     assert_eq!(error.os_code(), Some(libc::EIO));
     assert_eq!(error.path(), Some(&*crash.file(0)));
@@ -112,13 +105,7 @@ fn r7_the_lock_is_taken_before_anything_is_touched() {
     let error = scene.open().unwrap_err();
     assert_eq!(error.status(), Status::StoreLocked);
     assert_unchanged(&before, &snapshot(scene.path()));
-    for call in [
-        Call::Create,
-        Call::Remove,
-        Call::WriteAt,
-        Call::SyncData,
-        Call::SyncAll,
-    ] {
+    for call in [Call::Create, Call::Remove, Call::WriteAt, Call::SyncData, Call::SyncAll] {
         assert_eq!(scene.disk.count(call, ""), 0, "{call:?}");
     }
 }
@@ -155,10 +142,7 @@ fn r9_a_torn_tail_is_set_aside() {
         assert_eq!(report.end_offset, starts[3], "{zeroed:?}");
         assert_eq!(report.records, 3);
         let damage = report.damage.clone().unwrap();
-        assert!(
-            damage.contains("commitlog/00000000000000000000"),
-            "{damage}"
-        );
+        assert!(damage.contains("commitlog/00000000000000000000"), "{damage}");
         assert!(damage.contains(&last.to_string()), "{damage}");
         let used = torn.iter().rposition(|&byte| byte != 0).unwrap() + 1;
         assert_eq!(report.bytes_set_aside, used as u64);
@@ -250,15 +234,8 @@ fn r9_what_cannot_be_set_aside_is_not_zeroed() {
     scene.overwrite(starts[1].get() + 200, b"flip");
     let log = |scene: &Scene| snapshot(&scene.path().join("commitlog"));
     let before = log(&scene);
-    for call in [
-        Call::Create,
-        Call::WriteAt,
-        Call::SyncAll,
-        Call::SyncDirectory,
-    ] {
-        scene
-            .disk
-            .fail(call, "lost+found", Hits::From(1), libc::ENOSPC);
+    for call in [Call::Create, Call::WriteAt, Call::SyncAll, Call::SyncDirectory] {
+        scene.disk.fail(call, "lost+found", Hits::From(1), libc::ENOSPC);
         assert_eq!(scene.open().unwrap_err().status(), Status::DiskFull);
         assert_unchanged(&before, &log(&scene));
         scene.disk.mend();
@@ -345,11 +322,7 @@ fn r12_a_log_cut_to_nothing_has_all_positions_at_its_start() {
         drop(store);
         scene.overwrite(100, b"flip");
         let store = scene.open().unwrap();
-        let positions = [
-            store.durable_offset(),
-            store.committed_offset(),
-            store.max_offset(),
-        ];
+        let positions = [store.durable_offset(), store.committed_offset(), store.max_offset()];
         assert_eq!(positions, [PhysicalOffset::new(0); 3]);
         let starts = fill(&store, 5, 20_000);
         assert_eq!(starts[0].get(), 0);

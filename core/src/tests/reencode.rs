@@ -14,9 +14,7 @@ fn fixtures() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
     let entries = std::fs::read_dir(root).unwrap();
     let directories = entries.map(|entry| entry.unwrap().path());
-    directories
-        .filter(|path| path.join("manifest.json").exists())
-        .collect()
+    directories.filter(|path| path.join("manifest.json").exists()).collect()
 }
 
 fn stored(fixture: &Path, offset: u64, length: usize) -> Vec<u8> {
@@ -30,11 +28,7 @@ fn stored(fixture: &Path, offset: u64, length: usize) -> Vec<u8> {
 fn encoded_anew(view: &RecordView<'_>) -> Vec<u8> {
     let raw = view.properties_raw();
     let record_crc = view.property(PROPERTY_RECORD_CRC).is_some();
-    let own = if record_crc {
-        &raw[..raw.len() - RECORD_CRC_BYTES]
-    } else {
-        raw
-    };
+    let own = if record_crc { &raw[..raw.len() - RECORD_CRC_BYTES] } else { raw };
     let draft = RecordDraft::new(DraftFields {
         topic: view.topic_bytes(),
         queue_id: view.queue_id(),
@@ -79,11 +73,7 @@ fn records_of_rocketmq_are_encoded_to_the_same_bytes() {
                 panic!("{} {offset}: no record", fixture.display());
             };
             let view = RecordView::new(&bytes, layout);
-            assert!(
-                encoded_anew(&view) == bytes,
-                "{} {offset}: other bytes",
-                fixture.display()
-            );
+            assert!(encoded_anew(&view) == bytes, "{} {offset}: other bytes", fixture.display());
             records += 1;
             with_crc += u32::from(view.property(PROPERTY_RECORD_CRC).is_some());
         }

@@ -136,16 +136,12 @@ pub(super) fn assert_unchanged(
 /// The bodies of all messages of a store, in order.
 pub(super) fn bodies(store: &Store) -> Vec<Vec<u8>> {
     let scan = store.scan(store.min_offset()).unwrap();
-    scan.map(|message| message.unwrap().body().to_vec())
-        .collect()
+    scan.map(|message| message.unwrap().body().to_vec()).collect()
 }
 
 /// Appends `count` messages of `bytes` bytes, and returns where each begins.
 pub(super) fn fill(store: &Store, count: usize, bytes: usize) -> Vec<PhysicalOffset> {
     let body = vec![b'x'; bytes];
     let append = |_| store.append(&Message::new("t", &body)).unwrap();
-    (0..count)
-        .map(append)
-        .map(|placed| placed.physical_offset)
-        .collect()
+    (0..count).map(append).map(|placed| placed.physical_offset).collect()
 }

@@ -51,11 +51,7 @@ pub(crate) fn compare_or_bless(path: &Path, expected: &str) {
 
 /// The directory that holds the libraries of this build.
 pub(crate) fn library_directory() -> PathBuf {
-    let directory = std::env::current_exe()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .to_path_buf();
+    let directory = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
     assert!(
         directory.join("libcairnlog.so").exists() && directory.join("libcairnlog.a").exists(),
         "{} holds no libcairnlog",
@@ -66,9 +62,7 @@ pub(crate) fn library_directory() -> PathBuf {
 
 /// Runs a command and gives its output; fails the test with all of it if the command fails.
 pub(crate) fn run(command: &mut Command) -> Output {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),
         "{command:?} failed: {}\n{}{}",

@@ -75,10 +75,7 @@ pub(crate) fn write_error(writer: &mut Writer, error: &Error) {
 }
 
 fn offset_of(error: &Error) -> i64 {
-    error
-        .offset()
-        .and_then(|offset| i64::try_from(offset).ok())
-        .unwrap_or(-1)
+    error.offset().and_then(|offset| i64::try_from(offset).ok()).unwrap_or(-1)
 }
 
 fn throw(env: &mut Env<'_>, error: &Error, appended: &[AppendResult]) -> jni::errors::Result<()> {
@@ -148,10 +145,7 @@ impl<T: Default> ErrorPolicy<T, Failure> for CairnErrorPolicy {
     ) -> jni::errors::Result<T> {
         let text = match payload.downcast_ref::<&'static str>() {
             Some(text) => (*text).to_owned(),
-            None => payload
-                .downcast_ref::<String>()
-                .cloned()
-                .unwrap_or_default(),
+            None => payload.downcast_ref::<String>().cloned().unwrap_or_default(),
         };
         // Dropping a payload may run foreign code that panics again.
         std::mem::forget(payload);

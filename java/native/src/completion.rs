@@ -25,10 +25,7 @@ struct Queue {
 
 static QUEUE: LazyLock<Queue> = LazyLock::new(|| {
     let (sender, receiver) = channel();
-    Queue {
-        sender,
-        receiver: Mutex::new(receiver),
-    }
+    Queue { sender, receiver: Mutex::new(receiver) }
 });
 
 struct QueueSink;
@@ -66,10 +63,7 @@ fn write_completion(writer: &mut Writer, completion: &Completion) {
 
 /// Waits for completions and returns all that are there, groups in order.
 fn take_completions() -> Vec<Completion> {
-    let receiver = QUEUE
-        .receiver
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let receiver = QUEUE.receiver.lock().unwrap_or_else(PoisonError::into_inner);
     // The sender is never dropped either, so the queue ends only with the process.
     let mut taken = receiver.recv().unwrap_or_default();
     for group in receiver.try_iter().take(MAX_GROUPS_PER_CALL) {
@@ -99,10 +93,8 @@ mod tests {
 
     #[test]
     fn groups_arrive_whole_and_in_order() {
-        let completion = |token| Completion {
-            token,
-            result: Err(Error::new(Status::Fenced, "a sync failed")),
-        };
+        let completion =
+            |token| Completion { token, result: Err(Error::new(Status::Fenced, "a sync failed")) };
         completion_sink().complete(vec![completion(1), completion(2)]);
         completion_sink().complete(vec![completion(3)]);
         let tokens: Vec<_> = take_completions().iter().map(|done| done.token).collect();

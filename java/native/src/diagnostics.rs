@@ -37,10 +37,7 @@ struct Queue {
 
 static QUEUE: LazyLock<Queue> = LazyLock::new(|| {
     let (sender, receiver) = sync_channel(QUEUE_LENGTH);
-    Queue {
-        sender,
-        receiver: Mutex::new(receiver),
-    }
+    Queue { sender, receiver: Mutex::new(receiver) }
 });
 
 /// Events that found the queue full.
@@ -127,10 +124,7 @@ pub(crate) fn install() {
     let _ = tracing::subscriber::set_global_default(JavaSubscriber);
     // The same is true of the standard library and its hook, which would print.
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let text = panic.payload_as_str().unwrap_or("no text");
         tracing::error!(place, "cairnlog panicked: {text}");
     }));
@@ -151,17 +145,12 @@ pub(crate) fn await_diagnostics<'local>(
     env: &mut Env<'local>,
     _class: JClass<'local>,
 ) -> Outcome<JByteArray<'local>> {
-    let receiver = QUEUE
-        .receiver
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let receiver = QUEUE.receiver.lock().unwrap_or_else(PoisonError::into_inner);
     let mut events: Vec<Diagnostic> = receiver.recv().into_iter().collect();
     events.extend(receiver.try_iter().take(MAX_EVENTS_PER_CALL));
     drop(receiver);
     let mut writer = Writer::default();
-    writer
-        .u64(LEFT_OUT.swap(0, Ordering::Relaxed))
-        .count(events.len());
+    writer.u64(LEFT_OUT.swap(0, Ordering::Relaxed)).count(events.len());
     for event in &events {
         writer.i32(event.level).text(event.target).text(&event.text);
     }

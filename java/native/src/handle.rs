@@ -91,12 +91,7 @@ impl From<ScratchAddress> for jlong {
 impl ScratchAddress {
     /// The memory: `capacity` bytes, which Java states truly.
     pub(crate) fn bytes(&mut self, capacity: i32) -> Result<&mut [u8]> {
-        let wrong = || {
-            Error::new(
-                Status::Internal,
-                "the Java package passed no scratch memory",
-            )
-        };
+        let wrong = || Error::new(Status::Internal, "the Java package passed no scratch memory");
         let capacity = usize::try_from(capacity).map_err(|_| wrong())?;
         let start: *mut u8 = std::ptr::with_exposed_provenance_mut(self.0.cast_unsigned() as usize);
         if start.is_null() {

@@ -53,11 +53,7 @@ impl<'a> MessageFrame<'a> {
             prepared_transaction_offset,
             wait_store_ok,
         };
-        Ok(Self {
-            fields,
-            keys,
-            properties,
-        })
+        Ok(Self { fields, keys, properties })
     }
 
     /// Reads the only message of a request.
@@ -70,11 +66,7 @@ impl<'a> MessageFrame<'a> {
 
     /// The message.
     pub(crate) fn message(&self) -> Message<'_> {
-        Message {
-            keys: &self.keys,
-            properties: &self.properties,
-            ..self.fields
-        }
+        Message { keys: &self.keys, properties: &self.properties, ..self.fields }
     }
 }
 
@@ -95,12 +87,7 @@ fn encode_items(request: &[u8]) -> Result<Vec<u8>> {
     for _ in 0..reader.length()? {
         let frame = MessageFrame::read(&mut reader)?;
         let properties = encode_properties(&frame)?;
-        encode_batch_item(
-            &mut items,
-            frame.fields.flag,
-            frame.fields.body,
-            &properties,
-        )?;
+        encode_batch_item(&mut items, frame.fields.flag, frame.fields.body, &properties)?;
     }
     reader.finish()?;
     Ok(items)
@@ -114,9 +101,7 @@ fn encode_properties(frame: &MessageFrame<'_>) -> Result<Vec<u8>> {
     let mut encoded = Vec::new();
     for (name, value) in pairs.chain(tag).chain(keys) {
         if name.is_empty() || value.is_empty() || name.contains(['\u{1}', '\u{2}']) {
-            return Err(illegal(
-                "a property of a batch item is empty or its name a separator",
-            ));
+            return Err(illegal("a property of a batch item is empty or its name a separator"));
         }
         if value.contains('\u{2}') {
             return Err(illegal("a property value of a batch item holds 0x02"));
@@ -159,31 +144,15 @@ mod tests {
     #[test]
     fn every_field_arrives() {
         let mut writer = Writer::default();
-        writer
-            .i32(3)
-            .i32(-1)
-            .i32(8)
-            .i32(2)
-            .flag(false)
-            .i64(99)
-            .i64(i64::MIN);
+        writer.i32(3).i32(-1).i32(8).i32(2).flag(false).i64(99).i64(i64::MIN);
         writer.bytes(&[10, 0, 0, 1]).i32(65_535);
         writer.text("orders").optional_text(Some("new"));
-        writer
-            .i32(2)
-            .text("k1")
-            .text("k2")
-            .i32(1)
-            .text("a")
-            .text("b");
+        writer.i32(2).text("k1").text("k2").i32(1).text("a").text("b");
         writer.bytes(b"body");
         let bytes = writer.as_slice().to_vec();
         let frame = MessageFrame::read_single(&bytes).unwrap();
         let message = frame.message();
-        assert_eq!(
-            (message.queue_id, message.flag, message.sys_flag),
-            (3, -1, 8)
-        );
+        assert_eq!((message.queue_id, message.flag, message.sys_flag), (3, -1, 8));
         assert_eq!(message.prepared_transaction_offset, 99);
         assert_eq!(message.born_timestamp_ms, None);
         assert_eq!(message.born_host, Some("10.0.0.1:65535".parse().unwrap()));
@@ -193,10 +162,7 @@ mod tests {
         assert_eq!(message.body, b"body");
         assert!(!message.wait_store_ok);
         for cut in 0..bytes.len() {
-            assert!(
-                MessageFrame::read_single(&bytes[..cut]).is_err(),
-                "cut at {cut}"
-            );
+            assert!(MessageFrame::read_single(&bytes[..cut]).is_err(), "cut at {cut}");
         }
     }
 }

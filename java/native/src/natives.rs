@@ -49,10 +49,8 @@ macro_rules! native {
 }
 
 /// What `NativeLoader` needs before the ABI numbers are known to agree.
-const LOADER_NATIVES: &[NativeMethod] = &[
-    native! { abi_version() -> jint },
-    native! { register_natives() },
-];
+const LOADER_NATIVES: &[NativeMethod] =
+    &[native! { abi_version() -> jint }, native! { register_natives() }];
 
 /// Everything else, in the order of `io.cairnlog.Native`.
 const NATIVES: &[NativeMethod] = &[
@@ -127,9 +125,7 @@ pub(crate) unsafe extern "system" fn JNI_OnLoad(
 ) -> jint {
     // SAFETY: the caller passes its own machine.
     let vm = unsafe { JavaVM::from_raw(vm) };
-    let registered = catch_unwind(AssertUnwindSafe(|| {
-        vm.attach_current_thread(register_loader)
-    }));
+    let registered = catch_unwind(AssertUnwindSafe(|| vm.attach_current_thread(register_loader)));
     match registered {
         Ok(Ok(())) => JNI_VERSION_1_8,
         Ok(Err(_)) | Err(_) => JNI_ERR,

@@ -72,10 +72,7 @@ pub(crate) fn write_message(writer: &mut Writer, message: &MessageView) {
 
 /// Writes a recovery report.
 pub(crate) fn write_recovery_report(writer: &mut Writer, report: &RecoveryReport) {
-    let set_aside = report
-        .set_aside
-        .as_ref()
-        .map(|path| path.display().to_string());
+    let set_aside = report.set_aside.as_ref().map(|path| path.display().to_string());
     writer
         .flag(report.created)
         .flag(report.clean_stop)
@@ -104,10 +101,7 @@ pub(crate) fn write_stats(writer: &mut Writer, stats: &StoreStats) {
     }
     writer.count(stats.topics.len());
     for topic in &stats.topics {
-        writer
-            .text(&topic.topic)
-            .u64(topic.messages)
-            .u64(topic.bytes);
+        writer.text(&topic.topic).u64(topic.messages).u64(topic.bytes);
     }
 }
 

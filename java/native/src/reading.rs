@@ -31,10 +31,7 @@ fn give_batch<'local>(
     next_offset: PhysicalOffset,
 ) -> Outcome<JByteArray<'local>> {
     let mut writer = Writer::with_capacity(HANDLE_BYTES + 12 + messages.len() * 256);
-    writer
-        .i64(0)
-        .i64(next_offset.to_i64())
-        .count(messages.len());
+    writer.i64(0).i64(next_offset.to_i64()).count(messages.len());
     for message in &messages {
         write_message(&mut writer, message);
     }
@@ -69,9 +66,7 @@ pub(crate) fn store_read_log<'local>(
         usize::try_from(value)
             .map_err(|_| Error::new(Status::InvalidArgument, "a limit of readLog is negative"))
     };
-    let batch = store
-        .get()?
-        .read_log(from, limit(max_messages)?, limit(max_bytes)?)?;
+    let batch = store.get()?.read_log(from, limit(max_messages)?, limit(max_bytes)?)?;
     give_batch(env, batch.messages().to_vec(), batch.next_offset())
 }
 
@@ -79,12 +74,7 @@ fn message_of(batch: &[MessageView], index: jint) -> Result<&MessageView> {
     usize::try_from(index)
         .ok()
         .and_then(|index| batch.get(index))
-        .ok_or_else(|| {
-            Error::new(
-                Status::InvalidArgument,
-                "a batch has no message of this index",
-            )
-        })
+        .ok_or_else(|| Error::new(Status::InvalidArgument, "a batch has no message of this index"))
 }
 
 pub(crate) fn batch_body<'local>(

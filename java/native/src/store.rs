@@ -186,18 +186,8 @@ pub(crate) fn store_append_batch<'local>(
 ) -> Outcome<()> {
     let store = store.get()?;
     append_with(scratch, length, capacity, |message| {
-        let batch = EncodedBatch {
-            shared: Message {
-                body: &[],
-                ..*message
-            },
-            items: message.body,
-        };
-        if inner {
-            store.append_inner_batch(&batch)
-        } else {
-            store.append_batch(&batch)
-        }
+        let batch = EncodedBatch { shared: Message { body: &[], ..*message }, items: message.body };
+        if inner { store.append_inner_batch(&batch) } else { store.append_batch(&batch) }
     })
 }
 
@@ -249,12 +239,7 @@ pub(crate) fn store_positions<'local>(
     // In this order each position is at most the next one's value at its own reading.
     let durable = store.durable_offset().to_i64();
     let committed = store.committed_offset().to_i64();
-    let positions = [
-        store.min_offset().to_i64(),
-        durable,
-        committed,
-        store.max_offset().to_i64(),
-    ];
+    let positions = [store.min_offset().to_i64(), durable, committed, store.max_offset().to_i64()];
     let array = env.new_long_array(positions.len())?;
     array.set_region(env, 0, &positions)?;
     Ok(array)

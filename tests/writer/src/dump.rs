@@ -19,10 +19,9 @@ pub(crate) fn dump(directory: &Path, log_directories: &[&str]) -> Outcome<()> {
     for entry in reader.entries(reader.min_offset()) {
         let line = match entry? {
             LogEntry::Message(message) => record_json(&message.record()),
-            LogEntry::Blank {
-                physical_offset,
-                size_bytes,
-            } => blank_json(physical_offset, size_bytes),
+            LogEntry::Blank { physical_offset, size_bytes } => {
+                blank_json(physical_offset, size_bytes)
+            }
         };
         writeln!(out, "{line}")?;
     }

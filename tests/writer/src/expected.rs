@@ -41,10 +41,7 @@ impl Expected {
     /// The length of the record in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         let long_topic = usize::from(self.topic.len() > LONGEST_TOPIC_OF_ONE_LENGTH_BYTE);
-        let ipv6 = [self.born_host, self.store_host]
-            .iter()
-            .filter(|host| host.is_ipv6())
-            .count();
+        let ipv6 = [self.born_host, self.store_host].iter().filter(|host| host.is_ipv6()).count();
         let crc = if self.record_crc { RECORD_CRC_BYTES } else { 0 };
         91 + self.body.len()
             + self.topic.len()
@@ -75,11 +72,7 @@ impl Expected {
     }
 
     fn magic(&self) -> i32 {
-        if self.topic.len() > LONGEST_TOPIC_OF_ONE_LENGTH_BYTE {
-            MAGIC_LONG_TOPIC
-        } else {
-            MAGIC
-        }
+        if self.topic.len() > LONGEST_TOPIC_OF_ONE_LENGTH_BYTE { MAGIC_LONG_TOPIC } else { MAGIC }
     }
 
     fn body_crc(&self) -> u32 {
@@ -195,9 +188,8 @@ pub(crate) fn decode_properties(bytes: &[u8]) -> BTreeMap<String, String> {
 
 /// Java's hash of a string, which is what a queue unit holds for a tag.
 fn string_hash(text: &str) -> i32 {
-    text.encode_utf16().fold(0_i32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    })
+    text.encode_utf16()
+        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -94,11 +94,8 @@ impl OwnedMessage {
     /// Calls with the message as the engine takes it.
     pub(crate) fn lend<T>(&self, call: impl FnOnce(&Message<'_>) -> T) -> T {
         let keys: Vec<&str> = self.keys.iter().map(String::as_str).collect();
-        let properties: Vec<(&str, &str)> = self
-            .properties
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let properties: Vec<(&str, &str)> =
+            self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let mut message = Message::new(&self.topic, &self.body)
             .queue_id(self.queue_id)
             .keys(&keys)

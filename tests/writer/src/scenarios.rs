@@ -12,14 +12,10 @@ use crate::writer::Writer;
 /// Born times, so that they differ from store times.
 const BORN_MS: i64 = 1_700_000_000_123;
 const BORN_V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 168, 1, 10)), 50_123);
-const BORN_V6: SocketAddr = SocketAddr::new(
-    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0xa, 1)),
-    40_001,
-);
-const STORE_V6: SocketAddr = SocketAddr::new(
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 1, 2, 3, 4, 5)),
-    10_911,
-);
+const BORN_V6: SocketAddr =
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0xa, 1)), 40_001);
+const STORE_V6: SocketAddr =
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 1, 2, 3, 4, 5)), 10_911);
 
 /// One way to write a store.
 pub(crate) struct Scenario {
@@ -31,66 +27,18 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// Every scenario.
     pub(crate) const ALL: &'static [Self] = &[
-        Self {
-            name: "plain",
-            configure: as_it_is,
-            write: plain,
-        },
-        Self {
-            name: "edges",
-            configure: as_it_is,
-            write: edges,
-        },
-        Self {
-            name: "batch",
-            configure: as_it_is,
-            write: batch,
-        },
-        Self {
-            name: "inner-batch",
-            configure: as_it_is,
-            write: inner_batch,
-        },
-        Self {
-            name: "ipv6",
-            configure: ipv6_store,
-            write: ipv6,
-        },
-        Self {
-            name: "long-topic",
-            configure: as_it_is,
-            write: long_topic,
-        },
-        Self {
-            name: "record-crc",
-            configure: record_crc,
-            write: crc_mix,
-        },
-        Self {
-            name: "sync-flush",
-            configure: sync_flush,
-            write: plain,
-        },
-        Self {
-            name: "transient-pool",
-            configure: transient_pool,
-            write: plain,
-        },
-        Self {
-            name: "sync-pool",
-            configure: sync_pool,
-            write: plain,
-        },
-        Self {
-            name: "transactions",
-            configure: as_it_is,
-            write: transactions,
-        },
-        Self {
-            name: "several-directories",
-            configure: several_directories,
-            write: plain,
-        },
+        Self { name: "plain", configure: as_it_is, write: plain },
+        Self { name: "edges", configure: as_it_is, write: edges },
+        Self { name: "batch", configure: as_it_is, write: batch },
+        Self { name: "inner-batch", configure: as_it_is, write: inner_batch },
+        Self { name: "ipv6", configure: ipv6_store, write: ipv6 },
+        Self { name: "long-topic", configure: as_it_is, write: long_topic },
+        Self { name: "record-crc", configure: record_crc, write: crc_mix },
+        Self { name: "sync-flush", configure: sync_flush, write: plain },
+        Self { name: "transient-pool", configure: transient_pool, write: plain },
+        Self { name: "sync-pool", configure: sync_pool, write: plain },
+        Self { name: "transactions", configure: as_it_is, write: transactions },
+        Self { name: "several-directories", configure: several_directories, write: plain },
     ];
 }
 
@@ -146,13 +94,7 @@ pub(crate) fn continue_mix(writer: &mut Writer) -> Outcome<()> {
     for number in 0..50 {
         let mut message = any_message(&mut numbers, number);
         // The fixtures' topics go on, and so do those of the scenarios.
-        let topics = [
-            "OrderTopic",
-            "Log_Topic%A",
-            "pay-events",
-            "orders",
-            "TxTopic",
-        ];
+        let topics = ["OrderTopic", "Log_Topic%A", "pay-events", "orders", "TxTopic"];
         message.topic = topics[number % topics.len()].to_owned();
         message.queue_id = (number / topics.len() % 2) as i32;
         writer.put(&message)?;
@@ -170,11 +112,7 @@ fn any_message(numbers: &mut Numbers, number: usize) -> OwnedMessage {
     };
     let mut message = OwnedMessage::new(topic, numbers.below(3) as i32, numbers.body(length));
     if number.is_multiple_of(2) {
-        let tags = [
-            "TagA",
-            "polygenelubricants",
-            "\u{417}\u{430}\u{43a}\u{430}\u{437}",
-        ];
+        let tags = ["TagA", "polygenelubricants", "\u{417}\u{430}\u{43a}\u{430}\u{437}"];
         message = message.tag(tags[numbers.below(tags.len())]);
     }
     if number.is_multiple_of(3) {
@@ -204,13 +142,9 @@ fn any_message(numbers: &mut Numbers, number: usize) -> OwnedMessage {
 
 /// A message whose record has exactly this size.
 fn of_size(writer: &Writer, size: u64) -> Outcome<OwnedMessage> {
-    let mut message = OwnedMessage::new("edges", 0, vec![b'e'])
-        .tag("edge")
-        .keys(&["fit"]);
+    let mut message = OwnedMessage::new("edges", 0, vec![b'e']).tag("edge").keys(&["fit"]);
     let least = writer.size_of(&message);
-    let more = size
-        .checked_sub(least)
-        .ok_or("the record cannot be that small")?;
+    let more = size.checked_sub(least).ok_or("the record cannot be that small")?;
     message.body.resize(1 + more as usize, b'e');
     Ok(message)
 }
@@ -263,9 +197,7 @@ fn item(numbers: &mut Numbers, number: usize, length: usize) -> Item {
 }
 
 fn items(numbers: &mut Numbers, count: usize, length: usize) -> Vec<Item> {
-    (0..count)
-        .map(|number| item(numbers, number, length + number))
-        .collect()
+    (0..count).map(|number| item(numbers, number, length + number)).collect()
 }
 
 /// Batches with and without properties of their own, one of which does not fit.
@@ -296,9 +228,7 @@ fn batch(writer: &mut Writer) -> Outcome<()> {
 /// Inner batches in a topic of their own, between ordinary messages of another.
 fn inner_batch(writer: &mut Writer) -> Outcome<()> {
     let mut numbers = Numbers(0x5eed_0004);
-    let shared = OwnedMessage::new("inner", 0, Vec::new())
-        .keys(&["b1", "b2"])
-        .tag("inner");
+    let shared = OwnedMessage::new("inner", 0, Vec::new()).keys(&["b1", "b2"]).tag("inner");
     for round in 0..12 {
         writer.put_inner_batch(&shared, &items(&mut numbers, 1 + round % 5, 900))?;
         writer.put(&OwnedMessage::new("orders", 0, numbers.body(2000)).keys(&["single"]))?;
@@ -332,17 +262,12 @@ fn long_topic(writer: &mut Writer) -> Outcome<()> {
         let mut message =
             OwnedMessage::new(&"t".repeat(length), (number % 2) as i32, numbers.body(1000));
         if number % 2 == 0 {
-            message = message
-                .keys(&["long"])
-                .tag("Long")
-                .born(BORN_MS, Some(BORN_V6));
+            message = message.keys(&["long"]).tag("Long").born(BORN_MS, Some(BORN_V6));
         }
         writer.put(&message)?;
     }
-    writer.put_batch(
-        &OwnedMessage::new(&"b".repeat(200), 0, Vec::new()),
-        &items(&mut numbers, 3, 50),
-    )
+    writer
+        .put_batch(&OwnedMessage::new(&"b".repeat(200), 0, Vec::new()), &items(&mut numbers, 3, 50))
 }
 
 /// Singles and batches, with and without other properties in front of the CRC.
@@ -352,10 +277,7 @@ fn crc_mix(writer: &mut Writer) -> Outcome<()> {
         writer.put(&any_message(&mut numbers, number))?;
     }
     writer.put(&OwnedMessage::new("bare", 0, numbers.body(10)))?;
-    writer.put_batch(
-        &OwnedMessage::new("bare", 0, Vec::new()),
-        &items(&mut numbers, 7, 60),
-    )?;
+    writer.put_batch(&OwnedMessage::new("bare", 0, Vec::new()), &items(&mut numbers, 7, 60))?;
     let shared = OwnedMessage::new("bare", 1, Vec::new()).property("CLUSTER", "c");
     writer.put_batch(&shared, &items(&mut numbers, 4, 60))
 }

@@ -67,8 +67,7 @@ impl Writer {
     /// The size of the record of a message.
     pub(crate) fn size_of(&self, message: &OwnedMessage) -> u64 {
         let properties = message.encoded_properties();
-        self.expect(message, &message.body, message.flag, properties)
-            .size_bytes() as u64
+        self.expect(message, &message.body, message.flag, properties).size_bytes() as u64
     }
 
     /// Appends one message.
@@ -113,10 +112,7 @@ impl Writer {
             .collect();
         let encoded = encode(items)?;
         let result = shared.lend(|message| {
-            self.store.append_batch(&EncodedBatch {
-                shared: *message,
-                items: &encoded,
-            })
+            self.store.append_batch(&EncodedBatch { shared: *message, items: &encoded })
         })?;
         self.acknowledge(shared, records, result, items.len() as u64)
     }
@@ -126,18 +122,12 @@ impl Writer {
         let encoded = encode(items)?;
         let base = self.next_offset(shared);
         let mut properties = shared.encoded_properties();
-        let numbers = format!(
-            "INNER_NUM\u{1}{}\u{2}INNER_BASE\u{1}{base}\u{2}",
-            items.len()
-        );
+        let numbers = format!("INNER_NUM\u{1}{}\u{2}INNER_BASE\u{1}{base}\u{2}", items.len());
         properties.extend(numbers.bytes());
         let mut record = self.expect(shared, &encoded, shared.flag, properties);
         record.sys_flag |= INNER_BATCH;
         let result = shared.lend(|message| {
-            self.store.append_inner_batch(&EncodedBatch {
-                shared: *message,
-                items: &encoded,
-            })
+            self.store.append_inner_batch(&EncodedBatch { shared: *message, items: &encoded })
         })?;
         self.acknowledge(shared, vec![record], result, items.len() as u64)
     }
@@ -180,11 +170,10 @@ impl Writer {
     fn next_offset(&self, message: &OwnedMessage) -> u64 {
         let queue = (message.topic.clone(), message.queue_id);
         // The first time, what recovery found: the tests know what that must be.
-        self.next_offsets.get(&queue).copied().unwrap_or_else(|| {
-            self.store
-                .next_queue_offset(&message.topic, message.queue_id)
-                .get()
-        })
+        self.next_offsets
+            .get(&queue)
+            .copied()
+            .unwrap_or_else(|| self.store.next_queue_offset(&message.topic, message.queue_id).get())
     }
 
     /// Checks where the records came to lie, prints them, and counts.
@@ -195,16 +184,10 @@ impl Writer {
         result: AppendResult,
         messages: u64,
     ) -> Outcome<()> {
-        let size: u64 = records
-            .iter()
-            .map(|record| record.size_bytes() as u64)
-            .sum();
+        let size: u64 = records.iter().map(|record| record.size_bytes() as u64).sum();
         self.roll_for(size)?;
         // The model does not know the queue's next index before its first message.
-        let first = match self
-            .next_offsets
-            .get(&(message.topic.clone(), message.queue_id))
-        {
+        let first = match self.next_offsets.get(&(message.topic.clone(), message.queue_id)) {
             _ if !message.is_dispatched() => 0,
             Some(&next) => next,
             None => result.queue_offset.get(),
@@ -224,11 +207,7 @@ impl Writer {
         }
         for (number, record) in (0..).zip(&mut records) {
             record.physical_offset = self.position;
-            record.queue_offset = if message.is_dispatched() {
-                first + number
-            } else {
-                0
-            };
+            record.queue_offset = if message.is_dispatched() { first + number } else { 0 };
             record.store_timestamp_ms = result.store_timestamp_ms;
             if message.born_timestamp_ms.is_none() {
                 record.born_timestamp_ms = result.store_timestamp_ms;

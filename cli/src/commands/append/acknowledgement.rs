@@ -66,11 +66,7 @@ impl Acknowledgements {
             name,
             state: Mutex::new(State {
                 writer,
-                totals: Totals {
-                    messages: 0,
-                    body_bytes: 0,
-                    latencies: Latencies::new()?,
-                },
+                totals: Totals { messages: 0, body_bytes: 0, latencies: Latencies::new()? },
             }),
         })
     }

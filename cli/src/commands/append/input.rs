@@ -34,9 +34,7 @@ pub(crate) struct Chunk {
 impl Chunk {
     /// The lines with their bytes.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&Line, &[u8])> {
-        self.lines
-            .iter()
-            .map(|line| (line, self.bytes.get(line.range.clone()).unwrap_or_default()))
+        self.lines.iter().map(|line| (line, self.bytes.get(line.range.clone()).unwrap_or_default()))
     }
 }
 
@@ -102,13 +100,7 @@ impl<'a> Reader<'a> {
         max_line_bytes: usize,
         progress: &'a InputProgress,
     ) -> Self {
-        Self {
-            chunks,
-            max_line_bytes,
-            progress,
-            number: 0,
-            ordinal: 0,
-        }
+        Self { chunks, max_line_bytes, progress, number: 0, ordinal: 0 }
     }
 
     /// Reads all inputs to their ends; standard input without any. Ends early, without an error,
@@ -146,9 +138,7 @@ impl<'a> Reader<'a> {
                 Ok(count) => count,
             };
             bytes.truncate(kept + count);
-            self.progress
-                .bytes
-                .fetch_add(count as u64, Ordering::Relaxed);
+            self.progress.bytes.fetch_add(count as u64, Ordering::Relaxed);
             let fresh = bytes.get(kept..).unwrap_or_default();
             let Some(newline) = fresh.iter().rposition(|&byte| byte == b'\n') else {
                 self.check_length(bytes.len())?;
@@ -180,10 +170,7 @@ impl<'a> Reader<'a> {
         let mut start = 0;
         while start < end {
             let rest = bytes.get(start..end).unwrap_or_default();
-            let length = rest
-                .iter()
-                .position(|&byte| byte == b'\n')
-                .unwrap_or(rest.len());
+            let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
             self.check_length(length)?;
             self.number += 1;
             if length == 0 {
@@ -228,11 +215,7 @@ mod tests {
         let (sender, receiver) = sync_channel(100);
         let progress = InputProgress::default();
         let mut reader = Reader::new(sender, 20, &progress);
-        assert!(
-            reader
-                .read_source(&mut Parts(parts), Path::new("x"))
-                .unwrap()
-        );
+        assert!(reader.read_source(&mut Parts(parts), Path::new("x")).unwrap());
         drop(reader);
         let lines = receiver
             .iter()

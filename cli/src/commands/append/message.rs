@@ -29,11 +29,7 @@ impl Shared {
             topic: command.topic.clone(),
             tag: command.tag.clone(),
             keys: command.keys.clone(),
-            first_queue: if command.queues.is_some() {
-                0
-            } else {
-                command.queue
-            },
+            first_queue: if command.queues.is_some() { 0 } else { command.queue },
             queues: command.queues.unwrap_or(1),
             wait_store_ok: !command.no_wait,
         }
@@ -143,11 +139,8 @@ impl JsonMessage<'_> {
             Some(keys) => keys.iter().map(String::as_str).collect(),
             None => shared.keys(),
         };
-        let properties: Vec<(&str, &str)> = self
-            .properties
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let properties: Vec<(&str, &str)> =
+            self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let mut message = Message::new(topic, body)
             .queue_id(self.queue_id.unwrap_or_else(|| shared.queue(ordinal)))
             .keys(&keys)

@@ -72,9 +72,7 @@ pub(crate) fn run(command: &Append, mut options: StoreOptions) -> Outcome {
 
 fn check_usage(command: &Append) -> Outcome {
     if command.format == Format::Lines && command.topic.is_none() {
-        return Err(Failure::Usage(
-            "wrong usage: lines need a topic: -t TOPIC".to_owned(),
-        ));
+        return Err(Failure::Usage("wrong usage: lines need a topic: -t TOPIC".to_owned()));
     }
     if command.json && acks_to_stdout(command) {
         return Err(Failure::Usage(
@@ -164,11 +162,7 @@ fn append_all(
     // The workers waited for their completions, but an output that takes no more may hold some.
     let _ = event_sender.send(Event::End);
     let acknowledged = acknowledged
-        .recv_timeout(if appended.is_ok() {
-            Duration::MAX
-        } else {
-            STOP_GRACE
-        })
+        .recv_timeout(if appended.is_ok() { Duration::MAX } else { STOP_GRACE })
         .unwrap_or(Ok(()));
     bar.finish_and_clear();
     appended.and(acknowledged)?;

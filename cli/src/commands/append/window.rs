@@ -56,11 +56,7 @@ impl Window {
             if !goes_on() {
                 return None;
             }
-            slots = self
-                .freed
-                .wait_timeout(slots, LOOK)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            slots = self.freed.wait_timeout(slots, LOOK).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -79,11 +75,7 @@ impl Window {
     pub(crate) fn drain(&self, goes_on: impl Fn() -> bool) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         while slots.free.len() < slots.in_flight.len() && goes_on() {
-            slots = self
-                .freed
-                .wait_timeout(slots, LOOK)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            slots = self.freed.wait_timeout(slots, LOOK).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -108,11 +100,7 @@ impl CompletionSink for Sink {
     fn complete(&self, group: Vec<Completion>) {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody listens any more only after the command gave up.
-        let _ = events.send(Event::Completed(
-            Arc::clone(&self.window),
-            group,
-            Instant::now(),
-        ));
+        let _ = events.send(Event::Completed(Arc::clone(&self.window), group, Instant::now()));
     }
 }
 
@@ -121,11 +109,7 @@ mod tests {
     use super::*;
 
     fn append(line: u64) -> InFlight {
-        InFlight {
-            line,
-            body_bytes: 1,
-            started: Instant::now(),
-        }
+        InFlight { line, body_bytes: 1, started: Instant::now() }
     }
 
     #[test]

@@ -111,10 +111,8 @@ impl Worker {
         let pipeline = (self.inflight > 1).then(|| {
             let window = Window::new(self.inflight);
             let events = Mutex::new(self.events.clone());
-            let sink: Arc<dyn CompletionSink> = Arc::new(Sink {
-                window: Arc::clone(&window),
-                events,
-            });
+            let sink: Arc<dyn CompletionSink> =
+                Arc::new(Sink { window: Arc::clone(&window), events });
             Pipeline { window, sink }
         });
         let outcome = self.append_lines(pipeline.as_ref());
@@ -200,18 +198,13 @@ impl Worker {
                 latency: started.elapsed(),
             });
         };
-        let in_flight = InFlight {
-            line: line.number,
-            body_bytes,
-            started,
-        };
+        let in_flight = InFlight { line: line.number, body_bytes, started };
         let goes_on = || !self.stop.stopped();
         let Some(token) = pipeline.window.take(in_flight, goes_on) else {
             return Ok(());
         };
-        let appended = self.try_while_busy(line, || {
-            target.append_to_sink(message, &pipeline.sink, token)
-        });
+        let appended =
+            self.try_while_busy(line, || target.append_to_sink(message, &pipeline.sink, token));
         if let Err(failure) = appended {
             pipeline.window.give_back(token);
             return Err(failure);
@@ -231,10 +224,7 @@ impl Worker {
                 Ok(placed) => return Ok(placed),
                 Err(error) => error,
             };
-            let busy = matches!(
-                error.status(),
-                Status::PageCacheBusy | Status::PoolExhausted
-            );
+            let busy = matches!(error.status(), Status::PageCacheBusy | Status::PoolExhausted);
             if !busy || self.stop.stopped() || started.elapsed() >= BUSY_LIMIT {
                 return Err(refused(line.number, &error));
             }
@@ -246,10 +236,7 @@ impl Worker {
 fn refused(line: u64, error: &Error) -> Failure {
     let mut why = error.to_string();
     if let Some(placed) = error.appended() {
-        why.push_str(&format!(
-            " (the message is in the log at {})",
-            placed.physical_offset
-        ));
+        why.push_str(&format!(" (the message is in the log at {})", placed.physical_offset));
     }
     Failure::failed(format!("cannot append line {line}"), why)
 }
@@ -315,24 +302,13 @@ mod tests {
         let acknowledgements = Acknowledgements::new(Some(&path)).unwrap();
         let (sender, events) = channel();
         let window = Window::new(3);
-        let sink = Sink {
-            window: Arc::clone(&window),
-            events: Mutex::new(sender.clone()),
-        };
+        let sink = Sink { window: Arc::clone(&window), events: Mutex::new(sender.clone()) };
         let group = (0..3u64).map(|number| {
-            let in_flight = InFlight {
-                line: number + 1,
-                body_bytes: 10,
-                started: Instant::now(),
-            };
+            let in_flight = InFlight { line: number + 1, body_bytes: 10, started: Instant::now() };
             let failed = Error::new(Status::FlushTimeout, "too slow").with_appended(placed(100));
             Completion {
                 token: window.take(in_flight, || true).unwrap(),
-                result: if number == 1 {
-                    Err(failed)
-                } else {
-                    Ok(placed(100 * number))
-                },
+                result: if number == 1 { Err(failed) } else { Ok(placed(100 * number)) },
             }
         });
         sink.complete(group.collect());

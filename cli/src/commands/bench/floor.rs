@@ -44,9 +44,7 @@ impl Floor {
     pub(crate) fn turn(&mut self, turn: Turn) -> Result<Rate, Failure> {
         match self {
             Self::Mapped(floor) => Ok(floor.turn(turn)),
-            Self::Synced(floor) => floor
-                .turn(turn)
-                .map_err(|error| cannot(&floor.path, &error)),
+            Self::Synced(floor) => floor.turn(turn).map_err(|error| cannot(&floor.path, &error)),
         }
     }
 }
@@ -56,11 +54,7 @@ fn cannot(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
 /// Reserves the file's space where the system can, as the store does with its own.
@@ -105,10 +99,7 @@ impl MappedFloor {
 
     fn turn(&mut self, turn: Turn) -> Rate {
         let started = Instant::now();
-        let lanes = self
-            .mapping
-            .chunks_exact_mut(self.lane_bytes)
-            .zip(&mut self.lanes);
+        let lanes = self.mapping.chunks_exact_mut(self.lane_bytes).zip(&mut self.lanes);
         let (record, body_bytes) = (self.record.as_slice(), self.body_bytes);
         let messages = thread::scope(|scope| {
             let mut lanes: Vec<_> = lanes.collect();
@@ -118,16 +109,9 @@ impl MappedFloor {
                 .map(|(memory, at)| scope.spawn(move || copy(memory, at, record, body_bytes, turn)))
                 .collect();
             let own = own.map_or(0, |(memory, at)| copy(memory, at, record, body_bytes, turn));
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_default())
-                .sum::<u64>()
-                + own
+            threads.into_iter().map(|thread| thread.join().unwrap_or_default()).sum::<u64>() + own
         });
-        Rate {
-            messages,
-            elapsed: started.elapsed(),
-        }
+        Rate { messages, elapsed: started.elapsed() }
     }
 }
 
@@ -183,12 +167,7 @@ impl SyncedFloor {
         let file = new_file(path)?;
         reserve(&file, SYNCED_BYTES.max(record.len() as u64))?;
         file.sync_all()?;
-        Ok(Self {
-            path: path.to_path_buf(),
-            file,
-            record,
-            next: 0,
-        })
+        Ok(Self { path: path.to_path_buf(), file, record, next: 0 })
     }
 
     fn turn(&mut self, turn: Turn) -> io::Result<Rate> {
@@ -205,10 +184,7 @@ impl SyncedFloor {
                 break;
             }
         }
-        Ok(Rate {
-            messages,
-            elapsed: started.elapsed(),
-        })
+        Ok(Rate { messages, elapsed: started.elapsed() })
     }
 
     #[cfg(unix)]
@@ -216,8 +192,7 @@ impl SyncedFloor {
         let written = rustix::io::pwrite(&self.file, &self.record, self.next)?;
         let rest = self.record.get(written..).unwrap_or_default();
         if !rest.is_empty() {
-            self.file
-                .seek(SeekFrom::Start(self.next + written as u64))?;
+            self.file.seek(SeekFrom::Start(self.next + written as u64))?;
             self.file.write_all(rest)?;
         }
         self.file.sync_data()
@@ -237,10 +212,7 @@ mod tests {
     use std::time::Duration;
 
     fn turn() -> Turn {
-        Turn {
-            until: Instant::now() + Duration::from_secs(60),
-            messages: 1000,
-        }
+        Turn { until: Instant::now() + Duration::from_secs(60), messages: 1000 }
     }
 
     #[test]
@@ -260,12 +232,7 @@ mod tests {
         let path = directory.path().join("floor");
         let record = body(700);
         let mut floor = SyncedFloor::new(&path, record.clone()).unwrap();
-        let rate = floor
-            .turn(Turn {
-                messages: 3,
-                ..turn()
-            })
-            .unwrap();
+        let rate = floor.turn(Turn { messages: 3, ..turn() }).unwrap();
         assert_eq!(rate.messages, 3);
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes[..700], record);

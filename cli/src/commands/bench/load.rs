@@ -38,11 +38,7 @@ impl Load {
                 1 => None,
                 inflight => Some(Arc::new(Pipeline::new(inflight as usize)?)),
             };
-            lanes.push(Lane {
-                queue,
-                body: body(command.size),
-                pipeline,
-            });
+            lanes.push(Lane { queue, body: body(command.size), pipeline });
         }
         Ok(Self { lanes })
     }
@@ -62,10 +58,8 @@ impl Load {
         let results: Vec<Result<Latencies, Failure>> = match self.lanes.as_slice() {
             [lane] => vec![lane.turn(turn)],
             lanes => thread::scope(|scope| {
-                let threads: Vec<_> = lanes
-                    .iter()
-                    .map(|lane| scope.spawn(move || lane.turn(turn)))
-                    .collect();
+                let threads: Vec<_> =
+                    lanes.iter().map(|lane| scope.spawn(move || lane.turn(turn))).collect();
                 threads
                     .into_iter()
                     .map(|thread| {
@@ -191,9 +185,8 @@ impl Pipeline {
     }
 
     fn begin(&self, token: u64, now: Instant) {
-        if let Some(started) = usize::try_from(token)
-            .ok()
-            .and_then(|slot| self.started_ns.get(slot))
+        if let Some(started) =
+            usize::try_from(token).ok().and_then(|slot| self.started_ns.get(slot))
         {
             let nanoseconds = u64::try_from((now - self.epoch).as_nanos()).unwrap_or(u64::MAX);
             started.store(nanoseconds, Ordering::Release);
@@ -204,10 +197,7 @@ impl Pipeline {
     fn take_free(&self, free: &mut Vec<u64>) -> Result<(), Failure> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while state.free.is_empty() {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some(failure) = &state.failure {
             return Err(failure.clone().into());
@@ -221,10 +211,7 @@ impl Pipeline {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.free.append(&mut unused);
         while state.free.len() < self.size {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some(failure) = state.failure.take() {
             return Err(failure.into());
@@ -243,9 +230,7 @@ impl CompletionSink for Pipeline {
                 .and_then(|slot| self.started_ns.get(slot))
                 .map_or(now, |at| at.load(Ordering::Acquire));
             match completion.result {
-                Ok(_) => state
-                    .latencies
-                    .record(Duration::from_nanos(now.saturating_sub(started))),
+                Ok(_) => state.latencies.record(Duration::from_nanos(now.saturating_sub(started))),
                 Err(error) => state.failure = Some(error),
             }
             state.free.push(completion.token);

@@ -172,43 +172,23 @@ fn measure(
     options.create_if_missing = true;
     options.commit_log_paths.clear();
     options.read_only_commit_log_paths.clear();
-    let mut stores = Stores {
-        path: directory.join("store"),
-        options,
-        command,
-        current: None,
-        syncs: 0,
-    };
+    let mut stores =
+        Stores { path: directory.join("store"), options, command, current: None, syncs: 0 };
     let mut latencies = Latencies::new()?;
     let (mut rate, mut floor_rate) = (Rate::default(), Rate::default());
     let bar = progress::bytes(None, "measuring");
-    let outcome = turns(
-        command,
-        directory,
-        &mut stores,
-        &bar,
-        |load, floor, turn| {
-            rate.add(load.turn(turn, &mut latencies)?);
-            if let Some(floor) = floor {
-                floor_rate.add(floor.turn(Turn {
-                    until: Instant::now() + TURN,
-                    ..turn
-                })?);
-            }
-            Ok(rate.elapsed)
-        },
-    );
+    let outcome = turns(command, directory, &mut stores, &bar, |load, floor, turn| {
+        rate.add(load.turn(turn, &mut latencies)?);
+        if let Some(floor) = floor {
+            floor_rate.add(floor.turn(Turn { until: Instant::now() + TURN, ..turn })?);
+        }
+        Ok(rate.elapsed)
+    });
     bar.finish_and_clear();
     let ended = stores.end();
     outcome?;
     ended?;
-    Ok(Report::new(
-        command,
-        rate,
-        floor_rate,
-        &latencies,
-        stores.syncs,
-    ))
+    Ok(Report::new(command, rate, floor_rate, &latencies, stores.syncs))
 }
 
 /// Takes turns until the measured time is over.

@@ -22,14 +22,7 @@ pub(crate) struct Finding {
 impl Finding {
     /// A finding of some kind, in words.
     pub(crate) fn new(kind: &'static str, what: &str) -> Self {
-        Self {
-            kind,
-            what: what.to_owned(),
-            file: None,
-            offset: None,
-            expected: None,
-            found: None,
-        }
+        Self { kind, what: what.to_owned(), file: None, offset: None, expected: None, found: None }
     }
 
     /// What the engine says about damaged data. Its text names file and values already.
@@ -63,10 +56,7 @@ impl Finding {
     fn text(&self) -> String {
         let mut text = String::new();
         // The engine's own sentences begin with the file and have everything in them.
-        let complete = self
-            .file
-            .as_ref()
-            .is_some_and(|file| self.what.starts_with(file.as_str()));
+        let complete = self.file.as_ref().is_some_and(|file| self.what.starts_with(file.as_str()));
         if let Some(file) = self.file.as_ref().filter(|_| !complete) {
             text.push_str(&format!("{file}: "));
         }
@@ -91,11 +81,7 @@ pub(crate) struct Findings {
 impl Findings {
     /// None yet.
     pub(crate) fn new(json: bool, output: Output) -> Self {
-        Self {
-            json,
-            output,
-            count: 0,
-        }
+        Self { json, output, count: 0 }
     }
 
     /// Prints one.
@@ -128,17 +114,11 @@ mod tests {
             .path(Path::new("q/0"))
             .offset(20)
             .differs(1, 2);
-        assert_eq!(
-            finding.text(),
-            "q/0: the unit is wrong at 20: expected 1, found 2"
-        );
+        assert_eq!(finding.text(), "q/0: the unit is wrong at 20: expected 1, found 2");
         let error = Error::new(cairnlog::Status::Corruption, "bad magic")
             .at_path("commitlog/0")
             .at_offset(7)
             .expected("a", "b");
-        assert_eq!(
-            Finding::of_error("record", &error).text(),
-            error.to_string()
-        );
+        assert_eq!(Finding::of_error("record", &error).text(), error.to_string());
     }
 }

@@ -110,11 +110,8 @@ impl IndexCheck {
         for placed in &pointing {
             if !hashes.contains(&placed.entry.key_hash) {
                 findings.add(
-                    at(
-                        placed,
-                        "the entry has the hash of none of its record's keys",
-                    )
-                    .differs(format!("{hashes:?}"), placed.entry.key_hash),
+                    at(placed, "the entry has the hash of none of its record's keys")
+                        .differs(format!("{hashes:?}"), placed.entry.key_hash),
                 )?;
             }
         }
@@ -122,11 +119,9 @@ impl IndexCheck {
         if self.ahead.is_none() && self.in_use {
             return Ok(());
         }
-        let absent = hashes.iter().find(|hash| {
-            !pointing
-                .iter()
-                .any(|placed| placed.entry.key_hash == **hash)
-        });
+        let absent = hashes
+            .iter()
+            .find(|hash| !pointing.iter().any(|placed| placed.entry.key_hash == **hash));
         if let Some(hash) = absent {
             findings.add(
                 Finding::new(
@@ -205,12 +200,9 @@ impl IndexCheck {
         let Some(geometry) = file.geometry else {
             if file.header.entries() > 0 {
                 self.problems.push(
-                    Finding::new(
-                        "index_file",
-                        "no number of slots and entries fits this file",
-                    )
-                    .path(&file.path)
-                    .differs("whole chains", format!("{} bytes", file.size)),
+                    Finding::new("index_file", "no number of slots and entries fits this file")
+                        .path(&file.path)
+                        .differs("whole chains", format!("{} bytes", file.size)),
                 );
             }
             return Ok(None);
@@ -220,19 +212,11 @@ impl IndexCheck {
                 Finding::new("index_file", "the header counts more entries than fit")
                     .path(&file.path)
                     .offset(36)
-                    .differs(
-                        format!("at most {}", geometry.items),
-                        file.header.index_count,
-                    ),
+                    .differs(format!("at most {}", geometry.items), file.header.index_count),
             );
         }
         let entries = file.entries(geometry)?;
-        Ok(Some(Reading {
-            chains: Chains::new(geometry),
-            file,
-            geometry,
-            entries,
-        }))
+        Ok(Some(Reading { chains: Chains::new(geometry), file, geometry, entries }))
     }
 
     /// Compares the slots with what the entries make of them. While a store is in use they move.
@@ -252,13 +236,10 @@ impl IndexCheck {
         let used = reading.file.header.hash_slot_count;
         if used != reading.chains.used() {
             self.problems.push(
-                Finding::new(
-                    "index_file",
-                    "the header counts another number of used slots",
-                )
-                .path(&reading.file.path)
-                .offset(32)
-                .differs(reading.chains.used(), used),
+                Finding::new("index_file", "the header counts another number of used slots")
+                    .path(&reading.file.path)
+                    .offset(32)
+                    .differs(reading.chains.used(), used),
             );
         }
         Ok(())
@@ -266,9 +247,7 @@ impl IndexCheck {
 }
 
 fn at(placed: &Placed, what: &str) -> Finding {
-    Finding::new("index_entry", what)
-        .path(&placed.path)
-        .offset(placed.position)
+    Finding::new("index_entry", what).path(&placed.path).offset(placed.position)
 }
 
 fn no_record(placed: &Placed) -> Finding {

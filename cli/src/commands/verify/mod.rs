@@ -181,10 +181,7 @@ impl<'a> Check<'a> {
                         bar.set_position(self.end_offset - min_offset.get());
                     }
                 }
-                Ok(LogEntry::Blank {
-                    physical_offset,
-                    size_bytes,
-                }) => {
+                Ok(LogEntry::Blank { physical_offset, size_bytes }) => {
                     self.summary.blanks += 1;
                     self.end_offset = physical_offset.get() + u64::from(size_bytes);
                 }
@@ -196,10 +193,8 @@ impl<'a> Check<'a> {
         }
         bar.finish_and_clear();
         let damaged = self.damage > 0;
-        self.queues
-            .finish(self.end_offset, damaged, findings, &mut self.summary.units)?;
-        self.index
-            .finish(damaged, findings, &mut self.summary.index_entries)?;
+        self.queues.finish(self.end_offset, damaged, findings, &mut self.summary.units)?;
+        self.index.finish(damaged, findings, &mut self.summary.index_entries)?;
         self.summary.queues = self.queues.count();
         self.summary.index_files = self.index.count();
         Ok(())
@@ -212,12 +207,8 @@ impl<'a> Check<'a> {
         self.last_store_timestamp = Some(newest.max(record.store_timestamp_ms()));
         if record.store_timestamp_ms() <= 0 {
             findings.add(
-                self.at_record(
-                    record,
-                    "store_timestamp",
-                    "the store timestamp is impossible",
-                )
-                .differs("a time after 1970", record.store_timestamp_ms()),
+                self.at_record(record, "store_timestamp", "the store timestamp is impossible")
+                    .differs("a time after 1970", record.store_timestamp_ms()),
             )?;
         }
         if is_in_queue(record) {
@@ -253,10 +244,7 @@ impl<'a> Check<'a> {
                 .differs(expected, found),
             )?;
         }
-        let next = NextOffset {
-            next: found + message_count(record),
-            damage_seen: self.damage,
-        };
+        let next = NextOffset { next: found + message_count(record), damage_seen: self.damage };
         self.next_offsets.insert(key, next);
         Ok(())
     }
@@ -266,30 +254,10 @@ impl<'a> Check<'a> {
         let newest = self.last_store_timestamp.unwrap_or(i64::MAX);
         let end = i64::try_from(self.end_offset).unwrap_or(i64::MAX);
         let fields = [
-            (
-                0,
-                "physic_msg_timestamp",
-                checkpoint.physic_msg_timestamp_ms,
-                newest,
-            ),
-            (
-                8,
-                "logics_msg_timestamp",
-                checkpoint.logics_msg_timestamp_ms,
-                newest,
-            ),
-            (
-                16,
-                "index_msg_timestamp",
-                checkpoint.index_msg_timestamp_ms,
-                newest,
-            ),
-            (
-                24,
-                "master_flushed_offset",
-                checkpoint.master_flushed_offset,
-                end,
-            ),
+            (0, "physic_msg_timestamp", checkpoint.physic_msg_timestamp_ms, newest),
+            (8, "logics_msg_timestamp", checkpoint.logics_msg_timestamp_ms, newest),
+            (16, "index_msg_timestamp", checkpoint.index_msg_timestamp_ms, newest),
+            (24, "master_flushed_offset", checkpoint.master_flushed_offset, end),
             (32, "confirm_phy_offset", checkpoint.confirm_phy_offset, end),
         ];
         for (offset, name, found, limit) in fields {
@@ -307,9 +275,7 @@ impl<'a> Check<'a> {
 
     fn at_record(&self, record: &RecordView<'_>, kind: &'static str, what: &str) -> Finding {
         let offset = record.physical_offset().get();
-        Finding::new(kind, what)
-            .path(&self.log_path(offset))
-            .offset(offset)
+        Finding::new(kind, what).path(&self.log_path(offset)).offset(offset)
     }
 
     /// The log file that holds this offset.
@@ -319,10 +285,7 @@ impl<'a> Check<'a> {
             .iter()
             .rev()
             .find(|file| file.start_offset.get() <= offset)
-            .map_or_else(
-                || self.command.dir.join("commitlog"),
-                |file| file.path.clone(),
-            )
+            .map_or_else(|| self.command.dir.join("commitlog"), |file| file.path.clone())
     }
 }
 
@@ -331,8 +294,5 @@ fn message_count(record: &RecordView<'_>) -> u64 {
     if record.sys_flag() & INNER_BATCH == 0 {
         return 1;
     }
-    record
-        .property(PROPERTY_INNER_NUM)
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(1)
+    record.property(PROPERTY_INNER_NUM).and_then(|count| count.parse().ok()).unwrap_or(1)
 }

@@ -95,9 +95,8 @@ impl QueueCheck {
             Some((path, position)) => (path.to_path_buf(), position),
             None => (path, 0),
         };
-        compare(record, &unit).map_or(Ok(()), |difference| {
-            findings.add(difference.path(&path).offset(position))
-        })
+        compare(record, &unit)
+            .map_or(Ok(()), |difference| findings.add(difference.path(&path).offset(position)))
     }
 
     /// Looks for units without a record, once the log was walked to its end.
@@ -208,14 +207,9 @@ fn compare(record: &RecordView<'_>, unit: &Unit) -> Option<Finding> {
                 .differs(format!("at least {earliest}"), unit.tags_code)
         });
     }
-    let tags_code = record
-        .property(PROPERTY_TAGS)
-        .map_or(0, |tags| i64::from(java_hash(&tags)));
+    let tags_code = record.property(PROPERTY_TAGS).map_or(0, |tags| i64::from(java_hash(&tags)));
     (unit.tags_code != tags_code && unit.tags_code > EXTENSION_REFERENCE).then(|| {
-        Finding::new(
-            "queue_unit",
-            "the unit has another tag hash than its record",
-        )
-        .differs(tags_code, unit.tags_code)
+        Finding::new("queue_unit", "the unit has another tag hash than its record")
+            .differs(tags_code, unit.tags_code)
     })
 }
