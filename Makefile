@@ -14,7 +14,7 @@ release := $(CURDIR)/target/release
 export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
-.PHONY: build demo test check fmt header rust c python java compat install bench doc clean
+.PHONY: build demo test check fmt header abi rust c python java compat install bench doc clean
 
 # The tool, the C libraries and the JNI library, in target/release.
 build:
@@ -57,16 +57,17 @@ fmt:
 header:
 	BLESS=1 $(CARGO) test --locked -p cairnlog-ffi --test header
 
+# Writes the lists of symbols and struct layouts anew that later versions are held to.
+abi:
+	BLESS=1 $(CARGO) test --locked -p cairnlog-ffi --test abi
+
 # Installs the C library with its pkg-config file and CMake package.
 install: build
 	ffi/install.sh "$(PREFIX)" "$(release)"
 
 # Async and sync appends beside the raw limits of this machine.
 bench: build
-	$(release)/cairnlog bench --mode async --size 1024 --seconds 5 --floor
-	$(release)/cairnlog bench --mode async --size 100 --seconds 5 --floor
-	$(release)/cairnlog bench --mode sync --size 1024 --seconds 5 --floor
-	$(release)/cairnlog bench --mode sync --size 1024 --threads 64 --seconds 5 --floor
+	$(PYTHON) bench/run.py
 
 doc:
 	$(CARGO) doc --no-deps --locked -p cairnlog

@@ -27,7 +27,8 @@ CASES = [
     ("sync", 1024, 4, 256),
 ]
 
-HEADER = ["mode", "bytes", "threads", "in flight", "messages/s", "p50", "p99", "p99.99", "floor", "ratio"]
+HEADER = ["mode", "bytes", "threads", "in flight", "messages/s"]
+HEADER += ["p50", "p99", "p99.99", "floor", "ratio"]
 WIDTHS = [5, 6, 7, 9, 11, 9, 9, 9, 10, 6]
 
 
@@ -72,7 +73,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--directory", type=pathlib.Path, default=ROOT / "target" / "bench")
-    parser.add_argument("--tool", type=pathlib.Path, default=ROOT / "target" / "release" / "cairnlog")
+    tool = ROOT / "target" / "release" / "cairnlog"
+    parser.add_argument("--tool", type=pathlib.Path, default=tool)
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "target" / "bench.jsonl")
     arguments = parser.parse_args()
     if not arguments.tool.is_file():

@@ -15,7 +15,7 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 build=$2
 for library in libcairnlog.so libcairnlog.a; do
     if [ ! -f "$build/$library" ]; then
-        echo "$0: $build/$library is missing; build it with: cargo build --release -p cairnlog-ffi" >&2
+        echo "$0: $build/$library is missing: cargo build --release -p cairnlog-ffi" >&2
         exit 1
     fi
 done

@@ -10,7 +10,7 @@
 // * Text and bytes are a pointer and a length, without a terminator.
 // * Structs that begin with struct_size are begun with their CAIRN_..._INIT, so that a program
 //   compiled against an older or newer header works.
-// * Every function of a store may be called from any thread, except cairn_store_free, which is last.
+// * Every function of a store may be called from any thread; cairn_store_free comes last.
 //
 // This file is generated: change ffi/src and run `make header`.
 
@@ -300,8 +300,8 @@ typedef struct cairn_batch_items cairn_batch_items;
 // Why a call failed: a status, a sentence that names file, offset, what was expected and what was
 // found, and where the record lies if it was appended all the same.
 //
-// An error belongs to whoever received it and is freed with `cairn_error_free`. It does not change,
-// so several threads may look at it.
+// An error belongs to whoever received it and is freed with `cairn_error_free`. It does not
+// change, so several threads may look at it.
 typedef struct cairn_error cairn_error;
 
 // The options of a store. Used by one thread at a time; opening copies them, so one object may
@@ -533,8 +533,8 @@ typedef struct cairn_recovery_report {
     // The file that holds the bytes set aside; absent if there is none. It lives as long as the
     // `cairn_recovery`.
     struct cairn_str set_aside;
-    // What was wrong at the end, if there was something behind it; else absent. It lives as long as
-    // the `cairn_recovery`.
+    // What was wrong at the end, if there was something behind it; else absent. It lives as long
+    // as the `cairn_recovery`.
     struct cairn_str damage;
 } cairn_recovery_report;
 
@@ -554,8 +554,8 @@ typedef struct cairn_store_stats {
     uint64_t syncs;
     // The longest append call, in milliseconds.
     uint64_t append_latency_max_ms;
-    // Append calls by the time they took, waits for the sync included, in RocketMQ's classes: up to
-    // 0, 10, 50, 100, 200, 500 ms, 1, 2, 3, 4, 5, 10 s, and above.
+    // Append calls by the time they took, waits for the sync included, in RocketMQ's classes: up
+    // to 0, 10, 50, 100, 200, 500 ms, 1, 2, 3, 4, 5, 10 s, and above.
     uint64_t append_latency_counts[CAIRN_LATENCY_CLASSES];
 } cairn_store_stats;
 
@@ -575,10 +575,10 @@ typedef struct cairn_topic_stats {
 
 // Takes diagnostic messages, on any thread and on several at once, any number of times.
 //
-// `level` is a `cairn_log_level`, `target` the part of the library that speaks, `message` one line.
-// Both texts are borrowed for the call. It must not call `cairn_set_log_callback`, close or free a
-// store, and must not leave by an exception or `longjmp`; what other calls on cairnlog report while
-// it runs is dropped.
+// `level` is a `cairn_log_level`, `target` the part of the library that speaks, `message` one
+// line. Both texts are borrowed for the call. It must not call `cairn_set_log_callback`, close or
+// free a store, and must not leave by an exception or `longjmp`; what other calls on cairnlog
+// report while it runs is dropped.
 typedef void (*cairn_log_callback)(int32_t level,
                                    struct cairn_str target,
                                    struct cairn_str message,
@@ -625,7 +625,8 @@ CAIRN_MUST_CHECK cairn_status cairn_error_status(const struct cairn_error *error
 // - `error` is null or live.
 int32_t cairn_error_os_code(const struct cairn_error *error);
 
-// Returns the sentence, terminated, UTF-8. It lives as long as the error. Null gives an empty text.
+// Returns the sentence, terminated, UTF-8. It lives as long as the error. Null gives an empty
+// text.
 //
 // # Safety
 // - `error` is null or live.
@@ -672,9 +673,9 @@ void cairn_error_free(struct cairn_error *error);
 // Makes options with every default. Null only if memory ran out.
 struct cairn_options *cairn_options_new(void);
 
-// Makes options from RocketMQ's `broker.conf` (`name=value` lines, `#` and `!` begin comments) over
-// the defaults. Names that are no option here, a broker's own settings among them, are passed over
-// and listed by `cairn_options_unknown_name`.
+// Makes options from RocketMQ's `broker.conf` (`name=value` lines, `#` and `!` begin comments)
+// over the defaults. Names that are no option here, a broker's own settings among them, are passed
+// over and listed by `cairn_options_unknown_name`.
 //
 // Gives `CAIRN_STATUS_INVALID_ARGUMENT` when a known option has an impossible value.
 //
@@ -703,8 +704,8 @@ struct cairn_str cairn_options_unknown_name(const struct cairn_options *options,
 // Sets any option by name, ours or RocketMQ's, from text: `flush_mode` or `flushDiskType`,
 // `segment_size_bytes` or `mappedFileSizeCommitLog`, and so on.
 //
-// Sizes and counts are decimal and may end in `K`, `M` or `G` (powers of 1024); booleans are `true`
-// and `false`; several paths are separated by commas.
+// Sizes and counts are decimal and may end in `K`, `M` or `G` (powers of 1024); booleans are
+// `true` and `false`; several paths are separated by commas.
 //
 // Gives `CAIRN_STATUS_INVALID_ARGUMENT` when there is no such option or it cannot have this value;
 // the options are then as before.
@@ -770,7 +771,8 @@ CAIRN_MUST_CHECK
 cairn_status cairn_options_set_create_if_missing(struct cairn_options *options,
                                                  int32_t value);
 
-// Sets how long a synchronous append waits for its sync, in milliseconds, at least 1. Default 5000.
+// Sets how long a synchronous append waits for its sync, in milliseconds, at least 1. Default
+// 5000.
 //
 // Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
 //
@@ -850,10 +852,11 @@ cairn_status cairn_options_set_check_crc_on_recover(struct cairn_options *option
 // - `options` is null or live, and not used afterwards.
 void cairn_options_free(struct cairn_options *options);
 
-// Writes RocketMQ's `offsetMsgId` of the first record, 32 or 56 characters in upper-case hex, and a
-// terminator.
+// Writes RocketMQ's `offsetMsgId` of the first record, 32 or 56 characters in upper-case hex, and
+// a terminator.
 //
-// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when `capacity` is less than 57 or the host has no address.
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when `capacity` is less than 57 or the host has no
+// address.
 //
 // # Safety
 // - `result` is null, or readable for as many bytes as its `struct_size` says.
@@ -866,8 +869,8 @@ cairn_status cairn_append_result_message_id(const struct cairn_append_result *re
 // Opens a store, or makes one: recovers what is there, takes the lock, starts the services.
 //
 // `options` may be null for every default. On failure `*out_store` is null. Among the statuses:
-// `CAIRN_STATUS_STORE_LOCKED` (another opener holds it; the message names its process where known),
-// `CAIRN_STATUS_CORRUPTION` (a damaged record with good ones behind it),
+// `CAIRN_STATUS_STORE_LOCKED` (another opener holds it; the message names its process where
+// known), `CAIRN_STATUS_CORRUPTION` (a damaged record with good ones behind it),
 // `CAIRN_STATUS_FOREIGN_FILE`, `CAIRN_STATUS_WRONG_FILE_SIZE`, `CAIRN_STATUS_PERMISSION_DENIED`,
 // `CAIRN_STATUS_STORE_NOT_FOUND`. A failed opening has changed nothing.
 //
@@ -894,7 +897,8 @@ struct cairn_str cairn_store_path(const struct cairn_store *store);
 // - `store` is null or live.
 uint64_t cairn_store_segment_size_bytes(const struct cairn_store *store);
 
-// Returns what opening found and did. It lives as long as the store; do not free it. Null for null.
+// Returns what opening found and did. It lives as long as the store; do not free it. Null for
+// null.
 //
 // # Safety
 // - `store` is null or live.
@@ -970,9 +974,9 @@ cairn_status cairn_store_close(struct cairn_store *store,
 // - `store` is null or live.
 bool cairn_store_is_closed(const struct cairn_store *store);
 
-// Frees a store; closes it first if that was not done, and then tells a failure to the log callback
-// only. Null is accepted. Batches and queue handles stay valid until they are freed. Not to be
-// called from a callback.
+// Frees a store; closes it first if that was not done, and then tells a failure to the log
+// callback only. Null is accepted. Batches and queue handles stay valid until they are freed. Not
+// to be called from a callback.
 //
 // # Safety
 // - `store` is null or live, and no call on it is running or comes later.
@@ -1122,8 +1126,8 @@ void cairn_queue_free(struct cairn_queue *queue);
 // Makes an empty batch. Null only if memory ran out.
 struct cairn_batch_items *cairn_batch_items_new(void);
 
-// Adds a message. `properties` is the stored form: name, byte 0x01, value, byte 0x02, and so on; it
-// may be empty. Everything is copied.
+// Adds a message. `properties` is the stored form: name, byte 0x01, value, byte 0x02, and so on;
+// it may be empty. Everything is copied.
 //
 // Gives `CAIRN_STATUS_BATCH_ILLEGAL` for a body above 2147483647 or properties above 32767 bytes.
 //
@@ -1228,8 +1232,8 @@ bool cairn_message_view_property(const struct cairn_message_view *view,
                                  struct cairn_str key,
                                  struct cairn_str *out_value);
 
-// Gives the properties one after the other, in stored order: set `*cursor` to 0, then call until it
-// returns false.
+// Gives the properties one after the other, in stored order: set `*cursor` to 0, then call until
+// it returns false.
 //
 // # Safety
 // - `view` is null, or was begun with `CAIRN_MESSAGE_VIEW_INIT`; if it was filled, its batch is
@@ -1242,7 +1246,8 @@ bool cairn_message_view_next_property(const struct cairn_message_view *view,
 // Writes RocketMQ's `offsetMsgId` of a message, 32 or 56 characters in upper-case hex, and a
 // terminator.
 //
-// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when `capacity` is less than 57 or the view was not filled.
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when `capacity` is less than 57 or the view was not
+// filled.
 //
 // # Safety
 // - `view` is null, or was begun with `CAIRN_MESSAGE_VIEW_INIT`; if it was filled, its batch is

@@ -153,7 +153,8 @@ fn many_in_flight_from_many_threads_all_arrive_once() {
 fn objects_say_everything_about_a_message() {
     let (_directory, store) = new_store();
     let input = concat!(
-        r#"{"topic":"A","queue_id":2,"body":"text","tags":"t","keys":["1","2"],"properties":{"p":"v"},"flag":-5,"born_timestamp":1700000000000,"wait_store_ok":false}"#,
+        r#"{"topic":"A","queue_id":2,"body":"text","tags":"t","keys":["1","2"],"#,
+        r#""properties":{"p":"v"},"flag":-5,"born_timestamp":1700000000000,"wait_store_ok":false}"#,
         "\n  \n",
         r#"{"body_base64":"AP8K"}"#,
         "\n",

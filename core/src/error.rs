@@ -172,7 +172,8 @@ mod tests {
             .expected("daa320a7", "00000000");
         assert_eq!(
             error.to_string(),
-            "commitlog/00000000001073741824: bad magic at 1073745920: expected daa320a7, found 00000000"
+            "commitlog/00000000001073741824: bad magic at 1073745920: \
+             expected daa320a7, found 00000000"
         );
     }
 

@@ -1,9 +1,8 @@
 //! Who may touch a store: its `lock` and `abort` files.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -12,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::mapped::sync_parent;
 use crate::status::Status;
 use crate::sys::disk::Disk;
-use crate::sys::{LockRefused, try_lock};
+use crate::sys::{LockRefused, file_identity, open_lock_file, try_lock};
 
 /// The file whose first byte is locked; RocketMQ's name and range.
 const LOCK_FILE: &str = "lock";
@@ -39,20 +38,12 @@ impl StoreLock {
         let failed = |source| Error::io("cannot lock", source).at_path(&path);
         let mut held = HELD.lock();
         let held = held.get_or_insert_default();
-        let in_this_process = std::fs::metadata(&path)
-            .is_ok_and(|metadata| held.contains(&(metadata.dev(), metadata.ino())));
+        let in_this_process =
+            std::fs::metadata(&path).is_ok_and(|metadata| held.contains(&file_identity(&metadata)));
         if in_this_process {
             return Err(locked(&path, Some(std::process::id().cast_signed())));
         }
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o640)
-            .open(&path)
-            .map_err(failed)?;
+        let mut file = open_lock_file(&path).map_err(failed)?;
         match try_lock(&file) {
             Ok(()) => {}
             Err(LockRefused::Held(holder)) => return Err(locked(&path, holder)),
@@ -62,7 +53,7 @@ impl StoreLock {
         if metadata.len() == 0 {
             file.write_all(LOCK_CONTENT).map_err(failed)?;
         }
-        let key = (metadata.dev(), metadata.ino());
+        let key = file_identity(&metadata);
         held.insert(key);
         Ok(Self { key, _file: file })
     }

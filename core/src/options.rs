@@ -74,10 +74,10 @@ macro_rules! options {
             /// The names [`StoreOptions::set`] takes: ours, and RocketMQ's (empty if it has none).
             pub const NAMES: &'static [(&'static str, &'static str)] = &[$(($name, $rocketmq),)+];
 
-            fn assign(&mut self, name: &str, value: &str) -> Option<std::result::Result<(), String>> {
+            fn assign(&mut self, name: &str, value: &str) -> Option<Parsed<()>> {
                 $(
                     if name == $name || (!$rocketmq.is_empty() && name == $rocketmq) {
-                        let parse: fn(&str) -> std::result::Result<$type, String> = $parse;
+                        let parse: fn(&str) -> Parsed<$type> = $parse;
                         return Some(parse(value).map(|parsed| self.$field = parsed));
                     }
                 )+
@@ -92,7 +92,8 @@ options! {
     create_if_missing: bool = true, "create_if_missing" | "", parse_bool;
     /// Directories of the commit log; new files go to them in turn. Default: `commitlog` in the
     /// store's directory.
-    commit_log_paths: Vec<PathBuf> = Vec::new(), "commit_log_paths" | "storePathCommitLog", parse_paths;
+    commit_log_paths: Vec<PathBuf> = Vec::new(),
+        "commit_log_paths" | "storePathCommitLog", parse_paths;
     /// Further directories whose commit log files are read, never written. Default none.
     read_only_commit_log_paths: Vec<PathBuf> = Vec::new(),
         "read_only_commit_log_paths" | "readOnlyCommitLogStorePaths", parse_paths;

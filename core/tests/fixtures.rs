@@ -310,3 +310,30 @@ fn appending_goes_on_where_rocketmq_left_off() {
         }
     }
 }
+
+/// RocketMQ rewrites its JSON state files in place and leaves a `.bak` beside them, so a crash can
+/// cost both (R11). cairnlog never touches them.
+#[test]
+fn r11_state_files_of_rocketmq_stay_as_they_are() {
+    for fixture in fixtures() {
+        let directory = fixture.copy();
+        let look = || {
+            let listed = std::fs::read_dir(directory.path().join("config"));
+            let mut files: Vec<_> = listed
+                .into_iter()
+                .flatten()
+                .map(|entry| entry.unwrap().path())
+                .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+                .collect();
+            files.sort();
+            files
+        };
+        let before = look();
+        let mut options = StoreOptions::default();
+        options.damage_policy = DamagePolicy::Truncate;
+        let store = Store::open(directory.path(), &options).unwrap();
+        store.append(&Message::new("t", b"new")).unwrap();
+        store.close().unwrap();
+        assert_eq!(look(), before, "{}", fixture.name());
+    }
+}

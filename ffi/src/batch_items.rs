@@ -22,8 +22,8 @@ pub extern "C" fn cairn_batch_items_new() -> *mut cairn_batch_items {
     })
 }
 
-/// Adds a message. `properties` is the stored form: name, byte 0x01, value, byte 0x02, and so on; it
-/// may be empty. Everything is copied.
+/// Adds a message. `properties` is the stored form: name, byte 0x01, value, byte 0x02, and so on;
+/// it may be empty. Everything is copied.
 ///
 /// Gives `CAIRN_STATUS_BATCH_ILLEGAL` for a body above 2147483647 or properties above 32767 bytes.
 ///

@@ -13,8 +13,8 @@ use crate::text::cairn_str;
 /// Why a call failed: a status, a sentence that names file, offset, what was expected and what was
 /// found, and where the record lies if it was appended all the same.
 ///
-/// An error belongs to whoever received it and is freed with `cairn_error_free`. It does not change,
-/// so several threads may look at it.
+/// An error belongs to whoever received it and is freed with `cairn_error_free`. It does not
+/// change, so several threads may look at it.
 pub struct cairn_error {
     error: Error,
     message: CString,
@@ -62,7 +62,8 @@ pub unsafe extern "C" fn cairn_error_os_code(error: *const cairn_error) -> i32 {
     })
 }
 
-/// Returns the sentence, terminated, UTF-8. It lives as long as the error. Null gives an empty text.
+/// Returns the sentence, terminated, UTF-8. It lives as long as the error. Null gives an empty
+/// text.
 ///
 /// # Safety
 /// - `error` is null or live.

@@ -34,10 +34,10 @@ pub enum cairn_log_level {
 
 /// Takes diagnostic messages, on any thread and on several at once, any number of times.
 ///
-/// `level` is a `cairn_log_level`, `target` the part of the library that speaks, `message` one line.
-/// Both texts are borrowed for the call. It must not call `cairn_set_log_callback`, close or free a
-/// store, and must not leave by an exception or `longjmp`; what other calls on cairnlog report while
-/// it runs is dropped.
+/// `level` is a `cairn_log_level`, `target` the part of the library that speaks, `message` one
+/// line. Both texts are borrowed for the call. It must not call `cairn_set_log_callback`, close or
+/// free a store, and must not leave by an exception or `longjmp`; what other calls on cairnlog
+/// report while it runs is dropped.
 pub type cairn_log_callback = Option<
     unsafe extern "C" fn(level: i32, target: cairn_str, message: cairn_str, user_data: *mut c_void),
 >;

@@ -208,10 +208,11 @@ pub(crate) enum UseTopic {
     No,
 }
 
-/// Writes RocketMQ's `offsetMsgId` of the first record, 32 or 56 characters in upper-case hex, and a
-/// terminator.
+/// Writes RocketMQ's `offsetMsgId` of the first record, 32 or 56 characters in upper-case hex, and
+/// a terminator.
 ///
-/// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when `capacity` is less than 57 or the host has no address.
+/// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when `capacity` is less than 57 or the host has no
+/// address.
 ///
 /// # Safety
 /// - `result` is null, or readable for as many bytes as its `struct_size` says.

@@ -81,9 +81,9 @@ pub extern "C" fn cairn_options_new() -> *mut cairn_options {
     })
 }
 
-/// Makes options from RocketMQ's `broker.conf` (`name=value` lines, `#` and `!` begin comments) over
-/// the defaults. Names that are no option here, a broker's own settings among them, are passed over
-/// and listed by `cairn_options_unknown_name`.
+/// Makes options from RocketMQ's `broker.conf` (`name=value` lines, `#` and `!` begin comments)
+/// over the defaults. Names that are no option here, a broker's own settings among them, are passed
+/// over and listed by `cairn_options_unknown_name`.
 ///
 /// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when a known option has an impossible value.
 ///
@@ -142,8 +142,8 @@ pub unsafe extern "C" fn cairn_options_unknown_name(
 /// Sets any option by name, ours or RocketMQ's, from text: `flush_mode` or `flushDiskType`,
 /// `segment_size_bytes` or `mappedFileSizeCommitLog`, and so on.
 ///
-/// Sizes and counts are decimal and may end in `K`, `M` or `G` (powers of 1024); booleans are `true`
-/// and `false`; several paths are separated by commas.
+/// Sizes and counts are decimal and may end in `K`, `M` or `G` (powers of 1024); booleans are
+/// `true` and `false`; several paths are separated by commas.
 ///
 /// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when there is no such option or it cannot have this value;
 /// the options are then as before.
@@ -288,7 +288,8 @@ pub unsafe extern "C" fn cairn_options_set_create_if_missing(
     })
 }
 
-/// Sets how long a synchronous append waits for its sync, in milliseconds, at least 1. Default 5000.
+/// Sets how long a synchronous append waits for its sync, in milliseconds, at least 1. Default
+/// 5000.
 ///
 /// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
 ///

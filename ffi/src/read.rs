@@ -344,8 +344,8 @@ pub unsafe extern "C" fn cairn_message_view_property(
     })
 }
 
-/// Gives the properties one after the other, in stored order: set `*cursor` to 0, then call until it
-/// returns false.
+/// Gives the properties one after the other, in stored order: set `*cursor` to 0, then call until
+/// it returns false.
 ///
 /// # Safety
 /// - `view` is null, or was begun with `CAIRN_MESSAGE_VIEW_INIT`; if it was filled, its batch is
@@ -374,7 +374,8 @@ pub unsafe extern "C" fn cairn_message_view_next_property(
 /// Writes RocketMQ's `offsetMsgId` of a message, 32 or 56 characters in upper-case hex, and a
 /// terminator.
 ///
-/// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when `capacity` is less than 57 or the view was not filled.
+/// Gives `CAIRN_STATUS_INVALID_ARGUMENT` when `capacity` is less than 57 or the view was not
+/// filled.
 ///
 /// # Safety
 /// - `view` is null, or was begun with `CAIRN_MESSAGE_VIEW_INIT`; if it was filled, its batch is

@@ -53,8 +53,8 @@ pub struct cairn_recovery_report {
     /// The file that holds the bytes set aside; absent if there is none. It lives as long as the
     /// `cairn_recovery`.
     pub set_aside: cairn_str,
-    /// What was wrong at the end, if there was something behind it; else absent. It lives as long as
-    /// the `cairn_recovery`.
+    /// What was wrong at the end, if there was something behind it; else absent. It lives as long
+    /// as the `cairn_recovery`.
     pub damage: cairn_str,
 }
 

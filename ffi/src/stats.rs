@@ -37,8 +37,8 @@ pub struct cairn_store_stats {
     pub syncs: u64,
     /// The longest append call, in milliseconds.
     pub append_latency_max_ms: u64,
-    /// Append calls by the time they took, waits for the sync included, in RocketMQ's classes: up to
-    /// 0, 10, 50, 100, 200, 500 ms, 1, 2, 3, 4, 5, 10 s, and above.
+    /// Append calls by the time they took, waits for the sync included, in RocketMQ's classes: up
+    /// to 0, 10, 50, 100, 200, 500 ms, 1, 2, 3, 4, 5, 10 s, and above.
     pub append_latency_counts: [u64; CAIRN_LATENCY_CLASSES],
 }
 

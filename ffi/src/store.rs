@@ -95,8 +95,8 @@ fn path_from_bytes(bytes: &[u8]) -> Result<std::path::PathBuf> {
 /// Opens a store, or makes one: recovers what is there, takes the lock, starts the services.
 ///
 /// `options` may be null for every default. On failure `*out_store` is null. Among the statuses:
-/// `CAIRN_STATUS_STORE_LOCKED` (another opener holds it; the message names its process where known),
-/// `CAIRN_STATUS_CORRUPTION` (a damaged record with good ones behind it),
+/// `CAIRN_STATUS_STORE_LOCKED` (another opener holds it; the message names its process where
+/// known), `CAIRN_STATUS_CORRUPTION` (a damaged record with good ones behind it),
 /// `CAIRN_STATUS_FOREIGN_FILE`, `CAIRN_STATUS_WRONG_FILE_SIZE`, `CAIRN_STATUS_PERMISSION_DENIED`,
 /// `CAIRN_STATUS_STORE_NOT_FOUND`. A failed opening has changed nothing.
 ///
@@ -157,7 +157,8 @@ pub unsafe extern "C" fn cairn_store_segment_size_bytes(store: *const cairn_stor
     })
 }
 
-/// Returns what opening found and did. It lives as long as the store; do not free it. Null for null.
+/// Returns what opening found and did. It lives as long as the store; do not free it. Null for
+/// null.
 ///
 /// # Safety
 /// - `store` is null or live.
@@ -311,9 +312,9 @@ pub unsafe extern "C" fn cairn_store_is_closed(store: *const cairn_store) -> boo
     })
 }
 
-/// Frees a store; closes it first if that was not done, and then tells a failure to the log callback
-/// only. Null is accepted. Batches and queue handles stay valid until they are freed. Not to be
-/// called from a callback.
+/// Frees a store; closes it first if that was not done, and then tells a failure to the log
+/// callback only. Null is accepted. Batches and queue handles stay valid until they are freed. Not
+/// to be called from a callback.
 ///
 /// # Safety
 /// - `store` is null or live, and no call on it is running or comes later.

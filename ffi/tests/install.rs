@@ -94,11 +94,10 @@ fn pkg_config_compiles_links_and_runs() {
 
     // The static library instead, with the system libraries that it needs.
     let fixed = installation.file("fixed");
-    let libraries =
-        installation
-            .pkg_config(&["--cflags", "--libs", "--static"])
-            .into_iter()
-            .map(|word| if word == "-lcairnlog" { "-l:libcairnlog.a".to_owned() } else { word });
+    let libraries = installation
+        .pkg_config(&["--cflags", "--libs", "--static"])
+        .into_iter()
+        .map(|word| if word == "-lcairnlog" { "-l:libcairnlog.a".to_owned() } else { word });
     run(Command::new("cc")
         .arg(installation.file("program.c"))
         .args(libraries)

@@ -1,9 +1,9 @@
 """The main job on real input, end to end.
 
-Ingests text through the tool with synchronous flush, kills the writer with SIGKILL midway, recovers,
-proves that nothing acknowledged is lost, goes on where the log ended, and reads everything back from
-C, Python and Java. Needs what `make build` makes; builds the language packages itself, inside the
-checkout.
+Ingests text through the tool with synchronous flush, kills the writer with SIGKILL midway,
+recovers, proves that nothing acknowledged is lost, goes on where the log ended, and reads
+everything back from C, Python and Java. Needs what `make build` makes; builds the language packages
+itself, inside the checkout.
 
     python3 tests/demo/demo.py [--file FILE]
 """

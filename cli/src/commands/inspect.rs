@@ -82,8 +82,10 @@ impl Viewer<'_> {
     fn records(&mut self) -> Outcome {
         let json = self.command.json;
         if !json {
-            self.output
-                .line("physical_offset size topic queue_id queue_offset store_timestamp body_length properties")?;
+            self.output.line(concat!(
+                "physical_offset size topic queue_id queue_offset store_timestamp ",
+                "body_length properties"
+            ))?;
         }
         self.walk(|output, entry| match entry {
             LogEntry::Message(message) if json => output.json(&RecordJson::new(&message.record())),

@@ -3,8 +3,8 @@
 //! The log is walked from its first record. Where no record follows, everything behind must be
 //! zeros. If it is not, a crash cut a record short (a *torn tail*), or a record is damaged and good
 //! ones lie behind it. The first is copied to `lost+found/` and zeroed; the second refuses to open,
-//! unless the caller asked to truncate, or the machine was rebooted since and the damage lies behind
-//! all that was known to be durable, where a power cut may leave holes.
+//! unless the caller asked to truncate, or the machine was rebooted since and the damage lies
+//! behind all that was known to be durable, where a power cut may leave holes.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -28,8 +28,8 @@ pub struct Completion {
 
 /// Takes the completions of asynchronous appends.
 pub trait CompletionSink: Send + Sync {
-    /// Called with all that became due together, on the store's completion thread (while the store is
-    /// being closed, perhaps on the thread that appended). May append, must
+    /// Called with all that became due together, on the store's completion thread (while the store
+    /// is being closed, perhaps on the thread that appended). May append, must
     /// not wait long, for others wait behind it, and must not close the store. A panic is caught
     /// and fences the store.
     fn complete(&self, group: Vec<Completion>);

@@ -34,8 +34,8 @@ pub(crate) trait FlushService: Debug + Send + Sync {
     /// Joins the group that the service's next run completes: that run covers everything that was
     /// published before this call.
     fn demand(&self) -> Arc<FlushGroup>;
-    /// As [`FlushService::demand`], for a caller that has nothing else to do until then: the service
-    /// may run on its thread.
+    /// As [`FlushService::demand`], for a caller that has nothing else to do until then: the
+    /// service may run on its thread.
     fn demand_and_wait_here(&self) -> Arc<FlushGroup> {
         self.demand()
     }

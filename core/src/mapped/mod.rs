@@ -1,8 +1,9 @@
 //! Files in memory: the only code that maps, and that hands out mapped bytes.
 //!
-//! A log is a [`MappedFileQueue`] of [`MappedFile`]s of one size. Three positions belong to it, each
-//! only moving forward: *published* (everything below is whole records), *committed* (below it the
-//! bytes are in the page cache and readable) and *durable* (below it they are synced). Invariants:
+//! A log is a [`MappedFileQueue`] of [`MappedFile`]s of one size. Three positions belong to it,
+//! each only moving forward: *published* (everything below is whole records), *committed* (below it
+//! the bytes are in the page cache and readable) and *durable* (below it they are synced).
+//! Invariants:
 //!
 //! 1. durable <= committed <= published.
 //! 2. Bytes below committed never change while the queue is shared; a [`Pin`] gives slices of those

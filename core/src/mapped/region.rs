@@ -117,8 +117,8 @@ impl Region {
         })
     }
 
-    /// Takes the page faults of a range now, so that nobody waits for them later. Its pages are then
-    /// writeable, and dirty.
+    /// Takes the page faults of a range now, so that nobody waits for them later. Its pages are
+    /// then writeable, and dirty.
     pub(crate) fn populate(&self, range: Range<usize>) {
         let Owner::Mapping(mapping) = &self.owner else {
             return;

@@ -32,8 +32,8 @@ use crate::sys::ForkWatch;
 
 /// A store: one directory, open for appending and reading.
 ///
-/// Every method may be called from any thread. Dropping a store closes it; what that could not do is
-/// then only seen in the diagnostics, so call [`Store::close`].
+/// Every method may be called from any thread. Dropping a store closes it; what that could not do
+/// is then only seen in the diagnostics, so call [`Store::close`].
 pub struct Store {
     inner: Arc<Inner>,
 }

@@ -7,7 +7,8 @@ pub(crate) mod disk;
 mod process;
 
 pub(crate) use process::{
-    ForkWatch, LockRefused, boot_id, coarse_monotonic_ms, forked_while_open, try_lock,
+    ForkWatch, LockRefused, boot_id, coarse_monotonic_ms, file_identity, forked_while_open,
+    open_lock_file, try_lock,
 };
 
 use std::fs::File;

@@ -4,9 +4,11 @@
     reason = "fcntl locks with their holder, the fork handler and a coarse clock are C calls"
 )]
 
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -37,6 +39,17 @@ pub(crate) fn try_lock(file: &File) -> Result<(), LockRefused> {
     let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut holder) };
     let known = done == 0 && holder.l_type != libc::F_UNLCK as libc::c_short && holder.l_pid > 0;
     Err(LockRefused::Held(known.then_some(holder.l_pid)))
+}
+
+/// Opens the file that is locked, making it if need be.
+pub(crate) fn open_lock_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o640).open(path)
+}
+
+/// What tells a file from every other one on the machine, whatever its path: device and inode.
+pub(crate) fn file_identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 fn first_byte_write_lock() -> libc::flock {

@@ -135,8 +135,8 @@ fn what_cannot_be_read_is_named() {
     }
 }
 
-/// What other programs may leave there is passed over: a directory, and the file of length zero that
-/// a creation leaves which was cut short.
+/// What other programs may leave there is passed over: a directory, and the file of length zero
+/// that a creation leaves which was cut short.
 #[test]
 fn what_does_no_harm_is_passed_over() {
     let scene = three_files();

@@ -95,3 +95,19 @@ fn a_message_that_does_not_wait_returns_during_a_sync() {
     store.wait_durable(store.max_offset(), Duration::from_secs(60)).unwrap();
     store.close().unwrap();
 }
+
+/// A completion that waits for nothing stood behind one that waits for its sync.
+#[test]
+fn what_waits_for_nothing_is_completed_while_a_sync_hangs() {
+    let scene = Scene::new(FlushMode::Sync);
+    let store = scene.open().unwrap();
+    let gate = scene.disk.hold(Call::SyncData, "commitlog", Hits::Nth(1));
+    let waiting = store.append_async(&Message::new("t", b"waits")).unwrap();
+    gate.wait_for_call();
+    let unwaited = Message::new("t", b"does not").wait_store_ok(false);
+    let placed = store.append_async(&unwaited).unwrap().wait().unwrap();
+    assert!(store.durable_offset() < placed.end_offset());
+    gate.open();
+    waiting.wait().unwrap();
+    store.close().unwrap();
+}

@@ -92,9 +92,9 @@ fn f7_files_made_while_the_pool_is_empty_are_readable_and_flushed() {
     assert!(store.recovery_report().clean_stop);
 }
 
-/// A kill takes what is in a private buffer and leaves what is in a mapping. A record in the mapping
-/// of one file, behind one in the buffer of the file before, would leave a log with a hole, which
-/// looks like corruption in the middle.
+/// A kill takes what is in a private buffer and leaves what is in a mapping. A record in the
+/// mapping of one file, behind one in the buffer of the file before, would leave a log with a hole,
+/// which looks like corruption in the middle.
 #[test]
 fn a_kill_leaves_no_hole_where_the_mapping_follows_a_buffer() {
     let scene = Scene::with_pool(FlushMode::Async, 2);
