@@ -251,7 +251,8 @@ impl Viewer<'_> {
             self.output.line(if self.command.entries {
                 "file number key_hash physical_offset time_difference_s previous"
             } else {
-                "file slots items entries used_slots begin_physical_offset end_physical_offset begin_timestamp end_timestamp"
+                "file slots items entries used_slots begin_physical_offset \
+                 end_physical_offset begin_timestamp end_timestamp"
             })?;
         }
         for path in files {
