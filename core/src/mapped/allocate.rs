@@ -224,6 +224,12 @@ impl Shared {
         }
     }
 
+    /// Has the service woken when appends come to `mark`; in any case only by a further append, so
+    /// that the service does not go round on its own.
+    fn wake_past(&self, position: u64, mark: u64) {
+        self.wake_at.fetch_min(mark.max(position + 1), Ordering::Relaxed);
+    }
+
     fn run(&self, signal: &Signal) {
         loop {
             let limit = self.state.lock().unlock_later.front().map(|(due, _)| *due);
@@ -279,7 +285,7 @@ impl Shared {
         if position + size / 2 >= end {
             self.make(end)?;
         } else {
-            self.wake_at.fetch_min(end - size / 2, Ordering::Relaxed);
+            self.wake_past(position, end - size / 2);
         }
         Ok(())
     }
@@ -305,8 +311,7 @@ impl Shared {
         self.state.lock().wanted_space = None;
         self.changed.notify_all();
         if file.reserved_end() < file.end() {
-            let wake_at = file.reserved_end().saturating_sub(step / 2);
-            self.wake_at.fetch_min(wake_at, Ordering::Relaxed);
+            self.wake_past(position, file.reserved_end().saturating_sub(step / 2));
         }
         Ok(())
     }
@@ -337,8 +342,7 @@ impl Shared {
             self.state.lock().populated = to;
         }
         if to < file.end() {
-            let wake_at = to.max(from).saturating_sub(ahead / 2);
-            self.wake_at.fetch_min(wake_at, Ordering::Relaxed);
+            self.wake_past(position, to.max(from).saturating_sub(ahead / 2));
         }
     }
 
