@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 /// The directory of this crate.
 pub(crate) fn crate_directory() -> PathBuf {
@@ -49,15 +50,23 @@ pub(crate) fn compare_or_bless(path: &Path, expected: &str) {
     );
 }
 
-/// The directory that holds the libraries of this build.
+/// The directory that holds the libraries of this build. They are brought up to date first: a test
+/// does not link them, so building the tests does not build them.
 pub(crate) fn library_directory() -> PathBuf {
-    let directory = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
-    assert!(
-        directory.join("libcairnlog.so").exists() && directory.join("libcairnlog.a").exists(),
-        "{} holds no libcairnlog",
-        directory.display()
-    );
-    directory
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let tests = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
+        let profile = tests.parent().unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--locked", "--package", "cairnlog-ffi", "--target-dir"]);
+        build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        run(&mut build);
+        tests
+    });
+    built.clone()
 }
 
 /// Runs a command and gives its output; fails the test with all of it if the command fails.
