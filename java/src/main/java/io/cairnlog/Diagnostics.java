@@ -36,14 +36,9 @@ final class Diagnostics {
     Native.setDiagnosticsLevel(level);
   }
 
-  /** Says something of this side. */
+  /** Says that something failed on this side. */
   static void report(String what, Throwable failure) {
-    LOGGER.log(System.Logger.Level.ERROR, what, failure);
-  }
-
-  /** Warns of something on this side. */
-  static void warn(String what) {
-    LOGGER.log(System.Logger.Level.WARNING, what);
+    say(System.Logger.Level.ERROR, what, failure);
   }
 
   private static void run() {
@@ -52,10 +47,8 @@ final class Diagnostics {
         log(Wire.reader(Native.awaitDiagnostics()));
         takeLevel();
       } catch (Throwable failure) {
-        // A handler of the application failed; what comes next is still worth saying.
-        if (failure instanceof VirtualMachineError) {
-          Thread.yield();
-        }
+        // No memory, most likely; the next events are still worth saying.
+        Thread.yield();
       }
     }
   }
@@ -63,12 +56,24 @@ final class Diagnostics {
   private static void log(ByteBuffer events) {
     long leftOut = events.getLong();
     if (leftOut > 0) {
-      warn(leftOut + " diagnostics were left out, for they came faster than they were logged");
+      say(
+          System.Logger.Level.WARNING,
+          leftOut + " diagnostics were left out, for they came faster than they were logged",
+          null);
     }
     for (int left = events.getInt(); left > 0; left--) {
       System.Logger.Level level = LEVELS[events.getInt() - 1];
       String target = Wire.readText(events);
-      LOGGER.log(level, target + ": " + Wire.readText(events));
+      say(level, target + ": " + Wire.readText(events), null);
+    }
+  }
+
+  /** Logs one event; a handler of the application that fails costs that event and no other. */
+  private static void say(System.Logger.Level level, String text, Throwable failure) {
+    try {
+      LOGGER.log(level, text, failure);
+    } catch (Throwable handlerFailed) {
+      // There is nobody left to tell.
     }
   }
 }
