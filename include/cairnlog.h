@@ -115,6 +115,12 @@ enum cairn_status
     CAIRN_STATUS_NOT_A_RECORD = 13,
     // The directory holds no store.
     CAIRN_STATUS_STORE_NOT_FOUND = 14,
+    // The filter expression is malformed, or names something that cannot be filtered by.
+    CAIRN_STATUS_FILTER_ILLEGAL = 15,
+    // The group name is empty, too long or holds an illegal character.
+    CAIRN_STATUS_GROUP_ILLEGAL = 16,
+    // No open transaction has this half message.
+    CAIRN_STATUS_NO_SUCH_TRANSACTION = 17,
     // The store was closed.
     CAIRN_STATUS_STORE_CLOSED = 100,
     // Another opener, in this or another process, holds the store.
@@ -135,6 +141,14 @@ enum cairn_status
     CAIRN_STATUS_FORKED = 107,
     // Every transient pool buffer is taken, and the store is set to fail fast.
     CAIRN_STATUS_POOL_EXHAUSTED = 108,
+    // The store was opened for reading only.
+    CAIRN_STATUS_READ_ONLY = 109,
+    // A consume queue or an index file cannot be written, so records are not yet dispatched.
+    // The error carries the cause; the dispatcher goes on by itself once it is gone.
+    CAIRN_STATUS_DISPATCH_BLOCKED = 110,
+    // The file system is filled beyond `disk_space_warning_ratio`: appends are refused until
+    // there is room.
+    CAIRN_STATUS_DISK_USAGE_HIGH = 111,
     // A system call failed; the error carries the operating system's code.
     CAIRN_STATUS_IO = 200,
     // The device or the quota is full. Nothing was stored; appends work again once there is room.

@@ -67,15 +67,7 @@ pub(crate) fn read(
         Err(error) => return Err(failed(error)),
     };
     let mut bytes = vec![0; CHECKPOINT_BYTES];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
+    let filled = file.read_full_at(&mut bytes, 0).map_err(failed)?;
     if filled < 40 {
         return Ok(None);
     }

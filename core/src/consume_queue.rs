@@ -148,15 +148,7 @@ fn used_units(disk: &dyn Disk, path: &Path, size_bytes: u64, log_end: u64) -> Re
 /// A unit of a file; zeros behind the end of the file.
 fn read_unit(file: &dyn DiskFile, unit: u64) -> io::Result<[u8; UNIT_BYTES as usize]> {
     let mut bytes = [0; UNIT_BYTES as usize];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, unit * UNIT_BYTES + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    file.read_full_at(&mut bytes, unit * UNIT_BYTES)?;
     Ok(bytes)
 }
 

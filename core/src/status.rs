@@ -77,6 +77,12 @@ statuses! {
     NotARecord = 13, "NOT_A_RECORD";
     /// The directory holds no store.
     StoreNotFound = 14, "STORE_NOT_FOUND";
+    /// The filter expression is malformed, or names something that cannot be filtered by.
+    FilterIllegal = 15, "FILTER_ILLEGAL";
+    /// The group name is empty, too long or holds an illegal character.
+    GroupIllegal = 16, "GROUP_ILLEGAL";
+    /// No open transaction has this half message.
+    NoSuchTransaction = 17, "NO_SUCH_TRANSACTION";
 
     /// The store was closed.
     StoreClosed = 100, "STORE_CLOSED";
@@ -98,6 +104,14 @@ statuses! {
     Forked = 107, "FORKED";
     /// Every transient pool buffer is taken, and the store is set to fail fast.
     PoolExhausted = 108, "POOL_EXHAUSTED";
+    /// The store was opened for reading only.
+    ReadOnly = 109, "READ_ONLY";
+    /// A consume queue or an index file cannot be written, so records are not yet dispatched.
+    /// The error carries the cause; the dispatcher goes on by itself once it is gone.
+    DispatchBlocked = 110, "DISPATCH_BLOCKED";
+    /// The file system is filled beyond `disk_space_warning_ratio`: appends are refused until
+    /// there is room.
+    DiskUsageHigh = 111, "DISK_USAGE_HIGH";
 
     /// A system call failed; the error carries the operating system's code.
     Io = 200, "IO";

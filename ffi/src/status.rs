@@ -45,6 +45,12 @@ pub enum cairn_status {
     NotARecord = 13,
     /// The directory holds no store.
     StoreNotFound = 14,
+    /// The filter expression is malformed, or names something that cannot be filtered by.
+    FilterIllegal = 15,
+    /// The group name is empty, too long or holds an illegal character.
+    GroupIllegal = 16,
+    /// No open transaction has this half message.
+    NoSuchTransaction = 17,
     /// The store was closed.
     StoreClosed = 100,
     /// Another opener, in this or another process, holds the store.
@@ -65,6 +71,14 @@ pub enum cairn_status {
     Forked = 107,
     /// Every transient pool buffer is taken, and the store is set to fail fast.
     PoolExhausted = 108,
+    /// The store was opened for reading only.
+    ReadOnly = 109,
+    /// A consume queue or an index file cannot be written, so records are not yet dispatched.
+    /// The error carries the cause; the dispatcher goes on by itself once it is gone.
+    DispatchBlocked = 110,
+    /// The file system is filled beyond `disk_space_warning_ratio`: appends are refused until
+    /// there is room.
+    DiskUsageHigh = 111,
     /// A system call failed; the error carries the operating system's code.
     Io = 200,
     /// The device or the quota is full. Nothing was stored; appends work again once there is room.
@@ -103,6 +117,9 @@ impl From<Status> for cairn_status {
             Status::OffsetOutOfRange => Self::OffsetOutOfRange,
             Status::NotARecord => Self::NotARecord,
             Status::StoreNotFound => Self::StoreNotFound,
+            Status::FilterIllegal => Self::FilterIllegal,
+            Status::GroupIllegal => Self::GroupIllegal,
+            Status::NoSuchTransaction => Self::NoSuchTransaction,
             Status::StoreClosed => Self::StoreClosed,
             Status::StoreLocked => Self::StoreLocked,
             Status::Fenced => Self::Fenced,
@@ -112,6 +129,9 @@ impl From<Status> for cairn_status {
             Status::WaitTimeout => Self::WaitTimeout,
             Status::Forked => Self::Forked,
             Status::PoolExhausted => Self::PoolExhausted,
+            Status::ReadOnly => Self::ReadOnly,
+            Status::DispatchBlocked => Self::DispatchBlocked,
+            Status::DiskUsageHigh => Self::DiskUsageHigh,
             Status::Io => Self::Io,
             Status::DiskFull => Self::DiskFull,
             Status::PermissionDenied => Self::PermissionDenied,
@@ -147,6 +167,9 @@ pub extern "C" fn cairn_status_name(status: i32) -> *const c_char {
         Some(Status::OffsetOutOfRange) => c"OFFSET_OUT_OF_RANGE",
         Some(Status::NotARecord) => c"NOT_A_RECORD",
         Some(Status::StoreNotFound) => c"STORE_NOT_FOUND",
+        Some(Status::FilterIllegal) => c"FILTER_ILLEGAL",
+        Some(Status::GroupIllegal) => c"GROUP_ILLEGAL",
+        Some(Status::NoSuchTransaction) => c"NO_SUCH_TRANSACTION",
         Some(Status::StoreClosed) => c"STORE_CLOSED",
         Some(Status::StoreLocked) => c"STORE_LOCKED",
         Some(Status::Fenced) => c"FENCED",
@@ -156,6 +179,9 @@ pub extern "C" fn cairn_status_name(status: i32) -> *const c_char {
         Some(Status::WaitTimeout) => c"WAIT_TIMEOUT",
         Some(Status::Forked) => c"FORKED",
         Some(Status::PoolExhausted) => c"POOL_EXHAUSTED",
+        Some(Status::ReadOnly) => c"READ_ONLY",
+        Some(Status::DispatchBlocked) => c"DISPATCH_BLOCKED",
+        Some(Status::DiskUsageHigh) => c"DISK_USAGE_HIGH",
         Some(Status::Io) => c"IO",
         Some(Status::DiskFull) => c"DISK_FULL",
         Some(Status::PermissionDenied) => c"PERMISSION_DENIED",

@@ -171,6 +171,8 @@ _CLASSES: dict[int, type[Error]] = {
     Status.WAIT_TIMEOUT: WaitTimeoutError,
     Status.FORKED: ForkedError,
     Status.POOL_EXHAUSTED: BusyError,
+    Status.DISPATCH_BLOCKED: BusyError,
+    Status.DISK_USAGE_HIGH: BusyError,
     Status.DISK_FULL: DiskFullError,
 }
 _CLASSES.update(

@@ -41,3 +41,22 @@ pub(crate) fn read_i16(bytes: &[u8], at: usize) -> Option<i16> {
     let field = bytes.get(at..at.checked_add(2)?)?;
     field.try_into().ok().map(i16::from_be_bytes)
 }
+
+/// Java's `String.hashCode`: over UTF-16 code units, wrapping. RocketMQ's tag codes and key hashes.
+pub(crate) fn java_hash(text: &str) -> i32 {
+    text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::java_hash;
+
+    #[test]
+    fn hashes_are_java_s() {
+        assert_eq!(java_hash("TagA"), 2_598_919);
+        assert_eq!(java_hash("polygenelubricants"), i32::MIN);
+        assert_eq!(java_hash("TopicTest#k1"), 2_746_024);
+        // One code point outside the basic plane is two units.
+        assert_eq!(java_hash("\u{1F680}"), 0xD83D * 31 + 0xDE80);
+    }
+}

@@ -36,6 +36,8 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// Makes a file of this length, mode 0640, that must not exist yet.
     fn create(&self, path: &Path, size_bytes: u64) -> io::Result<Box<dyn DiskFile>>;
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Puts a file in the place of another, which need not be there, in one step.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
 }
 
@@ -53,7 +55,21 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn sync_all(&self) -> io::Result<()>;
 }
 
-impl dyn DiskFile {
+impl dyn DiskFile + '_ {
+    /// Fills the buffer from the file; fewer bytes are returned only at the end of the file.
+    pub(crate) fn read_full_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.read_at(rest, offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
     /// Writes all of the bytes.
     pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
@@ -109,6 +125,10 @@ impl Disk for OsDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {

@@ -22,6 +22,7 @@ pub(super) enum Call {
     Open,
     Create,
     Remove,
+    Rename,
     SyncDirectory,
     Map,
     Allocate,
@@ -218,6 +219,11 @@ impl Disk for FaultDisk {
     fn create(&self, path: &Path, size_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
         self.0.meet(Call::Create, path)?;
         OsDisk.create(path, size_bytes).map(|file| self.wrap(path, file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.meet(Call::Rename, to)?;
+        OsDisk.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

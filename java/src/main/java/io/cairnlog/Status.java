@@ -37,6 +37,12 @@ public enum Status {
   NOT_A_RECORD(13),
   /** The directory holds no store. */
   STORE_NOT_FOUND(14),
+  /** The filter expression is malformed, or names something that cannot be filtered by. */
+  FILTER_ILLEGAL(15),
+  /** The group name is empty, too long or holds an illegal character. */
+  GROUP_ILLEGAL(16),
+  /** No open transaction has this half message. */
+  NO_SUCH_TRANSACTION(17),
 
   /** The store was closed. */
   STORE_CLOSED(100),
@@ -59,6 +65,18 @@ public enum Status {
   FORKED(107),
   /** Every transient pool buffer is taken, and the store is set to fail fast. */
   POOL_EXHAUSTED(108),
+  /** The store was opened for reading only. */
+  READ_ONLY(109),
+  /**
+   * A consume queue or an index file cannot be written, so records are not yet dispatched.
+   * The error carries the cause; the dispatcher goes on by itself once it is gone.
+   */
+  DISPATCH_BLOCKED(110),
+  /**
+   * The file system is filled beyond {@code disk_space_warning_ratio}: appends are refused until
+   * there is room.
+   */
+  DISK_USAGE_HIGH(111),
 
   /** A system call failed; {@link CairnException#osCode()} is the operating system's number. */
   IO(200),
