@@ -3,9 +3,13 @@
 //! The file has 4096 bytes; RocketMQ's five fields are its first 40. From byte 2048 on, which
 //! RocketMQ leaves alone, stands what only cairnlog knows, with a checksum of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::codec::read_i64;
+use crate::consume_queue::QueueCounts;
 use crate::error::{Error, Result};
 use crate::mapped::sync_parent;
 use crate::sys::disk::{Access, Disk, OsDisk};
@@ -14,8 +18,8 @@ use crate::sys::disk::{Access, Disk, OsDisk};
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
 const CHECKPOINT_BYTES: usize = 4096;
 const NOTES_AT: usize = 2048;
-const NOTES_MAGIC: &[u8; 8] = b"CAIRNCK1";
-const NOTES_BYTES: usize = 40;
+const NOTES_MAGIC: &[u8; 8] = b"CAIRNCK2";
+const NOTES_BYTES: usize = 64;
 
 /// The fields of RocketMQ's `checkpoint` file. Times are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +45,10 @@ pub(crate) struct Notes {
     pub(crate) durable_offset: u64,
     /// The boot of the machine the store was last opened under; 0 if unknown.
     pub(crate) boot_id: u64,
+    /// Everything below was in consume queues that were synced.
+    pub(crate) dispatched_offset: u64,
+    /// How many queues and units that were.
+    pub(crate) counts: QueueCounts,
 }
 
 impl StoreCheckpoint {
@@ -51,6 +59,40 @@ impl StoreCheckpoint {
     /// - [`crate::Status::Io`], [`crate::Status::PermissionDenied`]: the file cannot be read.
     pub fn read(store_path: impl AsRef<Path>) -> Result<Option<Self>> {
         Ok(read(&OsDisk, store_path.as_ref())?.map(|(fields, _)| fields))
+    }
+}
+
+/// The checkpoint of an open store, written whole at each change.
+#[derive(Debug)]
+pub(crate) struct CheckpointFile {
+    disk: Arc<dyn Disk>,
+    store_path: PathBuf,
+    content: Mutex<(StoreCheckpoint, Notes)>,
+}
+
+impl CheckpointFile {
+    /// The checkpoint as it was found.
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        store_path: &Path,
+        fields: StoreCheckpoint,
+        notes: Notes,
+    ) -> Self {
+        let store_path = store_path.to_path_buf();
+        Self { disk, store_path, content: Mutex::new((fields, notes)) }
+    }
+
+    /// Changes the checkpoint and writes it, durably. What it says must be durable already.
+    pub(crate) fn update(
+        &self,
+        change: impl FnOnce(&mut StoreCheckpoint, &mut Notes),
+    ) -> Result<()> {
+        let mut content = self.content.lock();
+        let (mut fields, mut notes) = *content;
+        change(&mut fields, &mut notes);
+        write(&*self.disk, &self.store_path, &fields, &notes)?;
+        *content = (fields, notes);
+        Ok(())
     }
 }
 
@@ -90,11 +132,18 @@ fn decode_notes(bytes: &[u8]) -> Option<Notes> {
         return None;
     }
     let field = |index: usize| read_i64(covered, index * 8).map(i64::cast_unsigned);
-    Some(Notes { segment_size_bytes: field(1)?, durable_offset: field(2)?, boot_id: field(3)? })
+    let counts = QueueCounts { queues: field(5)?, units: field(6)? };
+    Some(Notes {
+        segment_size_bytes: field(1)?,
+        durable_offset: field(2)?,
+        boot_id: field(3)?,
+        dispatched_offset: field(4)?,
+        counts,
+    })
 }
 
 /// Writes the checkpoint and syncs it.
-pub(crate) fn write(
+fn write(
     disk: &dyn Disk,
     store_path: &Path,
     fields: &StoreCheckpoint,
@@ -117,7 +166,15 @@ pub(crate) fn write(
         place(index * 8, &field.to_be_bytes());
     }
     let mut covered = NOTES_MAGIC.to_vec();
-    for note in [notes.segment_size_bytes, notes.durable_offset, notes.boot_id] {
+    let noted = [
+        notes.segment_size_bytes,
+        notes.durable_offset,
+        notes.boot_id,
+        notes.dispatched_offset,
+        notes.counts.queues,
+        notes.counts.units,
+    ];
+    for note in noted {
         covered.extend_from_slice(&note.to_be_bytes());
     }
     place(NOTES_AT, &covered);
@@ -152,7 +209,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(StoreCheckpoint::read(directory.path()).unwrap(), None);
         let fields = StoreCheckpoint { physic_msg_timestamp_ms: 7, ..Default::default() };
-        let notes = Notes { segment_size_bytes: 65_536, durable_offset: 99, boot_id: 5 };
+        let notes = Notes {
+            segment_size_bytes: 65_536,
+            durable_offset: 99,
+            boot_id: 5,
+            dispatched_offset: 98,
+            counts: QueueCounts { queues: 2, units: 11 },
+        };
         write(&OsDisk, directory.path(), &fields, &notes).unwrap();
         let read_back = read(&OsDisk, directory.path()).unwrap();
         assert_eq!(read_back, Some((fields, Some(notes))));

@@ -115,6 +115,11 @@ impl Error {
         self.0.os.as_ref().and_then(|source| source.raw_os_error())
     }
 
+    /// Whether a file was not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.0.os.as_ref().is_some_and(|source| source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// The file or directory concerned, if there is one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {

@@ -38,6 +38,8 @@ mod clock;
 mod codec;
 mod commit_log;
 mod consume_queue;
+mod delay;
+mod dispatch;
 mod error;
 mod fence;
 mod filter;
@@ -47,6 +49,7 @@ mod mapped;
 mod message;
 mod offset;
 mod options;
+mod read;
 mod service;
 mod stats;
 mod status;
@@ -54,6 +57,7 @@ mod store;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod watermark;
 
 pub use checkpoint::StoreCheckpoint;
 pub use codec::batch::encode_batch_item;
@@ -74,6 +78,7 @@ pub use options::{
     AppendLockKind, DamagePolicy, FlushMode, MAX_SEGMENT_SIZE_BYTES, MIN_SEGMENT_SIZE_BYTES,
     StoreOptions,
 };
+pub use read::{QueueBatch, ReadOutcome, ReadRequest, TimeBoundary};
 pub use stats::{APPEND_LATENCY_BOUNDS_MS, StoreStats, TopicStats};
 pub use status::Status;
 pub use store::{AppendFuture, Pending, QueueAppender, Store};

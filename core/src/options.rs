@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::consume_queue::UNIT_BYTES;
+use crate::delay::{DEFAULT_DELAY_LEVELS, DelayLevels};
 use crate::error::{Error, Result};
 use crate::status::Status;
 
@@ -166,6 +168,25 @@ options! {
     check_crc_on_recover: bool = true, "check_crc_on_recover" | "checkCRCOnRecover", parse_bool;
     /// What opening does with damage in the middle of the log. Default [`DamagePolicy::Refuse`].
     damage_policy: DamagePolicy = DamagePolicy::Refuse, "damage_policy" | "", parse_damage_policy;
+    /// Whether records are dispatched to consume queues: without, the store is a log that is read by
+    /// physical offset only. Default true.
+    consume_queue_enable: bool = true, "consume_queue_enable" | "", parse_bool;
+    /// The size of a consume queue file in bytes, for queues that have none yet, rounded up to a
+    /// multiple of 20; from 20 to 1 GiB. Default 6000000.
+    consume_queue_file_size_bytes: u64 = 6_000_000,
+        "consume_queue_file_size_bytes" | "mappedFileSizeConsumeQueue", parse_size;
+    /// Consume queue files kept open at the same time, at least 1. Default 512.
+    max_open_queue_files: usize = 512, "max_open_queue_files" | "", parse_count;
+    /// How soon dispatched records are made durable in consume queues, in milliseconds, at least 1.
+    /// Default 1000.
+    flush_consume_queue_interval_ms: u64 = 1000,
+        "flush_consume_queue_interval_ms" | "flushIntervalConsumeQueue", parse_positive;
+    /// Whether a synchronous store shows consumers messages before they are durable. Default false.
+    read_uncommitted: bool = false, "read_uncommitted" | "readUnCommitted", parse_bool;
+    /// The delay of each level, counted from 1: numbers with `s`, `m`, `h` or `d`, separated by
+    /// spaces. Default RocketMQ's 18 levels from 1s to 2h.
+    message_delay_level: String = DEFAULT_DELAY_LEVELS.to_owned(),
+        "message_delay_level" | "messageDelayLevel", |text| Ok(text.to_owned());
     /// The address stored as each record's store host. Default 127.0.0.1:10911.
     store_host: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10911),
         "store_host" | "", |text| text.parse().map_err(|_| "address:port".to_owned());
@@ -238,6 +259,11 @@ impl StoreOptions {
         Ok((options, unknown))
     }
 
+    /// The size of a new consume queue file: whole units.
+    pub(crate) fn consume_queue_file_bytes(&self) -> u64 {
+        self.consume_queue_file_size_bytes.next_multiple_of(UNIT_BYTES)
+    }
+
     /// Checks the limits of every option.
     ///
     /// # Errors
@@ -263,6 +289,8 @@ impl StoreOptions {
             ("sync_flush_timeout_ms", self.sync_flush_timeout_ms),
             ("flush_interval_ms", self.flush_interval_ms),
             ("commit_interval_ms", self.commit_interval_ms),
+            ("max_open_queue_files", self.max_open_queue_files as u64),
+            ("flush_consume_queue_interval_ms", self.flush_consume_queue_interval_ms),
             ("max_message_size_bytes", u64::from(self.max_message_size_bytes)),
         ];
         for (name, value) in at_least_one {
@@ -282,6 +310,13 @@ impl StoreOptions {
             "2 to 64 with fast_fail_if_no_buffer",
             self.transient_store_pool_size as u64,
         )?;
+        check(
+            (20..=1 << 30).contains(&self.consume_queue_file_size_bytes),
+            "consume_queue_file_size_bytes",
+            "20 bytes to 1 GiB",
+            self.consume_queue_file_size_bytes,
+        )?;
+        DelayLevels::parse(&self.message_delay_level)?;
         check(
             (1 << 20..=1 << 30).contains(&self.reserve_ahead_bytes),
             "reserve_ahead_bytes",
@@ -328,6 +363,10 @@ fn parse_message_size(text: &str) -> Parsed<u32> {
 
 fn parse_pool_size(text: &str) -> Parsed<usize> {
     usize::try_from(parse_positive(text)?).map_err(|_| "1 to 64".to_owned())
+}
+
+fn parse_count(text: &str) -> Parsed<usize> {
+    usize::try_from(parse_positive(text)?).map_err(|_| "at least 1".to_owned())
 }
 
 fn parse_reserve(text: &str) -> Parsed<u64> {

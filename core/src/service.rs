@@ -52,6 +52,14 @@ impl Signal {
         self.changed.notify_one();
     }
 
+    /// Waits for `limit` whether somebody calls or not. True, at once, if the service is to end.
+    pub(crate) fn rest(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut state = self.state.lock();
+        while !state.stopped && !self.changed.wait_until(&mut state, deadline).timed_out() {}
+        state.stopped
+    }
+
     /// Waits for a wakeup, at most for `limit` if there is one.
     pub(crate) fn wait(&self, limit: Option<Duration>) -> Wake {
         let deadline = limit.map(|limit| Instant::now() + limit);

@@ -37,7 +37,8 @@ fn messages_come_back_after_many_rollovers_and_reopenings() {
             let store = Store::open(directory.path(), &options).unwrap();
             assert_eq!(store.recovery_report().created, round == 0);
             assert!(store.recovery_report().clean_stop, "{mode:?} pool {pool} round {round}");
-            assert_eq!(store.recovery_report().records, expected.len() as u64);
+            // After a clean stop nothing is walked.
+            assert_eq!(store.recovery_report().records, 0);
             for number in 0..200 {
                 let body = format!("{round}-{number}-{}", "x".repeat(number * 5)).into_bytes();
                 let placed = store

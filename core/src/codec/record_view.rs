@@ -4,10 +4,13 @@ use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::host::decode_host;
-use super::properties::{PROPERTY_KEYS, PROPERTY_TAGS, PropertyIter};
+use super::properties::{PROPERTY_INNER_NUM, PROPERTY_KEYS, PROPERTY_TAGS, PropertyIter};
 use super::record::{RecordLayout, at, host_bytes, sys_flag};
 use super::{read_i32, read_i64};
 use crate::offset::{PhysicalOffset, QueueOffset};
+
+/// An item of a batch with an empty body and no properties.
+const MIN_ITEM_BYTES: usize = 22;
 
 /// The bytes of one checked record and its fields.
 #[derive(Debug, Clone, Copy)]
@@ -196,6 +199,15 @@ impl<'a> RecordView<'a> {
             .filter(|key| !key.is_empty())
             .map(String::from_utf8_lossy)
             .collect()
+    }
+
+    /// The number of messages the record stands for: more than one in an inner batch only.
+    pub(crate) fn message_count(&self) -> u32 {
+        let inner = self.sys_flag() & sys_flag::INNER_BATCH != 0;
+        let count = inner.then(|| self.property(PROPERTY_INNER_NUM)?.parse::<u32>().ok());
+        // No more than the body has room for, whatever the property says.
+        let most = u32::try_from(self.body().len() / MIN_ITEM_BYTES).unwrap_or(u32::MAX);
+        count.flatten().unwrap_or(1).clamp(1, most.max(1))
     }
 
     /// RocketMQ's `offsetMsgId`.

@@ -16,3 +16,4 @@ pub(crate) use reader::{open_read_only, paths_of};
 pub use scan::{Batch, MessageView, Scan};
 pub(crate) use scan::{open_scan, read_at, read_log};
 pub(crate) use topics::{QueueState, TopicTable};
+pub(crate) use walk::{Found, Walk, view};

@@ -1,6 +1,7 @@
 //! Recovery: where the log ends, what lies behind the end, and the next offset of every queue.
 //!
-//! The log is walked from its first record. Where no record follows, everything behind must be
+//! The log is walked from its first record, or from where everything before is known to be good and
+//! in its consume queues. Where no record follows, everything behind must be
 //! zeros. If it is not, a crash cut a record short (a *torn tail*), or a record is damaged and good
 //! ones lie behind it. The first is copied to `lost+found/` and zeroed; the second refuses to open,
 //! unless the caller asked to truncate, or the machine was rebooted since and the damage lies
@@ -14,9 +15,7 @@ use super::topics::TopicTable;
 use super::walk::{Found, Walk, damage_at, data_ranges, find_record, used_range, view};
 use crate::checkpoint::Notes;
 use crate::codec::RecordView;
-use crate::codec::properties::PROPERTY_INNER_NUM;
 use crate::codec::record::{CrcCheck, sys_flag};
-use crate::consume_queue::cut_behind;
 use crate::error::{Error, Result};
 use crate::mapped::{MappedFileQueue, sync_parent};
 use crate::offset::PhysicalOffset;
@@ -35,6 +34,8 @@ pub struct RecoveryReport {
     pub clean_stop: bool,
     /// Commit log files found.
     pub files: u64,
+    /// Where the walk began: everything before was known to be good and dispatched.
+    pub walked_from: PhysicalOffset,
     /// Records walked.
     pub records: u64,
     /// Where the log begins.
@@ -87,17 +88,25 @@ impl Before {
     }
 }
 
+/// Where the walk begins, and the store time of the record before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WalkStart {
+    pub(crate) position: u64,
+    pub(crate) timestamp_ms: i64,
+}
+
 /// Walks the log and decides. Changes nothing but `topics`.
 pub(crate) fn plan(
     queue: &MappedFileQueue,
     options: &StoreOptions,
     before: Before,
+    start: WalkStart,
     topics: &TopicTable,
 ) -> Result<Plan> {
     let started = Instant::now();
     let crc = if options.check_crc_on_recover { CrcCheck::Verify } else { CrcCheck::Skip };
-    let mut walk = Walk::new(queue, queue.min_offset(), crc);
-    let (mut records, mut last_timestamp_ms) = (0, 0);
+    let mut walk = Walk::new(queue, start.position, crc);
+    let (mut records, mut last_timestamp_ms) = (0, start.timestamp_ms);
     let damage = loop {
         match walk.step() {
             Found::Record(pin, layout) => {
@@ -128,6 +137,7 @@ pub(crate) fn plan(
         created: before.created,
         clean_stop: before.clean_stop,
         files: files.len() as u64,
+        walked_from: PhysicalOffset::new(start.position),
         records,
         min_offset: PhysicalOffset::new(queue.min_offset()),
         end_offset: PhysicalOffset::new(end),
@@ -156,17 +166,12 @@ fn count_in_queue(record: &RecordView<'_>, topics: &TopicTable) {
     if !counts {
         return;
     }
-    let inner = record.sys_flag() & sys_flag::INNER_BATCH != 0;
-    let messages = inner
-        .then(|| record.property(PROPERTY_INNER_NUM)?.parse::<u32>().ok())
-        .flatten()
-        .unwrap_or(1);
-    let next = record.queue_offset().get().saturating_add(u64::from(messages));
+    let next = record.queue_offset().get().saturating_add(u64::from(record.message_count()));
     topics.queue(&record.topic(), record.queue_id()).raise_next_offset(next);
 }
 
 /// Does what was planned: copies what lies behind the end to `lost+found/`, zeroes it, removes the
-/// files behind and what consume queues say of them, and makes all of it durable.
+/// files behind, and makes all of it durable.
 pub(crate) fn apply(plan: &mut Plan, queue: &MappedFileQueue, store_path: &Path) -> Result<()> {
     let started = Instant::now();
     if let Some(tail) = plan.tail.clone() {
@@ -177,7 +182,6 @@ pub(crate) fn apply(plan: &mut Plan, queue: &MappedFileQueue, store_path: &Path)
     while queue.last().is_some_and(|last| last.start() > plan.end) {
         queue.remove_last()?;
     }
-    cut_behind(queue.disk(), store_path, plan.end)?;
     if !plan.report.clean_stop {
         // What survived the crash may still be in the page cache only.
         for file in queue.files() {

@@ -36,7 +36,7 @@ macro_rules! delegate {
 }
 
 impl MessageView {
-    pub(super) fn new(pin: Pin, layout: RecordLayout) -> Self {
+    pub(crate) fn new(pin: Pin, layout: RecordLayout) -> Self {
         Self { pin, layout }
     }
 

@@ -16,7 +16,6 @@ mod mapped_file;
 mod queue;
 pub(crate) mod region;
 mod transient_pool;
-mod watermark;
 
 pub(crate) use mapped_file::{MappedFile, Pin, sync_parent};
 pub(crate) use queue::{FoundFile, MappedFileQueue, QueuePaths, list_files, open_files};

@@ -8,11 +8,11 @@ use parking_lot::{Mutex, RwLock};
 
 use super::mapped_file::{MappedFile, Pin, sync_parent};
 use super::region::PAGE_BYTES;
-use super::watermark::Watermark;
 use crate::error::{Error, Result};
 use crate::options::{MAX_SEGMENT_SIZE_BYTES, MIN_SEGMENT_SIZE_BYTES};
 use crate::status::Status;
 use crate::sys::disk::{Access, Disk};
+use crate::watermark::Watermark;
 
 /// The directories a log lives in.
 #[derive(Debug, Clone)]

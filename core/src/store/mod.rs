@@ -1,8 +1,10 @@
 //! The store: the only type that knows all the others.
 
 mod appends;
+mod derived;
 pub(crate) mod open;
 mod pending;
+mod queues;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,10 +15,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 pub use appends::QueueAppender;
+use derived::Dispatching;
 use pending::Caller;
 pub use pending::{AppendFuture, Pending};
 
-use crate::checkpoint::{self, Notes, StoreCheckpoint};
+use crate::checkpoint::CheckpointFile;
 use crate::clock::Clock;
 use crate::commit_log::recover::RecoveryReport;
 use crate::commit_log::{self, Batch, CommitLog, MessageView, Preparer, Scan, TopicTable};
@@ -53,6 +56,9 @@ pub(crate) struct Inner {
     flush: Arc<dyn FlushService>,
     commit: Option<Arc<dyn FlushService>>,
     completions: Arc<CompletionService>,
+    /// Absent in a store without consume queues.
+    dispatching: Option<Dispatching>,
+    checkpoint: Arc<CheckpointFile>,
     closed: AtomicBool,
     /// What must be given up at the end; taken by the first call of `close`.
     ending: Mutex<Ending>,
@@ -62,9 +68,6 @@ pub(crate) struct Inner {
 struct Ending {
     lock: Option<StoreLock>,
     abort: AbortMarker,
-    /// The checkpoint as it was found, whose other fields are kept.
-    checkpoint: StoreCheckpoint,
-    boot_id: u64,
     /// Queues that RocketMQ wrote are behind the log now: the next opener must rebuild them.
     keep_abort: bool,
     outcome: Option<Result<()>>,
@@ -332,6 +335,9 @@ impl Inner {
         self.log.close();
         let outcome = self.end(&mut ending);
         self.log.queue().committed().close();
+        if let Some(dispatching) = &self.dispatching {
+            dispatching.queues().close();
+        }
         self.log.queue().clear();
         ending.lock.take();
         self.fork.end();
@@ -363,15 +369,15 @@ impl Inner {
             .expected(published, durable));
         }
         allocation?;
-        let mut fields = ending.checkpoint;
-        fields.physic_msg_timestamp_ms =
-            fields.physic_msg_timestamp_ms.max(self.log.last_timestamp_ms());
-        let notes = Notes {
-            segment_size_bytes: queue.file_size_bytes(),
-            durable_offset: durable,
-            boot_id: ending.boot_id,
-        };
-        checkpoint::write(queue.disk(), &self.path, &fields, &notes)?;
+        if let Some(dispatching) = &self.dispatching {
+            // On failure the abort marker stays, and the next opening dispatches the rest.
+            dispatching.shutdown(published)?;
+        }
+        let newest = self.log.last_timestamp_ms();
+        self.checkpoint.update(|fields, notes| {
+            fields.physic_msg_timestamp_ms = fields.physic_msg_timestamp_ms.max(newest);
+            notes.durable_offset = durable;
+        })?;
         if ending.keep_abort { Ok(()) } else { ending.abort.clear(queue.disk()) }
     }
 

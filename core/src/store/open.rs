@@ -6,14 +6,15 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
+use super::derived::{Dispatching, FoundQueues};
 use super::{Ending, Inner, Store};
-use crate::checkpoint::{self, Notes, StoreCheckpoint};
+use crate::checkpoint::{self, CheckpointFile, Notes, StoreCheckpoint};
 use crate::clock::{Clock, SystemClock};
 use crate::commit_log::recover::{self, Before, Plan, RecoveryReport};
 use crate::commit_log::{
     CommitLog, CommitLogParts, Preparer, TopicTable, open_read_only, paths_of,
 };
-use crate::consume_queue::{CONSUME_QUEUE_DIRECTORY, raise_next_offsets};
+use crate::consume_queue::{CONSUME_QUEUE_DIRECTORY, LeftOut};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::flush::{
@@ -104,25 +105,43 @@ pub(crate) fn open(
     let files = open_files(&**disk, &found.files)?;
     let queue = Arc::new(MappedFileQueue::new(Arc::clone(disk), size, files));
     let topics = TopicTable::default();
-    let mut plan = recover::plan(&queue, options, found.before, &topics)?;
-    raise_next_offsets(&**disk, &path, plan.end, &topics)?;
+    let queues = FoundQueues::look(disk, &path, options, Access::Write, &queue, found.notes)?;
+    let mut plan = recover::plan(&queue, options, found.before, queues.start, &topics)?;
+    let mut behind = LeftOut::default();
+    if !options.consume_queue_enable {
+        behind.empty = queues.queues.load(queue.min_offset(), plan.end)?.empty;
+    }
+    queues.raise_next_offsets(&topics);
     check_last_is_writable(&found.files, plan.end)?;
     let abort = AbortMarker::set(&**disk, &path)?;
     remove_empty_last_files(&**disk, &found)?;
     recover::apply(&mut plan, &queue, &path)?;
     let boot_id = environment.boot_id.unwrap_or(0);
-    let notes = Notes { segment_size_bytes: size, durable_offset: plan.end, boot_id };
-    checkpoint::write(&**disk, &path, &found.checkpoint, &notes)?;
+    let before = found.notes.unwrap_or_default();
+    let notes = Notes { segment_size_bytes: size, durable_offset: plan.end, boot_id, ..before };
+    let fields = found.checkpoint;
+    let checkpoint = Arc::new(CheckpointFile::new(Arc::clone(disk), &path, fields, notes));
+    checkpoint.update(|_, _| {})?;
+    let mut keep_abort = false;
+    if !options.consume_queue_enable {
+        queues.queues.cut(&behind)?;
+        keep_abort = path.join(CONSUME_QUEUE_DIRECTORY).is_dir();
+    }
+    let ending = Ending { lock: Some(lock), abort, keep_abort, outcome: None };
+    let paths = found.paths;
+    let parts = Recovered { queue, paths, topics, plan, queues, checkpoint, ending };
+    start(path, options, environment, parts)
+}
 
-    let ending = Ending {
-        lock: Some(lock),
-        abort,
-        checkpoint: found.checkpoint,
-        boot_id,
-        keep_abort: path.join(CONSUME_QUEUE_DIRECTORY).is_dir(),
-        outcome: None,
-    };
-    start(path, options, environment, queue, found.paths, topics, plan, ending)
+/// What recovery leaves to the services.
+struct Recovered {
+    queue: Arc<MappedFileQueue>,
+    paths: QueuePaths,
+    topics: TopicTable,
+    plan: Plan,
+    queues: FoundQueues,
+    checkpoint: Arc<CheckpointFile>,
+    ending: Ending,
 }
 
 /// What opening would do, from a read-only look.
@@ -133,7 +152,10 @@ pub(crate) fn plan(path: &Path, options: &StoreOptions) -> Result<RecoveryReport
         return Err(not_found(path));
     }
     let queue = open_read_only(&found.files)?;
-    let plan = recover::plan(&queue, options, found.before, &TopicTable::default())?;
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let queues = FoundQueues::look(&disk, path, options, Access::Read, &queue, found.notes)?;
+    let topics = TopicTable::default();
+    let plan = recover::plan(&queue, options, found.before, queues.start, &topics)?;
     Ok(plan.report)
 }
 
@@ -190,17 +212,13 @@ fn remove_empty_last_files(disk: &dyn Disk, found: &Found) -> Result<()> {
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments, reason = "the one place where the parts come together")]
 fn start(
     path: PathBuf,
     options: &StoreOptions,
     environment: &Environment,
-    queue: Arc<MappedFileQueue>,
-    paths: QueuePaths,
-    topics: TopicTable,
-    plan: Plan,
-    ending: Ending,
+    recovered: Recovered,
 ) -> Result<Store> {
+    let Recovered { queue, paths, topics, plan, queues, checkpoint, ending } = recovered;
     let report = &plan.report;
     tracing::info!(
         path = %path.display(), clean_stop = report.clean_stop, records = report.records,
@@ -238,6 +256,11 @@ fn start(
     } else {
         None
     };
+    let dispatching = if options.consume_queue_enable {
+        Some(Dispatching::start(queues, &queue, options, &checkpoint, &fence)?)
+    } else {
+        None
+    };
     let preparer = Preparer::new(options, queue.file_size_bytes());
     let parts = CommitLogParts {
         queue,
@@ -260,6 +283,8 @@ fn start(
         flush,
         commit,
         completions,
+        dispatching,
+        checkpoint,
         closed: AtomicBool::new(false),
         ending: Mutex::new(ending),
     };

@@ -140,6 +140,12 @@ fn a_batch_stays_in_one_file() {
     store.close().unwrap();
     let store = scene.open().unwrap();
     assert_eq!(store.next_queue_offset("t", 0).get(), 7);
+    assert_eq!(store.recovery_report().records, 0);
+    store.close().unwrap();
+    drop(store);
+    scene.forget_checkpoint();
+    let store = scene.open().unwrap();
+    assert_eq!(store.next_queue_offset("t", 0).get(), 7);
     assert_eq!(store.recovery_report().records, 5);
 }
 

@@ -20,6 +20,7 @@ fn r1_stale_records_behind_a_cut_never_come_back() {
     store.close().unwrap();
     drop(store);
     scene.overwrite(starts[1].get() + 100, b"damage");
+    scene.forget_checkpoint();
 
     let store = scene.open().unwrap();
     assert_eq!(store.max_offset(), starts[1]);
@@ -176,6 +177,7 @@ fn r9_corruption_in_the_middle_refuses_and_changes_nothing() {
         let scene = scene.copy();
         let start = starts[index].get();
         scene.overwrite(start + at, bytes);
+        scene.forget_checkpoint();
         let before = snapshot(scene.path());
         for error in [
             scene.open().unwrap_err(),
@@ -200,6 +202,7 @@ fn r9_truncating_copies_everything_behind_the_damage() {
     drop(store);
     let cut = starts[4].get();
     scene.overwrite(cut + 200, b"flip");
+    scene.forget_checkpoint();
     let removed = [scene.bytes(cut..2 * SEGMENT), scene.bytes(2 * SEGMENT..end)].concat();
     scene.options.damage_policy = DamagePolicy::Truncate;
     let store = scene.open().unwrap();
@@ -216,6 +219,7 @@ fn r9_truncating_copies_everything_behind_the_damage() {
     store.close().unwrap();
     drop(store);
     scene.overwrite(cut + 200, b"flip");
+    scene.forget_checkpoint();
     let store = scene.open().unwrap();
     assert_eq!(store.max_offset().get(), cut);
     let kept = std::fs::read_dir(scene.path().join("lost+found")).unwrap();
@@ -232,6 +236,7 @@ fn r9_what_cannot_be_set_aside_is_not_zeroed() {
     store.close().unwrap();
     drop(store);
     scene.overwrite(starts[1].get() + 200, b"flip");
+    scene.forget_checkpoint();
     let log = |scene: &Scene| snapshot(&scene.path().join("commitlog"));
     let before = log(&scene);
     for call in [Call::Create, Call::WriteAt, Call::SyncAll, Call::SyncDirectory] {
@@ -321,6 +326,7 @@ fn r12_a_log_cut_to_nothing_has_all_positions_at_its_start() {
         store.close().unwrap();
         drop(store);
         scene.overwrite(100, b"flip");
+        scene.forget_checkpoint();
         let store = scene.open().unwrap();
         let positions = [store.durable_offset(), store.committed_offset(), store.max_offset()];
         assert_eq!(positions, [PhysicalOffset::new(0); 3]);

@@ -93,6 +93,11 @@ impl Scene {
         file.write_all_at(bytes, offset % SEGMENT).unwrap();
     }
 
+    /// Takes away what the store noted of itself, so that opening reads the whole log.
+    pub(super) fn forget_checkpoint(&self) {
+        std::fs::remove_file(self.path().join("checkpoint")).unwrap();
+    }
+
     /// The bytes of a range that lies in one file of the log.
     pub(super) fn bytes(&self, range: std::ops::Range<u64>) -> Vec<u8> {
         let start = range.start / SEGMENT * SEGMENT;

@@ -55,9 +55,25 @@ impl Watermark {
         }
     }
 
+    /// Makes every waiter look whether it is to give up.
+    pub(crate) fn interrupt(&self) {
+        self.wake();
+    }
+
     /// Waits until the position exceeds `position`. False when the deadline passed, or the
     /// watermark was closed, without that.
     pub(crate) fn wait_past(&self, position: u64, deadline: Option<Instant>) -> bool {
+        self.wait_past_unless(position, deadline, || false)
+    }
+
+    /// As [`Watermark::wait_past`], given up when `give_up` says so, which is asked anew after each
+    /// [`Watermark::interrupt`].
+    pub(crate) fn wait_past_unless(
+        &self,
+        position: u64,
+        deadline: Option<Instant>,
+        give_up: impl Fn() -> bool,
+    ) -> bool {
         if self.get() > position {
             return true;
         }
@@ -65,7 +81,7 @@ impl Watermark {
         fence(Ordering::SeqCst);
         let mut guard = self.mutex.lock();
         let mut in_time = true;
-        while in_time && self.get() <= position && !self.closed.load(Ordering::Acquire) {
+        while in_time && self.get() <= position && !self.is_closed() && !give_up() {
             in_time = match deadline {
                 None => {
                     self.moved.wait(&mut guard);

@@ -1,0 +1,121 @@
+//! `FlushConsumeQueueService`: makes queues durable and moves the checkpoint behind them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::{DispatchSnapshot, Dispatcher};
+use crate::checkpoint::CheckpointFile;
+use crate::consume_queue::ConsumeQueues;
+use crate::error::Result;
+use crate::mapped::MappedFileQueue;
+use crate::service::{ServiceThread, Signal, Wake};
+
+/// Of its time the service spends at most one part in so many in syncs.
+const REST_PER_WORK: u32 = 9;
+
+/// What the service works on.
+#[derive(Debug)]
+pub(crate) struct QueueFlusher {
+    pub(crate) log: Arc<MappedFileQueue>,
+    pub(crate) queues: Arc<ConsumeQueues>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) checkpoint: Arc<CheckpointFile>,
+    /// What is synced, but cannot be noted before the log is durable that far.
+    pub(crate) synced: Mutex<Option<DispatchSnapshot>>,
+    /// Whether a sync failed: what the queues hold on the disk is then unknown until the next
+    /// opening, and no checkpoint may speak of it.
+    pub(crate) failed: AtomicBool,
+}
+
+impl QueueFlusher {
+    /// Makes everything that was dispatched durable, and notes it as far as the log is durable.
+    pub(crate) fn flush(&self) -> Result<()> {
+        if self.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let earlier = self.synced.lock().take();
+        self.note(earlier)?;
+        // `None`: a batch is partly written, and the dispatcher will ask again.
+        let Some(snapshot) = self.dispatcher.snapshot() else {
+            return Ok(());
+        };
+        if let Err(error) = self.queues.sync() {
+            self.failed.store(true, Ordering::Release);
+            return Err(error);
+        }
+        self.note(Some(snapshot))
+    }
+
+    fn note(&self, snapshot: Option<DispatchSnapshot>) -> Result<()> {
+        let Some(snapshot) = snapshot else {
+            return Ok(());
+        };
+        let durable = self.log.durable().get();
+        if durable < snapshot.position {
+            *self.synced.lock() = Some(snapshot);
+            return Ok(());
+        }
+        self.checkpoint.update(|fields, notes| {
+            let moved = snapshot.timestamp_ms.max(fields.logics_msg_timestamp_ms);
+            fields.logics_msg_timestamp_ms = moved;
+            fields.physic_msg_timestamp_ms = moved.max(fields.physic_msg_timestamp_ms);
+            notes.durable_offset = durable;
+            notes.dispatched_offset = snapshot.position;
+            notes.counts = snapshot.counts;
+        })
+    }
+
+    /// Whether something was dispatched that the checkpoint does not tell of.
+    fn is_behind(&self) -> bool {
+        self.synced.lock().is_some()
+    }
+}
+
+/// The service's thread.
+#[derive(Debug)]
+pub(crate) struct FlushConsumeQueueService {
+    signal: Arc<Signal>,
+    thread: ServiceThread,
+}
+
+impl FlushConsumeQueueService {
+    /// Starts the service: what is dispatched is durable about `interval` later.
+    pub(crate) fn start(flusher: Arc<QueueFlusher>, interval: Duration) -> Result<Self> {
+        let signal = Arc::new(Signal::default());
+        let body = move |signal: &Signal| serve(&flusher, interval, signal);
+        let on_panic = |message: String| {
+            // Queues follow from the log; only the checkpoint stays behind.
+            tracing::error!(message, "FlushConsumeQueueService panicked");
+        };
+        let thread = ServiceThread::start("cairn-flush-cq", Arc::clone(&signal), body, on_panic)?;
+        Ok(Self { signal, thread })
+    }
+
+    /// Says that something was dispatched.
+    pub(crate) fn signal(&self) -> Arc<Signal> {
+        Arc::clone(&self.signal)
+    }
+
+    /// Ends the service, without a last flush.
+    pub(crate) fn shutdown(&self) {
+        self.thread.stop_and_join();
+    }
+}
+
+fn serve(flusher: &QueueFlusher, interval: Duration, signal: &Signal) {
+    let mut pause = interval;
+    loop {
+        let limit = flusher.is_behind().then_some(pause);
+        if signal.wait(limit) == Wake::Stopped || signal.rest(pause) {
+            return;
+        }
+        let begin = Instant::now();
+        if let Err(error) = flusher.flush() {
+            tracing::error!(%error, "consume queues cannot be made durable");
+        }
+        pause = interval.max(begin.elapsed() * REST_PER_WORK);
+    }
+}

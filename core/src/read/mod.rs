@@ -1,0 +1,377 @@
+//! Reading by queue: from an index through the consume queue to the records in the log.
+
+use std::sync::Arc;
+
+use crate::codec::RecordView;
+use crate::codec::record::{CrcCheck, Parsed, parse, sys_flag};
+use crate::commit_log::MessageView;
+use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, UNIT_BYTES, Unit, decode_units};
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::mapped::MappedFileQueue;
+use crate::offset::QueueOffset;
+use crate::status::Status;
+
+/// Units that one read looks at, at least; with more messages asked for, as many as those.
+const SCANNED_UNITS: u64 = 800;
+
+/// What came of a read by queue; RocketMQ's `GetMessageStatus`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(i32)]
+pub enum ReadOutcome {
+    /// At least one message was read.
+    Found = 0,
+    /// The filter let none of the messages pass that were looked at.
+    NoMatchedMessage = 1,
+    /// Retention removed the messages that were looked at.
+    MessageWasRemoving = 2,
+    /// The queue has no file there; go on at the next offset.
+    OffsetFoundNull = 3,
+    /// The offset lies behind the end of the queue.
+    OffsetOverflowBadly = 4,
+    /// The offset is the end of the queue: nothing has come yet.
+    OffsetOverflowOne = 5,
+    /// The offset lies in front of the queue's first message.
+    OffsetTooSmall = 6,
+    /// There is no such queue.
+    NoMatchedLogicQueue = 7,
+    /// The queue has had no message yet.
+    NoMessageInQueue = 8,
+}
+
+impl ReadOutcome {
+    /// Every outcome, in ascending order of its number.
+    pub const ALL: &'static [Self] = &[
+        Self::Found,
+        Self::NoMatchedMessage,
+        Self::MessageWasRemoving,
+        Self::OffsetFoundNull,
+        Self::OffsetOverflowBadly,
+        Self::OffsetOverflowOne,
+        Self::OffsetTooSmall,
+        Self::NoMatchedLogicQueue,
+        Self::NoMessageInQueue,
+    ];
+
+    /// The number, the same in every language.
+    #[must_use]
+    pub const fn code(self) -> i32 {
+        self as i32
+    }
+
+    /// RocketMQ's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Found => "FOUND",
+            Self::NoMatchedMessage => "NO_MATCHED_MESSAGE",
+            Self::MessageWasRemoving => "MESSAGE_WAS_REMOVING",
+            Self::OffsetFoundNull => "OFFSET_FOUND_NULL",
+            Self::OffsetOverflowBadly => "OFFSET_OVERFLOW_BADLY",
+            Self::OffsetOverflowOne => "OFFSET_OVERFLOW_ONE",
+            Self::OffsetTooSmall => "OFFSET_TOO_SMALL",
+            Self::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
+            Self::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
+        }
+    }
+}
+
+/// What is read from a queue.
+///
+/// ```
+/// use cairnlog::{Filter, ReadRequest};
+///
+/// let request = ReadRequest::new("orders", 0, 42).max_messages(100).filter(Filter::tags("a || b")?);
+/// # Ok::<(), cairnlog::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ReadRequest<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The queue.
+    pub queue_id: i32,
+    /// The index of the first message wanted. A negative one is too small.
+    pub offset: i64,
+    /// Messages returned at most, but at least one. Default 32.
+    pub max_messages: usize,
+    /// Bytes of records returned at most, but at least one message. Default 128 MiB.
+    pub max_bytes: usize,
+    /// Which messages are wanted. Default all.
+    pub filter: Filter,
+}
+
+impl<'a> ReadRequest<'a> {
+    /// A request for up to 32 messages from an index on.
+    #[must_use]
+    pub fn new(topic: &'a str, queue_id: i32, offset: i64) -> Self {
+        let filter = Filter::all();
+        Self { topic, queue_id, offset, max_messages: 32, max_bytes: 128 << 20, filter }
+    }
+
+    /// Sets how many messages are returned at most.
+    #[must_use]
+    pub fn max_messages(mut self, max_messages: usize) -> Self {
+        self.max_messages = max_messages;
+        self
+    }
+
+    /// Sets how many bytes of records are returned at most; one message always is.
+    #[must_use]
+    pub fn max_bytes(mut self, max_bytes: usize) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// Sets which messages are wanted.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+}
+
+/// Messages read from a queue, and where to go on.
+#[derive(Debug, Clone)]
+pub struct QueueBatch {
+    outcome: ReadOutcome,
+    messages: Vec<MessageView>,
+    next_offset: i64,
+    range: std::ops::Range<u64>,
+}
+
+impl QueueBatch {
+    /// What came of the read.
+    #[must_use]
+    pub fn outcome(&self) -> ReadOutcome {
+        self.outcome
+    }
+
+    /// The messages, in the order of the queue. Each pins the file it lies in.
+    #[must_use]
+    pub fn messages(&self) -> &[MessageView] {
+        &self.messages
+    }
+
+    /// The messages, without the batch.
+    #[must_use]
+    pub fn into_messages(self) -> Vec<MessageView> {
+        self.messages
+    }
+
+    /// Where to go on reading.
+    #[must_use]
+    pub fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// The index of the queue's first message at the time of the read.
+    #[must_use]
+    pub fn min_offset(&self) -> QueueOffset {
+        QueueOffset::new(self.range.start)
+    }
+
+    /// One past the index of the queue's last message at the time of the read.
+    #[must_use]
+    pub fn max_offset(&self) -> QueueOffset {
+        QueueOffset::new(self.range.end)
+    }
+}
+
+/// Which of the messages around a time is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeBoundary {
+    /// The first message stored at or after the time; the end of the queue if there is none.
+    Lower,
+    /// The last message stored at or before the time; the first message if there is none.
+    Upper,
+}
+
+/// What reading needs of a store.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) log: Arc<MappedFileQueue>,
+    pub(crate) queues: Arc<ConsumeQueues>,
+}
+
+/// What became of one unit.
+enum Examined {
+    Message(MessageView),
+    Filtered,
+    Removed,
+}
+
+impl Reading {
+    /// Messages of a queue from an index on.
+    pub(crate) fn read(&self, request: &ReadRequest<'_>) -> Result<QueueBatch> {
+        let end = |outcome, next_offset, range| {
+            Ok(QueueBatch { outcome, messages: Vec::new(), next_offset, range })
+        };
+        let queue = self.queues.find(request.topic, request.queue_id);
+        let Some(queue) = queue.filter(|queue| queue.exists()) else {
+            return end(ReadOutcome::NoMatchedLogicQueue, 0, 0..0);
+        };
+        let range = queue.range();
+        if range.end == 0 {
+            return end(ReadOutcome::NoMessageInQueue, 0, range);
+        }
+        let Some(offset) = u64::try_from(request.offset).ok().filter(|at| *at >= range.start)
+        else {
+            return end(ReadOutcome::OffsetTooSmall, signed(range.start), range);
+        };
+        if offset == range.end {
+            return end(ReadOutcome::OffsetOverflowOne, request.offset, range);
+        }
+        if offset > range.end {
+            return end(ReadOutcome::OffsetOverflowBadly, signed(range.end), range);
+        }
+        self.read_units(&queue, offset, range, request)
+    }
+
+    /// Looks at units until the batch is full, the file of the queue ends, or enough were seen.
+    fn read_units(
+        &self,
+        queue: &ConsumeQueue,
+        offset: u64,
+        range: std::ops::Range<u64>,
+        request: &ReadRequest<'_>,
+    ) -> Result<QueueBatch> {
+        let most = SCANNED_UNITS.max(request.max_messages as u64).min(range.end - offset);
+        let mut buffer = vec![0; usize::try_from(most * UNIT_BYTES).unwrap_or(0)];
+        let count = queue.read(offset, range.end, &mut buffer)?;
+        if count == 0 {
+            let next_offset = signed(queue.next_file_index(offset));
+            let (outcome, messages) = (ReadOutcome::OffsetFoundNull, Vec::new());
+            return Ok(QueueBatch { outcome, messages, next_offset, range });
+        }
+        let mut batch = QueueBatch {
+            outcome: ReadOutcome::NoMatchedMessage,
+            messages: Vec::with_capacity(request.max_messages.min(count)),
+            next_offset: signed(offset),
+            range,
+        };
+        let (mut bytes, mut next) = (0usize, offset);
+        for (slot, index) in decode_units(&buffer).take(count).zip(offset..) {
+            let Slot::Unit(unit) = slot else {
+                // An index without a message, or inside an inner batch that was read.
+                next = next.max(index + 1);
+                continue;
+            };
+            let full = batch.messages.len() >= request.max_messages
+                || bytes.saturating_add(unit.size_bytes as usize) > request.max_bytes;
+            if full && !batch.messages.is_empty() {
+                break;
+            }
+            next = index + 1;
+            match self.examine(queue, index, unit, &request.filter)? {
+                Examined::Filtered => {
+                    batch.outcome = batch.unless_found(ReadOutcome::NoMatchedMessage)
+                }
+                Examined::Removed => {
+                    batch.outcome = batch.unless_found(ReadOutcome::MessageWasRemoving)
+                }
+                Examined::Message(message) => {
+                    bytes = bytes.saturating_add(unit.size_bytes as usize);
+                    next = index + u64::from(message.record().message_count());
+                    batch.messages.push(message);
+                    batch.outcome = ReadOutcome::Found;
+                }
+            }
+        }
+        batch.next_offset = signed(next);
+        Ok(batch)
+    }
+
+    fn examine(
+        &self,
+        queue: &ConsumeQueue,
+        index: u64,
+        unit: Unit,
+        filter: &Filter,
+    ) -> Result<Examined> {
+        if !filter.may_match_tags_code(unit.tags_code) {
+            return Ok(Examined::Filtered);
+        }
+        let Some(message) = self.message(queue, index, unit)? else {
+            return Ok(Examined::Removed);
+        };
+        Ok(if filter.matches(&message) { Examined::Message(message) } else { Examined::Filtered })
+    }
+
+    /// The message of a unit; `None` if retention removed it.
+    fn message(&self, queue: &ConsumeQueue, index: u64, unit: Unit) -> Result<Option<MessageView>> {
+        if unit.physical_offset < self.log.min_offset() {
+            return Ok(None);
+        }
+        let Some(pin) = self.log.pin(unit.physical_offset) else {
+            if unit.physical_offset < self.log.min_offset() {
+                return Ok(None);
+            }
+            return Err(mismatch(queue, index, "a unit points behind the log"));
+        };
+        let parsed = parse(pin.bytes(), unit.physical_offset, CrcCheck::Skip);
+        let Ok(Parsed::Record(layout)) = parsed else {
+            return Err(mismatch(queue, index, "a unit points to no record"));
+        };
+        let message = MessageView::new(pin, layout);
+        if !belongs(&message.record(), queue, index) || message.size_bytes() != unit.size_bytes {
+            return Err(mismatch(queue, index, "a unit points to another message"));
+        }
+        Ok(Some(message))
+    }
+
+    /// The index of the message stored around a time.
+    pub(crate) fn offset_at_time(
+        &self,
+        queue: &ConsumeQueue,
+        time_ms: i64,
+        boundary: TimeBoundary,
+    ) -> Result<u64> {
+        let range = queue.range();
+        let before = |index: u64| {
+            let time = self.time_of(queue, index)?;
+            Ok(time.is_none_or(|time| match boundary {
+                TimeBoundary::Lower => time < time_ms,
+                TimeBoundary::Upper => time <= time_ms,
+            }))
+        };
+        let first_behind = crate::consume_queue::partition_point(range.clone(), before)?;
+        Ok(match boundary {
+            TimeBoundary::Lower => first_behind,
+            TimeBoundary::Upper => first_behind.saturating_sub(1).max(range.start),
+        })
+    }
+
+    /// When a message was stored; `None` if there is none any more.
+    fn time_of(&self, queue: &ConsumeQueue, index: u64) -> Result<Option<i64>> {
+        let Slot::Unit(unit) = queue.unit(index)? else {
+            return Ok(None);
+        };
+        let message = self.message(queue, index, unit)?;
+        Ok(message.map(|message| message.store_timestamp_ms()))
+    }
+}
+
+impl QueueBatch {
+    /// Messages that were read stay the outcome.
+    fn unless_found(&self, outcome: ReadOutcome) -> ReadOutcome {
+        if self.messages.is_empty() { outcome } else { ReadOutcome::Found }
+    }
+}
+
+/// Whether a record is the message of an index.
+fn belongs(record: &RecordView<'_>, queue: &ConsumeQueue, index: u64) -> bool {
+    record.queue_offset().get() == index
+        && record.queue_id() == queue.queue_id()
+        && record.topic_bytes() == queue.topic().as_bytes()
+        && record.sys_flag() & sys_flag::TRANSACTION_TYPE != sys_flag::TRANSACTION_PREPARED
+}
+
+fn mismatch(queue: &ConsumeQueue, index: u64, what: &'static str) -> Error {
+    Error::new(Status::Corruption, what).at_path(queue.path_of(index)).at_offset(index * UNIT_BYTES)
+}
+
+/// An index as RocketMQ's clients count.
+fn signed(index: u64) -> i64 {
+    QueueOffset::new(index).to_i64()
+}

@@ -1,0 +1,199 @@
+//! Opening what follows from the log: where queues can be trusted, building the rest again, and
+//! the services that keep them up.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::checkpoint::{CheckpointFile, Notes};
+use crate::codec::record::CrcCheck;
+use crate::commit_log::recover::WalkStart;
+use crate::commit_log::{Found, TopicTable, Walk, view};
+use crate::consume_queue::{ConsumeQueues, LeftOut, QueueSettings, Slot};
+use crate::delay::DelayLevels;
+use crate::dispatch::{
+    DispatchLimit, DispatchParts, Dispatcher, FlushConsumeQueueService, QueueFlusher,
+    ReputMessageService,
+};
+use crate::error::Result;
+use crate::fence::Fence;
+use crate::mapped::MappedFileQueue;
+use crate::options::{FlushMode, StoreOptions};
+use crate::sys::disk::{Access, Disk};
+
+/// What was found of the queues, before anything is changed.
+pub(super) struct FoundQueues {
+    pub(super) queues: Arc<ConsumeQueues>,
+    left_out: LeftOut,
+    /// Where the log is walked and dispatched from.
+    pub(super) start: WalkStart,
+    /// Whether everything in front of `start` is in the queues.
+    trusted: bool,
+}
+
+impl FoundQueues {
+    /// Looks at the queues. What the checkpoint notes is trusted if the queues have as many units
+    /// as it says, and the log is whole from the last of them to the noted position; then the walk
+    /// begins there. Else it begins with the log.
+    pub(super) fn look(
+        disk: &Arc<dyn Disk>,
+        store_path: &Path,
+        options: &StoreOptions,
+        access: Access,
+        log: &MappedFileQueue,
+        notes: Option<Notes>,
+    ) -> Result<Self> {
+        let settings = QueueSettings {
+            file_bytes: options.consume_queue_file_bytes(),
+            max_open_files: options.max_open_queue_files,
+            access,
+        };
+        let queues = Arc::new(ConsumeQueues::new(Arc::clone(disk), store_path, settings));
+        if let Some(notes) = notes.filter(|_| options.consume_queue_enable)
+            && let Some((start, left_out)) = trusted_start(&queues, log, notes)?
+        {
+            return Ok(Self { queues, left_out, start, trusted: true });
+        }
+        let min = log.min_offset();
+        let left_out = queues.load(min, min)?;
+        let start = WalkStart { position: min, timestamp_ms: 0 };
+        Ok(Self { queues, left_out, start, trusted: false })
+    }
+
+    /// Makes sure that no queue gives out an index that it already has.
+    pub(super) fn raise_next_offsets(&self, topics: &TopicTable) {
+        for queue in self.queues.all() {
+            let next = queue.range().end;
+            if next > 0 {
+                topics.queue(queue.topic(), queue.queue_id()).raise_next_offset(next);
+            }
+        }
+    }
+}
+
+/// Where the noted position is a record's beginning and the queues have everything in front of it.
+fn trusted_start(
+    queues: &ConsumeQueues,
+    log: &MappedFileQueue,
+    notes: Notes,
+) -> Result<Option<(WalkStart, LeftOut)>> {
+    let (min, position) = (log.min_offset(), notes.dispatched_offset);
+    if !(min..=log.committed().get()).contains(&position) {
+        return Ok(None);
+    }
+    let left_out = queues.load(min, position)?;
+    if !left_out.damaged.is_empty() || queues.counts() != notes.counts {
+        return Ok(None);
+    }
+    let last = last_message(queues)?.filter(|last| *last >= min);
+    let mut walk = Walk::new(log, last.unwrap_or(min), CrcCheck::Verify);
+    let mut timestamp_ms = 0;
+    while walk.position() < position {
+        match walk.step() {
+            Found::Record(pin, layout) => timestamp_ms = view(&pin, layout).store_timestamp_ms(),
+            Found::Blank(..) => {}
+            Found::Free | Found::Damaged(_) => return Ok(None),
+        }
+    }
+    let reached = walk.position() == position;
+    Ok(reached.then_some((WalkStart { position, timestamp_ms }, left_out)))
+}
+
+/// Where the last message lies that is in a queue.
+fn last_message(queues: &ConsumeQueues) -> Result<Option<u64>> {
+    let mut last = None;
+    for queue in queues.all() {
+        let index = queue.range().end.checked_sub(1);
+        if let Some(Slot::Unit(unit)) = index.map(|index| queue.unit(index)).transpose()? {
+            last = last.max(Some(unit.physical_offset));
+        }
+    }
+    Ok(last)
+}
+
+/// The parts that keep queues up with the log, in an open store.
+#[derive(Debug)]
+pub(super) struct Dispatching {
+    pub(super) dispatcher: Arc<Dispatcher>,
+    reput: ReputMessageService,
+    flusher: Arc<QueueFlusher>,
+    flush: FlushConsumeQueueService,
+}
+
+impl Dispatching {
+    /// Cuts what points behind the trusted part, dispatches the rest of the log, and starts the
+    /// services. What cannot be written now is left to them.
+    pub(super) fn start(
+        found: FoundQueues,
+        log: &Arc<MappedFileQueue>,
+        options: &StoreOptions,
+        checkpoint: &Arc<CheckpointFile>,
+        fence: &Arc<Fence>,
+    ) -> Result<Self> {
+        let FoundQueues { queues, left_out, start, trusted } = found;
+        if !trusted {
+            // Queues are about to be cut: nobody who finds them so may rely on the checkpoint.
+            checkpoint.update(|fields, notes| {
+                fields.logics_msg_timestamp_ms = 0;
+                notes.dispatched_offset = start.position;
+                notes.counts = queues.counts();
+            })?;
+        }
+        queues.cut(&left_out)?;
+        let limit = match options.flush_mode {
+            FlushMode::Sync if !options.read_uncommitted => DispatchLimit::Durable,
+            _ => DispatchLimit::Committed,
+        };
+        let parts = DispatchParts {
+            log: Arc::clone(log),
+            queues: Arc::clone(&queues),
+            delays: DelayLevels::parse(&options.message_delay_level)?,
+            limit,
+        };
+        let dispatcher = Arc::new(Dispatcher::new(parts, start.position, start.timestamp_ms));
+        let flusher = Arc::new(QueueFlusher {
+            log: Arc::clone(log),
+            queues,
+            dispatcher: Arc::clone(&dispatcher),
+            checkpoint: Arc::clone(checkpoint),
+            synced: Mutex::new(None),
+            failed: AtomicBool::new(false),
+        });
+        if let Err(error) = dispatcher.dispatch_to(log.durable().get()) {
+            tracing::error!(%error, "not all of the log could be dispatched at opening");
+        } else if !trusted {
+            flusher.flush()?;
+        }
+        let interval = Duration::from_millis(options.flush_consume_queue_interval_ms);
+        let flush = FlushConsumeQueueService::start(Arc::clone(&flusher), interval)?;
+        let signal = flush.signal();
+        let reput =
+            ReputMessageService::start(Arc::clone(&dispatcher), Arc::clone(fence), move || {
+                signal.wakeup()
+            })?;
+        Ok(Self { dispatcher, reput, flusher, flush })
+    }
+
+    /// Dispatches what there is, ends the services, and makes everything durable.
+    pub(super) fn shutdown(&self, end: u64) -> Result<()> {
+        let dispatched = self.reput.shutdown(end);
+        self.flush.shutdown();
+        let flushed = self.flusher.flush();
+        dispatched.and(flushed)?;
+        if self.flusher.failed.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(crate::Error::new(
+                crate::Status::Io,
+                "a consume queue could not be made durable",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The queues.
+    pub(super) fn queues(&self) -> &Arc<ConsumeQueues> {
+        &self.flusher.queues
+    }
+}

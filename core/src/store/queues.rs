@@ -1,0 +1,159 @@
+//! Reading by queue.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::{Inner, Store};
+use crate::error::{Error, Result};
+use crate::offset::{PhysicalOffset, QueueOffset};
+use crate::read::{QueueBatch, ReadRequest, Reading, TimeBoundary};
+use crate::status::Status;
+use crate::store::derived::Dispatching;
+
+impl Store {
+    /// Reads messages of a queue from an index on. Finding none is an outcome, no error.
+    ///
+    /// A message can be read a moment after its append returned: once it was dispatched to its
+    /// queue, in a synchronous store only when it is durable (unless `read_uncommitted` is set).
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::StoreClosed`], [`Status::Forked`]: the store cannot.
+    /// - [`Status::InvalidArgument`]: the store was opened without consume queues.
+    /// - [`Status::Corruption`]: the queue points to something that is not its message.
+    /// - [`Status::Io`]: a queue file cannot be read.
+    pub fn read(&self, request: &ReadRequest<'_>) -> Result<QueueBatch> {
+        self.inner.reading()?.read(request)
+    }
+
+    /// The indexes of a queue's first message and one past its last; `None` if the queue never had
+    /// a message.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::StoreClosed`], [`Status::Forked`], [`Status::InvalidArgument`]: as
+    ///   [`Store::read`].
+    pub fn queue_range(&self, topic: &str, queue_id: i32) -> Result<Option<Range<QueueOffset>>> {
+        let queues = self.inner.dispatching()?.queues();
+        let queue = queues.find(topic, queue_id).filter(|queue| queue.exists());
+        Ok(queue.map(|queue| {
+            let range = queue.range();
+            QueueOffset::new(range.start)..QueueOffset::new(range.end)
+        }))
+    }
+
+    /// The index of the message of a queue that was stored around a time, in milliseconds since the
+    /// Unix epoch; `None` if the queue never had a message.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::read`].
+    pub fn offset_at_time(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        time_ms: i64,
+        boundary: TimeBoundary,
+    ) -> Result<Option<QueueOffset>> {
+        let reading = self.inner.reading()?;
+        let queue = reading.queues.find(topic, queue_id).filter(|queue| queue.exists());
+        let Some(queue) = queue else {
+            return Ok(None);
+        };
+        reading.offset_at_time(&queue, time_ms, boundary).map(|at| Some(QueueOffset::new(at)))
+    }
+
+    /// The topics that have had messages, sorted.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::StoreClosed`], [`Status::Forked`], [`Status::InvalidArgument`]: as
+    ///   [`Store::read`].
+    pub fn topics(&self) -> Result<Vec<String>> {
+        Ok(self.inner.dispatching()?.queues().topics())
+    }
+
+    /// The numbers of a topic's queues that have had messages, ascending.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::StoreClosed`], [`Status::Forked`], [`Status::InvalidArgument`]: as
+    ///   [`Store::read`].
+    pub fn queues_of(&self, topic: &str) -> Result<Vec<i32>> {
+        let queues = self.inner.dispatching()?.queues().of_topic(topic);
+        Ok(queues.iter().map(|queue| queue.queue_id()).collect())
+    }
+
+    /// Waits until a queue can be read at an index. False when the time ran out or the store was
+    /// closed. The queue need not exist yet.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::TopicEmpty`], [`Status::TopicTooLong`], [`Status::TopicIllegal`],
+    ///   [`Status::QueueIdIllegal`]: there can be no such queue.
+    /// - [`Status::StoreClosed`], [`Status::Forked`], [`Status::InvalidArgument`]: as
+    ///   [`Store::read`].
+    pub fn wait_message(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        offset: QueueOffset,
+        timeout: Duration,
+    ) -> Result<bool> {
+        let dispatching = self.inner.dispatching()?;
+        crate::commit_log::check_topic(topic)?;
+        crate::commit_log::check_queue_id(queue_id)?;
+        let Some(queue) = dispatching.queues().queue(topic, queue_id) else {
+            return Ok(false);
+        };
+        let _watching = dispatching.dispatcher.watch();
+        Ok(queue.max().wait_past(offset.get(), Instant::now().checked_add(timeout)))
+    }
+
+    /// Everything below is in the consume queues and the key index; the log's minimum in a store
+    /// without queues.
+    #[must_use]
+    pub fn dispatched_offset(&self) -> PhysicalOffset {
+        let dispatching = self.inner.dispatching.as_ref();
+        let position = dispatching.map(|parts| parts.dispatcher.dispatched().get());
+        position.map_or_else(|| self.min_offset(), PhysicalOffset::new)
+    }
+
+    /// Why records are not dispatched to the queues at present; `None` while they are.
+    ///
+    /// The error has the status [`Status::DispatchBlocked`]. The dispatcher tries again every
+    /// second.
+    #[must_use]
+    pub fn dispatch_error(&self) -> Option<Error> {
+        self.inner.dispatching.as_ref()?.dispatcher.blocked()
+    }
+
+    /// Waits until everything below `end` is in the queues. False when the time ran out.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::StoreClosed`], [`Status::Forked`], [`Status::InvalidArgument`]: as
+    ///   [`Store::read`].
+    pub fn wait_dispatched(&self, end: PhysicalOffset, timeout: Duration) -> Result<bool> {
+        let dispatcher = &self.inner.dispatching()?.dispatcher;
+        let Some(before) = end.get().checked_sub(1) else {
+            return Ok(true);
+        };
+        let _watching = dispatcher.watch();
+        Ok(dispatcher.dispatched().wait_past(before, Instant::now().checked_add(timeout)))
+    }
+}
+
+impl Inner {
+    fn dispatching(&self) -> Result<&Dispatching> {
+        self.check_readable()?;
+        self.dispatching.as_ref().ok_or_else(|| {
+            Error::new(Status::InvalidArgument, "the store was opened without consume queues")
+        })
+    }
+
+    fn reading(&self) -> Result<Reading> {
+        let queues = self.dispatching()?.queues();
+        Ok(Reading { log: self.log.queue().clone(), queues: queues.clone() })
+    }
+}
