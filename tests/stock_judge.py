@@ -80,11 +80,17 @@ class Inspection:
     """Topics whose queues are batch queues (5.3.3 only)."""
     verify_property_crc: bool = False
     """Check the appended property CRC of each record (5.3.3 only)."""
+    queries: Sequence[Record] | None = None
+    """When set, only these questions are answered: no message is listed, no key looked up. Each
+    has ``op`` (read, time, key, range or topics) and what tests/stock_queries.py says."""
+    transfer_count: int = 32
+    transfer_bytes: int = 262_144
+    """The most of one read: messages, and bytes unless it is a single message."""
     keep: Path | None = None
     """When set, the copy is closed cleanly and kept under this name."""
 
-    def arguments(self) -> list[str]:
-        """Returns the words the Java program takes for this inspection."""
+    def arguments(self, queries: Path) -> list[str]:
+        """Returns the words the Java program takes; it reads questions from this file."""
         words = ["--abort", self.abort]
         words += ["--index-slots", str(self.index_slots), "--index-items", str(self.index_items)]
         if self.commit_log_size is not None:
@@ -102,6 +108,12 @@ class Inspection:
             words.append("--no-keys")
         if self.verify_property_crc:
             words.append("--verify-prop-crc")
+        words += ["--transfer-count", str(self.transfer_count)]
+        words += ["--transfer-bytes", str(self.transfer_bytes)]
+        if self.queries is not None:
+            lines = [json.dumps(query) + "\n" for query in self.queries]
+            queries.write_text("".join(lines), "ascii")
+            words += ["--queries", str(queries)]
         if self.keep is not None:
             words += ["--keep", str(self.keep.resolve())]
         return [*words, str(self.root.resolve())]
@@ -124,6 +136,8 @@ class Observation:
     """With walk: physical_offset and size of the blanks at ends of files."""
     summary: Record = field(default_factory=dict)
     """load_ok, last_exit_ok, max_phy_offset, min_phy_offset, messages, queues, files."""
+    answers: list[Record] = field(default_factory=list)
+    """With queries: the answers, in the order of the questions."""
 
 
 def build() -> Path:
@@ -176,8 +190,8 @@ def judge_all(inspections: Sequence[Inspection], release: Release) -> list[Obser
             f"{output}/classes{release}:{output}/lib{release}/*",
             "io.cairnlog.stock.Judge",
         ]
-        for inspection in inspections:
-            command += inspection.arguments()
+        for number, inspection in enumerate(inspections):
+            command += inspection.arguments(work / f"queries-{number}")
         lines = _run(command, work)
     observations = list(_observations(lines, release))
     if len(observations) != len(inspections):
@@ -227,6 +241,7 @@ def _observations(lines: Sequence[Record], release: Release) -> Iterator[Observa
                 "key": current.keys,
                 "log_record": current.log_records,
                 "log_blank": current.log_blanks,
+                "answer": current.answers,
             }[kind].append(line)
 
 

@@ -93,12 +93,12 @@ def compare_keys(expected: Sequence[Record], seen: Observation) -> list[str]:
     for record in expected:
         if record.get("sys_flag", 0) & _TRANSACTION_TYPE != _ROLLBACK:
             for key in keys_of(record):
-                by_hash[_index_hash(record["topic"], key)].add(record["physical_offset"])
+                by_hash[index_hash(record["topic"], key)].add(record["physical_offset"])
     differences = []
     for answer in seen.keys:
         topic, key = answer["topic"], answer["key"]
         # The index knows hashes only: a look-up also returns keys with the same hash.
-        wanted = by_hash[_index_hash(topic, key)]
+        wanted = by_hash[index_hash(topic, key)]
         found = set(answer["physical_offsets"])
         complete = len(answer["physical_offsets"]) < _MAX_KEY_RESULTS
         if found - wanted or (complete and wanted - found):
@@ -113,6 +113,21 @@ def keys_of(record: Record) -> list[str]:
     properties = record["properties"]
     unique = [properties["UNIQ_KEY"]] if "UNIQ_KEY" in properties else []
     return unique + [part for part in properties.get("KEYS", "").split(" ") if part]
+
+
+def java_hash(text: str) -> int:
+    """Returns Java's hash of a string: 32 bits, signed, over UTF-16 code units."""
+    value = 0
+    units = text.encode("utf-16-be", "surrogatepass")
+    for high, low in zip(units[::2], units[1::2], strict=True):
+        value = (31 * value + (high << 8 | low)) & 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
+def index_hash(topic: str, key: str) -> int:
+    """Returns what the index stores for a key: the absolute value of the hash of topic#key."""
+    value = java_hash(f"{topic}#{key}")
+    return 0 if value == -(1 << 31) else abs(value)
 
 
 def seen_queues(seen: Observation) -> dict[tuple[str, int], tuple[int, int]]:
@@ -168,13 +183,3 @@ def _seen_place(message: Record) -> tuple[str, int, int]:
 
 def _name(place: tuple[str, int, int]) -> str:
     return f"{place[0]}/{place[1]}[{place[2]}]"
-
-
-def _index_hash(topic: str, key: str) -> int:
-    """Returns RocketMQ's index hash: the absolute value of the Java string hash of topic#key."""
-    value = 0
-    units = f"{topic}#{key}".encode("utf-16-be", "surrogatepass")
-    for high, low in zip(units[::2], units[1::2], strict=True):
-        value = (31 * value + (high << 8 | low)) & 0xFFFFFFFF
-    signed = value - (1 << 32) if value >> 31 else value
-    return 0 if signed == -(1 << 31) else abs(signed)

@@ -108,6 +108,11 @@ final class Inspection {
         if (queue > 0) {
             config.setMappedFileSizeConsumeQueue(queue);
         }
+        // Else the answers to reads would depend on the memory of the machine.
+        config.setMaxTransferCountOnMessageInMemory(options.transferCount);
+        config.setMaxTransferCountOnMessageInDisk(options.transferCount);
+        config.setMaxTransferBytesOnMessageInMemory(options.transferBytes);
+        config.setMaxTransferBytesOnMessageInDisk(options.transferBytes);
         Compat.configure(config);
         if (options.verifyPropertyCrc) {
             Compat.verifyPropertyCrc(config);
@@ -120,7 +125,12 @@ final class Inspection {
         Compat.beforeStart(store);
         store.start();
         summary.put("dispatch_caught_up", waitForDispatch(store));
-        summary.put("messages", messages(store));
+        if (options.queries == null) {
+            summary.put("messages", messages(store));
+        } else {
+            new Queries(store, answer -> sink.accept(typed("answer", answer)))
+                .run(options.queries);
+        }
         if (options.keys) {
             for (List<String> pair : keys) {
                 key(store, pair.get(0), pair.get(1));

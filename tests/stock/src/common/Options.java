@@ -30,6 +30,11 @@ final class Options {
     boolean keys = true;
     boolean walk;
     boolean verifyPropertyCrc;
+    /** When set, a file of JSON lines: these questions are answered, and no message listed. */
+    Path queries;
+    /** Most messages and bytes of one read, wherever the store thinks the messages are. */
+    int transferCount = 32;
+    int transferBytes = 262_144;
     /** When set, the copy is closed cleanly and kept under this name. */
     Path keep;
 
@@ -64,6 +69,9 @@ final class Options {
             case "--no-keys": keys = false; break;
             case "--walk": walk = true; break;
             case "--verify-prop-crc": verifyPropertyCrc = true; break;
+            case "--queries": queries = Paths.get(words.next()); break;
+            case "--transfer-count": transferCount = Integer.parseInt(words.next()); break;
+            case "--transfer-bytes": transferBytes = Integer.parseInt(words.next()); break;
             case "--keep": keep = Paths.get(words.next()); break;
             default: throw new IllegalArgumentException("unknown option " + option);
         }

@@ -13,12 +13,16 @@ import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 
+import org.apache.rocketmq.common.BoundaryType;
 import org.apache.rocketmq.common.BrokerConfig;
 import org.apache.rocketmq.common.TopicAttributes;
 import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.attribute.CQType;
+import org.apache.rocketmq.remoting.protocol.filter.FilterAPI;
+import org.apache.rocketmq.store.DefaultMessageFilter;
 import org.apache.rocketmq.store.DefaultMessageStore;
 import org.apache.rocketmq.store.DispatchRequest;
+import org.apache.rocketmq.store.MessageFilter;
 import org.apache.rocketmq.store.config.MessageStoreConfig;
 import org.apache.rocketmq.store.queue.ConsumeQueueInterface;
 import org.apache.rocketmq.store.queue.CqUnit;
@@ -87,5 +91,19 @@ final class Compat {
         }
         CqUnit unit = queue.get(index);
         return unit == null ? null : new long[] {unit.getPos(), unit.getSize(), unit.getTagsCode()};
+    }
+
+    static MessageFilter tagFilter(String topic, String expression) throws Exception {
+        return new DefaultMessageFilter(FilterAPI.buildSubscriptionData(topic, expression));
+    }
+
+    static MessageFilter propertyFilter(String expression) throws Exception {
+        return new PropertyFilter(expression);
+    }
+
+    /** Queue index at a time; the boundary is LOWER or UPPER. */
+    static Long offsetAtTime(DefaultMessageStore store, String topic, int queueId, long time,
+        String boundary) {
+        return store.getOffsetInQueueByTime(topic, queueId, time, BoundaryType.valueOf(boundary));
     }
 }
