@@ -44,6 +44,8 @@ mod error;
 mod fence;
 mod filter;
 mod flush;
+#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "the dispatcher takes it up"))]
+mod index;
 mod lock;
 mod mapped;
 mod message;

@@ -9,6 +9,7 @@ mod failed_sync;
 mod fault_disk;
 mod foreign_files;
 mod group_commit;
+mod index;
 mod limits;
 mod pins;
 mod pool;

@@ -1,0 +1,461 @@
+//! One index file: reading it while it is written, and adding entries to it.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::keys::Keyed;
+use super::layout::{ENTRY_BYTES, HEADER_BYTES, Header, IndexEntry, IndexSettings, SLOT_BYTES};
+use crate::codec::read_i32;
+use crate::error::{Error, Result};
+use crate::mapped::sync_parent;
+use crate::status::Status;
+use crate::sys::disk::{Access, Disk, DiskFile};
+
+/// Bytes of slots that are read at once.
+const SLOT_PAGE_BYTES: usize = 4096;
+
+/// A file of the index.
+///
+/// Slots and header are changed and read under `header`'s lock, so that no reader sees half a
+/// number. Entries need no lock: one is written before any slot or the header names it, and never
+/// changed afterwards.
+#[derive(Debug)]
+pub(super) struct IndexFile {
+    path: PathBuf,
+    geometry: IndexSettings,
+    /// What is visible; `None` if the stored one is of no use.
+    header: RwLock<Option<Header>>,
+    /// Kept for the newest file only.
+    handle: Mutex<Option<Arc<dyn DiskFile>>>,
+    /// The header's `next` when the file was last synced; 0 if it never was.
+    synced_next: AtomicU32,
+    sync_failed: AtomicBool,
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) hash: u32,
+    pub(super) begin_ms: i64,
+    pub(super) end_ms: i64,
+    /// Only records that lie below: the last one that was found, so that none is found twice.
+    pub(super) below: u64,
+}
+
+/// Room that is used again by every call that adds entries.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Slot in the upper half, position in the batch in the lower one.
+    order: Vec<u64>,
+    entries: Vec<u8>,
+    /// Slots with the number they get.
+    slots: Vec<(u32, u32)>,
+}
+
+impl IndexFile {
+    /// Reads the header of an existing file of this length. A header that no file can have is no
+    /// error here: recovery replaces such a file.
+    pub(super) fn open(
+        disk: &dyn Disk,
+        path: PathBuf,
+        size_bytes: u64,
+        settings: IndexSettings,
+    ) -> Result<Self> {
+        let wrong_size = || {
+            Error::new(Status::WrongFileSize, "the index file has a wrong size")
+                .at_path(&path)
+                .expected(
+                    format!(
+                        "{} bytes for {} slots and {} entries",
+                        settings.file_bytes(),
+                        settings.slots,
+                        settings.entries
+                    ),
+                    size_bytes,
+                )
+        };
+        let geometry = settings.of_length(size_bytes).ok_or_else(wrong_size)?;
+        let mut file = Self::new(path.clone(), geometry);
+        let handle = file.reader(disk)?;
+        let mut bytes = [0; HEADER_BYTES];
+        file.read(&*handle, &mut bytes, 0)?;
+        let header = Header::decode(&bytes, geometry);
+        file.header = RwLock::new(header);
+        if geometry != settings && !file.ends_fit(&*handle)? {
+            return Err(wrong_size());
+        }
+        Ok(file)
+    }
+
+    fn new(path: PathBuf, geometry: IndexSettings) -> Self {
+        Self {
+            path,
+            geometry,
+            header: RwLock::new(Some(Header::EMPTY)),
+            handle: Mutex::new(None),
+            synced_next: AtomicU32::new(0),
+            sync_failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes the file with its full length, holding nothing. Its existence is made durable.
+    pub(super) fn create(disk: &dyn Disk, path: PathBuf, geometry: IndexSettings) -> Result<Self> {
+        let failed = |what, source| Error::io(what, source).at_path(&path);
+        let created = disk.create(&path, geometry.file_bytes());
+        let durable = match created {
+            Ok(handle) => handle
+                .sync_all()
+                .and_then(|()| sync_parent(disk, &path))
+                .map(|()| handle)
+                .map_err(|source| failed("cannot make the new index file durable", source)),
+            Err(source) => Err(failed("cannot create the index file", source)),
+        };
+        match durable {
+            Ok(handle) => {
+                let file = Self::new(path, geometry);
+                *file.handle.lock() = Some(Arc::from(handle));
+                Ok(file)
+            }
+            Err(error) => {
+                // The error that matters is the first one. What is left, if this fails too, has no
+                // entries.
+                let _ = disk.remove(&path);
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn geometry(&self) -> IndexSettings {
+        self.geometry
+    }
+
+    /// What is visible: an empty file's, if the stored header is of no use.
+    pub(super) fn header(&self) -> Header {
+        self.header.read().unwrap_or(Header::EMPTY)
+    }
+
+    /// Whether the stored header is of no use.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.header.read().is_none()
+    }
+
+    /// How many more entries there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.geometry.entries.saturating_sub(self.header().next) as usize
+    }
+
+    fn reader(&self, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>> {
+        if let Some(handle) = &*self.handle.lock() {
+            return Ok(Arc::clone(handle));
+        }
+        let opened = disk.open(&self.path, Access::Read).map(Arc::from);
+        opened.map_err(|source| Error::io("cannot open", source).at_path(&self.path))
+    }
+
+    pub(super) fn writer(&self, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>> {
+        let mut kept = self.handle.lock();
+        if let Some(handle) = &*kept {
+            return Ok(Arc::clone(handle));
+        }
+        let opened: Arc<dyn DiskFile> = disk
+            .open(&self.path, Access::Write)
+            .map(Arc::from)
+            .map_err(|source| Error::io("cannot open", source).at_path(&self.path))?;
+        *kept = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Gives the descriptor back: the file is not written again.
+    pub(super) fn release_handle(&self) {
+        *self.handle.lock() = None;
+    }
+
+    /// Fills the buffer; what the file does not have is an error.
+    pub(super) fn read(&self, file: &dyn DiskFile, bytes: &mut [u8], at: u64) -> Result<()> {
+        let length = bytes.len();
+        let read = file
+            .read_full_at(bytes, at)
+            .map_err(|source| Error::io("cannot read", source).at_path(&self.path).at_offset(at))?;
+        if read < length {
+            return Err(Error::new(Status::WrongFileSize, "the index file is too short")
+                .at_path(&self.path)
+                .at_offset(at)
+                .expected(format!("{length} bytes"), read));
+        }
+        Ok(())
+    }
+
+    pub(super) fn write(&self, file: &dyn DiskFile, bytes: &[u8], at: u64) -> Result<()> {
+        file.write_all_at(bytes, at)
+            .map_err(|source| Error::io("cannot write", source).at_path(&self.path).at_offset(at))
+    }
+
+    pub(super) fn entry(&self, file: &dyn DiskFile, number: u32) -> Result<Option<IndexEntry>> {
+        let mut bytes = [0; ENTRY_BYTES];
+        self.read(file, &mut bytes, self.geometry.entry_position(number))?;
+        Ok(IndexEntry::decode(&bytes))
+    }
+
+    /// Whether the first and last entry are those of the header, and the last one's slot names it.
+    fn ends_fit(&self, file: &dyn DiskFile) -> Result<bool> {
+        let header = self.header();
+        let newest = header.next - 1;
+        let (Some(first), Some(last)) = (self.entry(file, 1)?, self.entry(file, newest)?) else {
+            return Ok(false);
+        };
+        let Ok(hash) = u32::try_from(last.hash) else {
+            return Ok(false);
+        };
+        let slot = self.geometry.slot_of(hash);
+        let mut bytes = [0; SLOT_BYTES];
+        self.read(file, &mut bytes, self.geometry.slot_position(slot))?;
+        let named = self.resolve(file, slot, i32::from_be_bytes(bytes), header.next)?;
+        Ok(newest > 0
+            && first.offset == header.begin_offset.cast_signed()
+            && last.offset == header.end_offset.cast_signed()
+            && named == Some(newest))
+    }
+
+    /// [`IndexFile::ends_fit`], true for an empty file.
+    pub(super) fn is_whole(&self, disk: &dyn Disk) -> Result<bool> {
+        Ok(self.header().is_empty() || self.ends_fit(&*self.reader(disk)?)?)
+    }
+
+    /// How many entries at the end belong to the record that lies at `offset`.
+    pub(super) fn count_last(&self, disk: &dyn Disk, offset: u64) -> Result<u32> {
+        let file = self.reader(disk)?;
+        let header = self.header();
+        let mut number = header.next;
+        while number > 1 {
+            let entry = self.entry(&*file, number - 1)?;
+            if entry.is_none_or(|entry| entry.offset != offset.cast_signed()) {
+                break;
+            }
+            number -= 1;
+        }
+        Ok(header.next - number)
+    }
+
+    /// The newest visible entry of a slot that holds `value`. What a call that failed or was
+    /// killed left there leads back over that call's entries, which were written before the
+    /// slots; RocketMQ would drop the slot's older entries here. `None` if nothing sensible does.
+    pub(super) fn resolve(
+        &self,
+        file: &dyn DiskFile,
+        slot: u32,
+        value: i32,
+        next: u32,
+    ) -> Result<Option<u32>> {
+        let Ok(mut number) = u32::try_from(value) else {
+            return Ok(None);
+        };
+        while number >= next {
+            let entry = match number < self.geometry.entries {
+                true => self.entry(file, number)?,
+                false => None,
+            };
+            let previous = entry.and_then(|entry| {
+                let hash = u32::try_from(entry.hash).ok()?;
+                let previous = u32::try_from(entry.previous).ok()?;
+                (self.geometry.slot_of(hash) == slot && previous < number).then_some(previous)
+            });
+            match previous {
+                Some(previous) => number = previous,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(number))
+    }
+
+    /// Calls `visit` with where the wanted records lie, newest first, until it breaks. Numbers and
+    /// offsets have to fall from entry to entry, so that a damaged chain ends too.
+    pub(super) fn visit(
+        &self,
+        disk: &dyn Disk,
+        wanted: &mut Wanted,
+        visit: &mut dyn FnMut(u64) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let header = self.header();
+        if header.is_empty() || !overlaps(&header, wanted) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let file = self.reader(disk)?;
+        let slot = self.geometry.slot_of(wanted.hash);
+        let mut bytes = [0; SLOT_BYTES];
+        let header = {
+            let header = self.header.read();
+            self.read(&*file, &mut bytes, self.geometry.slot_position(slot))?;
+            header.unwrap_or(Header::EMPTY)
+        };
+        let value = i32::from_be_bytes(bytes);
+        let mut number = self.resolve(&*file, slot, value, header.next)?.unwrap_or(0);
+        while number > 0 {
+            let Some(entry) = self.entry(&*file, number)? else {
+                break;
+            };
+            let offset = u64::try_from(entry.offset).unwrap_or(u64::MAX);
+            let found = u32::try_from(entry.hash) == Ok(wanted.hash)
+                && offset < wanted.below
+                && in_time(&header, number, &entry, wanted);
+            if found {
+                wanted.below = offset;
+                if visit(offset)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            let previous = u32::try_from(entry.previous).unwrap_or(0);
+            number = if previous < number { previous } else { 0 };
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Adds entries, which become visible together: the entries are written first, then the slots,
+    /// then the header, so that a header never counts what is not there. After an error nothing
+    /// has changed for readers, and the call can be made again.
+    pub(super) fn append(
+        &self,
+        disk: &dyn Disk,
+        keys: &[Keyed],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let (Some(first), Some(last)) = (keys.first(), keys.last()) else {
+            return Ok(());
+        };
+        let file = self.writer(disk)?;
+        let mut header = self.header();
+        if header.is_empty() {
+            // RocketMQ computes the time of a follow-up file's first entry from the end of the
+            // file before; readers add it to this file's begin, so it counts from there.
+            header.begin_ms = first.time_ms;
+            header.begin_offset = first.offset;
+        }
+        self.chain(&*file, &mut header, keys, scratch)?;
+        self.write(&*file, &scratch.entries, self.geometry.entry_position(header.next))?;
+        for &(slot, number) in &scratch.slots {
+            let _readers_wait = self.header.write();
+            self.write(&*file, &number.to_be_bytes(), self.geometry.slot_position(slot))?;
+        }
+        header.next = header.next.saturating_add(u32::try_from(keys.len()).unwrap_or(u32::MAX));
+        header.end_ms = last.time_ms;
+        header.end_offset = last.offset;
+        self.write(&*file, &header.encode(), 0)?;
+        *self.header.write() = Some(header);
+        Ok(())
+    }
+
+    /// Makes the entries of `keys` and the slots they change, and counts the slots that were
+    /// empty. Slots are visited in order, each once.
+    fn chain(
+        &self,
+        file: &dyn DiskFile,
+        header: &mut Header,
+        keys: &[Keyed],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let Scratch { order, entries, slots } = scratch;
+        order.clear();
+        order.extend(
+            keys.iter()
+                .zip(0u64..)
+                .map(|(key, index)| u64::from(self.geometry.slot_of(key.hash)) << 32 | index),
+        );
+        order.sort_unstable();
+        entries.clear();
+        entries.resize(keys.len() * ENTRY_BYTES, 0);
+        slots.clear();
+        let mut page = SlotPage::default();
+        for group in order.chunk_by(|before, after| before >> 32 == after >> 32) {
+            let slot = group.first().map_or(0, |first| (first >> 32) as u32);
+            let value = page.slot(self, file, slot)?;
+            let mut previous = self.resolve(file, slot, value, header.next)?.unwrap_or(0);
+            header.used_slots += u32::from(previous == 0);
+            for &member in group {
+                let index = member as u32;
+                let Some(key) = keys.get(index as usize) else {
+                    continue;
+                };
+                let entry = IndexEntry {
+                    hash: key.hash.cast_signed(),
+                    offset: key.offset.cast_signed(),
+                    time_difference_s: header.time_difference_s(key.time_ms),
+                    previous: previous.cast_signed(),
+                };
+                let at = index as usize * ENTRY_BYTES;
+                if let Some(target) = entries.get_mut(at..at + ENTRY_BYTES) {
+                    target.copy_from_slice(&entry.encode());
+                }
+                previous = header.next + index;
+            }
+            slots.push((slot, previous));
+        }
+        Ok(())
+    }
+
+    /// Makes everything visible durable, and returns its header. A sync that failed is not
+    /// repeated: the system may have dropped what it could not write.
+    pub(super) fn sync(&self, disk: &dyn Disk) -> Result<Header> {
+        if self.sync_failed.load(Ordering::Acquire) {
+            let what = "an earlier sync of the index file failed; open the store again";
+            return Err(Error::new(Status::Fenced, what).at_path(&self.path));
+        }
+        let header = self.header();
+        if header.is_empty() || self.synced_next.load(Ordering::Acquire) == header.next {
+            return Ok(header);
+        }
+        self.reader(disk)?.sync_data().map_err(|source| {
+            self.sync_failed.store(true, Ordering::Release);
+            Error::io("cannot sync", source).at_path(&self.path)
+        })?;
+        self.synced_next.store(header.next, Ordering::Release);
+        Ok(header)
+    }
+}
+
+/// The page of the slot table that was read last.
+#[derive(Debug, Default)]
+struct SlotPage {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl SlotPage {
+    fn slot(&mut self, index: &IndexFile, file: &dyn DiskFile, slot: u32) -> Result<i32> {
+        let at = index.geometry.slot_position(slot);
+        let inside = at.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
+        if let Some(value) = inside.and_then(|inside| read_i32(&self.bytes, inside)) {
+            return Ok(value);
+        }
+        let end = index.geometry.slot_position(index.geometry.slots);
+        self.start = at - at % SLOT_PAGE_BYTES as u64;
+        let length = (end - self.start).min(SLOT_PAGE_BYTES as u64);
+        self.bytes.resize(usize::try_from(length).unwrap_or(SLOT_PAGE_BYTES), 0);
+        index.read(file, &mut self.bytes, self.start)?;
+        let inside = usize::try_from(at - self.start).unwrap_or_default();
+        Ok(read_i32(&self.bytes, inside).unwrap_or_default())
+    }
+}
+
+/// Whether records in the file can have the wanted time.
+fn overlaps(header: &Header, wanted: &Wanted) -> bool {
+    header.begin_ms <= 0 || (header.begin_ms <= wanted.end_ms && header.end_ms >= wanted.begin_ms)
+}
+
+/// Whether an entry's record can have the wanted time: entries know whole seconds only, so the
+/// caller compares the record's own time.
+fn in_time(header: &Header, number: u32, entry: &IndexEntry, wanted: &Wanted) -> bool {
+    if header.begin_ms <= 0 {
+        return true;
+    }
+    // The first entry has the begin itself as its time, whatever RocketMQ computed for it.
+    let seconds = if number == 1 { 0 } else { i64::from(entry.time_difference_s) };
+    let earliest = header.begin_ms.saturating_add(seconds * 1000);
+    earliest <= wanted.end_ms && earliest.saturating_add(1000) >= wanted.begin_ms
+}
