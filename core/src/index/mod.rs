@@ -209,7 +209,7 @@ impl Index {
                 return Ok(newest);
             }
             self.force()?;
-            newest.release_handle();
+            newest.release();
         }
         self.make_directory()?;
         let name = name::next(SystemClock.wall_ms(), writer.newest_name.as_deref());
