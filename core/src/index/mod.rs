@@ -262,7 +262,8 @@ impl Index {
 
     /// Calls `visit` with where records lie that may have the key, newest first, none twice,
     /// until it breaks. Others can be among them whose key has the same hash, or whose time is up
-    /// to a second outside the range; none that has the key and the time is missing.
+    /// to a second outside the range; none that has the key and the time is missing, as long as
+    /// store times never decrease along the log.
     ///
     /// # Errors
     ///
