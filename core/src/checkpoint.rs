@@ -18,8 +18,8 @@ use crate::sys::disk::{Access, Disk, OsDisk};
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
 const CHECKPOINT_BYTES: usize = 4096;
 const NOTES_AT: usize = 2048;
-const NOTES_MAGIC: &[u8; 8] = b"CAIRNCK2";
-const NOTES_BYTES: usize = 64;
+const NOTES_MAGIC: &[u8; 8] = b"CAIRNCK3";
+const NOTES_BYTES: usize = 72;
 
 /// The fields of RocketMQ's `checkpoint` file. Times are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub(crate) struct Notes {
     pub(crate) dispatched_offset: u64,
     /// How many queues and units that were.
     pub(crate) counts: QueueCounts,
+    /// Where the last record below lies that has a key in the index; `u64::MAX` if it had none.
+    pub(crate) index_end: u64,
 }
 
 impl StoreCheckpoint {
@@ -80,6 +82,11 @@ impl CheckpointFile {
     ) -> Self {
         let store_path = store_path.to_path_buf();
         Self { disk, store_path, content: Mutex::new((fields, notes)) }
+    }
+
+    /// RocketMQ's fields as they were written last.
+    pub(crate) fn fields(&self) -> StoreCheckpoint {
+        self.content.lock().0
     }
 
     /// Changes the checkpoint and writes it, durably. What it says must be durable already.
@@ -139,6 +146,7 @@ fn decode_notes(bytes: &[u8]) -> Option<Notes> {
         boot_id: field(3)?,
         dispatched_offset: field(4)?,
         counts,
+        index_end: field(7)?,
     })
 }
 
@@ -173,6 +181,7 @@ fn write(
         notes.dispatched_offset,
         notes.counts.queues,
         notes.counts.units,
+        notes.index_end,
     ];
     for note in noted {
         covered.extend_from_slice(&note.to_be_bytes());
@@ -215,6 +224,7 @@ mod tests {
             boot_id: 5,
             dispatched_offset: 98,
             counts: QueueCounts { queues: 2, units: 11 },
+            index_end: 97,
         };
         write(&OsDisk, directory.path(), &fields, &notes).unwrap();
         let read_back = read(&OsDisk, directory.path()).unwrap();

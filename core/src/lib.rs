@@ -44,7 +44,6 @@ mod error;
 mod fence;
 mod filter;
 mod flush;
-#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "the dispatcher takes it up"))]
 mod index;
 mod lock;
 mod mapped;
@@ -66,7 +65,7 @@ pub use codec::batch::encode_batch_item;
 pub use codec::message_id::decode_offset_message_id;
 pub use codec::properties::{
     PROPERTY_INNER_BASE, PROPERTY_INNER_NUM, PROPERTY_KEYS, PROPERTY_RECORD_CRC, PROPERTY_TAGS,
-    PROPERTY_WAIT,
+    PROPERTY_UNIQUE_KEY, PROPERTY_WAIT,
 };
 pub use codec::{PropertyIter, RecordView};
 pub use commit_log::recover::RecoveryReport;
@@ -80,7 +79,7 @@ pub use options::{
     AppendLockKind, DamagePolicy, FlushMode, MAX_SEGMENT_SIZE_BYTES, MIN_SEGMENT_SIZE_BYTES,
     StoreOptions,
 };
-pub use read::{QueueBatch, ReadOutcome, ReadRequest, TimeBoundary};
+pub use read::{QueueBatch, ReadOutcome, ReadRequest, Tail, TimeBoundary};
 pub use stats::{APPEND_LATENCY_BOUNDS_MS, StoreStats, TopicStats};
 pub use status::Status;
 pub use store::{AppendFuture, Pending, QueueAppender, Store};

@@ -181,6 +181,15 @@ options! {
     /// Default 1000.
     flush_consume_queue_interval_ms: u64 = 1000,
         "flush_consume_queue_interval_ms" | "flushIntervalConsumeQueue", parse_positive;
+    /// Whether keys are put into the key index. Default true.
+    message_index_enable: bool = true,
+        "message_index_enable" | "messageIndexEnable", parse_bool;
+    /// Hash slots of a key index file, from 1 to 2147483647; existing files must have as many.
+    /// Default 5000000.
+    max_hash_slot_num: u32 = 5_000_000, "max_hash_slot_num" | "maxHashSlotNum", parse_u32;
+    /// Entries of a key index file, of which one is never used, from 2 to 2147483647; existing
+    /// files must have as many. Default 20000000.
+    max_index_num: u32 = 20_000_000, "max_index_num" | "maxIndexNum", parse_u32;
     /// Whether a synchronous store shows consumers messages before they are durable. Default false.
     read_uncommitted: bool = false, "read_uncommitted" | "readUnCommitted", parse_bool;
     /// The delay of each level, counted from 1: numbers with `s`, `m`, `h` or `d`, separated by
@@ -363,6 +372,10 @@ fn parse_message_size(text: &str) -> Parsed<u32> {
 
 fn parse_pool_size(text: &str) -> Parsed<usize> {
     usize::try_from(parse_positive(text)?).map_err(|_| "1 to 64".to_owned())
+}
+
+fn parse_u32(text: &str) -> Parsed<u32> {
+    u32::try_from(parse_positive(text)?).map_err(|_| "1 to 4294967295".to_owned())
 }
 
 fn parse_count(text: &str) -> Parsed<usize> {

@@ -349,3 +349,82 @@ fn read_all_offsets(store: &Store, topic: &str, queue_id: i32) -> u64 {
         offset = batch.next_offset();
     }
 }
+
+#[test]
+fn keys_and_message_ids_lead_to_their_messages_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = small();
+    options.max_hash_slot_num = 10;
+    options.max_index_num = 50;
+    let mut placed = Vec::new();
+    for round in 0..3 {
+        let store = Store::open(directory.path(), &options).unwrap();
+        for number in 0..40 {
+            let own = format!("{round}-{number}");
+            let keys = ["Aa", &*own];
+            let unique = format!("U{own}");
+            let unique = [("UNIQ_KEY", &*unique)];
+            let message = Message::new("t", own.as_bytes()).keys(&keys).properties(&unique);
+            placed.push((own.clone(), store.append(&message).unwrap()));
+            store.append(&Message::new("t", b"no key")).unwrap();
+        }
+        settle(&store);
+        let query = |topic, key, max| store.query_key(topic, key, 0, i64::MAX, max).unwrap();
+        for (own, result) in &placed {
+            for key in [own.clone(), format!("U{own}")] {
+                let found = query("t", &key, 64);
+                assert_eq!(found.len(), 1, "{key} after {round}");
+                assert_eq!(found[0].physical_offset(), result.physical_offset);
+            }
+            for id in [result.offset_message_id(), format!("U{own}")] {
+                let found = store.find_by_message_id("t", &id).unwrap().unwrap();
+                assert_eq!(found.body(), own.as_bytes());
+                assert!(store.find_by_message_id("u", &id).unwrap().is_none());
+            }
+        }
+        // The same hash, another key; another topic.
+        assert_eq!(query("t", "BB", 64).len(), 0);
+        assert_eq!(query("u", "Aa", 64).len(), 0);
+        // The newest, in the order of the log.
+        let newest: Vec<_> = query("t", "Aa", 3).iter().map(|m| m.body().to_vec()).collect();
+        assert_eq!(newest, [37, 38, 39].map(|n| format!("{round}-{n}").into_bytes()));
+        assert_eq!(query("t", "Aa", 1000).len(), 40 * (round + 1));
+        let (first, last) = (placed[0].1, placed[placed.len() - 1].1);
+        let between = |begin, end| store.query_key("t", "Aa", begin, end, 1000).unwrap().len();
+        assert_eq!(between(first.store_timestamp_ms, last.store_timestamp_ms), placed.len());
+        assert_eq!(between(last.store_timestamp_ms + 1, i64::MAX), 0);
+        assert_eq!(between(0, first.store_timestamp_ms - 1), 0);
+        store.close().unwrap();
+    }
+    // Built anew, it finds the same.
+    std::fs::remove_dir_all(directory.path().join("index")).unwrap();
+    let store = Store::open(directory.path(), &options).unwrap();
+    assert_eq!(store.query_key("t", "Aa", 0, i64::MAX, 1000).unwrap().len(), 120);
+    assert_eq!(store.recovery_report().records, 0);
+}
+
+#[test]
+fn a_tail_follows_and_goes_on_where_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &small()).unwrap();
+    let start = QueueOffset::new(0);
+    let mut tail = store.tail("t", 0, start, Filter::all()).unwrap();
+    assert!(tail.next().is_none());
+    assert!(tail.next_timeout(Duration::from_millis(1)).unwrap().is_none());
+    std::thread::scope(|scope| {
+        let follower = scope.spawn(move || {
+            let mut seen = Vec::new();
+            while let Some(message) = tail.next_timeout(Duration::from_secs(20)).unwrap() {
+                seen.push(message.queue_offset().get());
+                assert_eq!(tail.offset().get(), message.queue_offset().get() + 1);
+            }
+            seen
+        });
+        fill(&store, "t", 0, 300);
+        store.close().unwrap();
+        assert_eq!(follower.join().unwrap(), (0..300).collect::<Vec<_>>());
+    });
+    let store = Store::open(directory.path(), &small()).unwrap();
+    let tail = store.tail("t", 0, QueueOffset::new(290), Filter::all()).unwrap();
+    assert_eq!(tail.map(|message| message.unwrap().queue_offset().get()).count(), 10);
+}

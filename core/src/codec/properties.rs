@@ -15,6 +15,8 @@ pub(crate) const MAX_PROPERTIES_BYTES: usize = i16::MAX as usize;
 pub const PROPERTY_TAGS: &str = "TAGS";
 /// The keys, separated by spaces.
 pub const PROPERTY_KEYS: &str = "KEYS";
+/// The key that a RocketMQ client gives each message by itself.
+pub const PROPERTY_UNIQUE_KEY: &str = "UNIQ_KEY";
 /// `false` when the producer does not wait for the sync.
 pub const PROPERTY_WAIT: &str = "WAIT";
 /// The number of messages in an inner batch.

@@ -41,6 +41,7 @@ pub(crate) mod sys_flag {
     pub(crate) const TRANSACTION_NONE: i32 = 0;
     pub(crate) const TRANSACTION_PREPARED: i32 = 4;
     pub(crate) const TRANSACTION_COMMIT: i32 = 8;
+    pub(crate) const TRANSACTION_ROLLBACK: i32 = 0xC;
     pub(crate) const BORN_HOST_V6: i32 = 0x10;
     pub(crate) const STORE_HOST_V6: i32 = 0x20;
     pub(crate) const NEED_UNWRAP: i32 = 0x40;

@@ -76,6 +76,12 @@ pub(crate) struct Before {
 }
 
 impl Before {
+    /// Whether the machine was not started anew since the store was in use.
+    pub(crate) fn same_boot(&self) -> bool {
+        let noted = self.notes.map(|notes| notes.boot_id).filter(|boot_id| *boot_id != 0);
+        noted.is_some() && noted == self.boot_id
+    }
+
     /// Whether bytes from `position` on may be missing although later ones are there: only a power
     /// cut does that, and only behind what was durable.
     fn may_have_holes_at(&self, position: u64) -> bool {

@@ -10,6 +10,7 @@ use super::{DispatchSnapshot, Dispatcher};
 use crate::checkpoint::CheckpointFile;
 use crate::consume_queue::ConsumeQueues;
 use crate::error::Result;
+use crate::index::Index;
 use crate::mapped::MappedFileQueue;
 use crate::service::{ServiceThread, Signal, Wake};
 
@@ -21,6 +22,7 @@ const REST_PER_WORK: u32 = 9;
 pub(crate) struct QueueFlusher {
     pub(crate) log: Arc<MappedFileQueue>,
     pub(crate) queues: Arc<ConsumeQueues>,
+    pub(crate) index: Option<Arc<Index>>,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) checkpoint: Arc<CheckpointFile>,
     /// What is synced, but cannot be noted before the log is durable that far.
@@ -65,6 +67,11 @@ impl QueueFlusher {
             notes.durable_offset = durable;
             notes.dispatched_offset = snapshot.position;
             notes.counts = snapshot.counts;
+            notes.index_end = snapshot.index_end.unwrap_or(u64::MAX);
+            if let Some(forced) = self.index.as_ref().and_then(|index| index.forced_timestamp_ms())
+            {
+                fields.index_msg_timestamp_ms = forced;
+            }
         })
     }
 

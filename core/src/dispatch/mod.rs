@@ -19,13 +19,14 @@ use parking_lot::Mutex;
 
 use crate::codec::RecordView;
 use crate::codec::java_hash;
-use crate::codec::properties::PROPERTY_TAGS;
+use crate::codec::properties::{PROPERTY_KEYS, PROPERTY_TAGS, PROPERTY_UNIQUE_KEY};
 use crate::codec::record::{CrcCheck, RecordLayout, sys_flag};
 use crate::commit_log::{Found, Walk, view};
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, QueueCounts, Staged, Unit};
 use crate::delay::{DelayLevels, SCHEDULE_TOPIC};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
+use crate::index::{Index, IndexRecord};
 use crate::mapped::{MappedFileQueue, Pin};
 use crate::service::{ServiceThread, Signal};
 use crate::status::Status;
@@ -53,6 +54,8 @@ pub(crate) enum DispatchLimit {
 pub(crate) struct DispatchParts {
     pub(crate) log: Arc<MappedFileQueue>,
     pub(crate) queues: Arc<ConsumeQueues>,
+    /// Absent in a store without a key index.
+    pub(crate) index: Option<Arc<Index>>,
     pub(crate) delays: DelayLevels,
     pub(crate) limit: DispatchLimit,
 }
@@ -62,6 +65,8 @@ pub(crate) struct DispatchParts {
 pub(crate) struct DispatchSnapshot {
     pub(crate) position: u64,
     pub(crate) counts: QueueCounts,
+    /// Where the last record with a key lies; `None` without an index.
+    pub(crate) index_end: Option<u64>,
     /// Store time of the last record.
     pub(crate) timestamp_ms: i64,
 }
@@ -73,6 +78,8 @@ struct Work {
     timestamp_ms: i64,
     /// Queues with staged units.
     touched: Vec<Arc<ConsumeQueue>>,
+    /// Records whose keys are to be put into the index.
+    keyed: Vec<(Pin, RecordLayout)>,
     /// The queue of the last record: the next one often goes there, too.
     last_queue: Option<Arc<ConsumeQueue>>,
 }
@@ -93,7 +100,13 @@ impl Dispatcher {
     pub(crate) fn new(parts: DispatchParts, position: u64, timestamp_ms: i64) -> Self {
         let dispatched = Watermark::default();
         dispatched.reset(position);
-        let work = Work { position, timestamp_ms, touched: Vec::new(), last_queue: None };
+        let work = Work {
+            position,
+            timestamp_ms,
+            touched: Vec::new(),
+            keyed: Vec::new(),
+            last_queue: None,
+        };
         Self {
             parts,
             work: Mutex::new(work),
@@ -117,7 +130,9 @@ impl Dispatcher {
     /// What was dispatched; `None` while a batch is partly written.
     pub(crate) fn snapshot(&self) -> Option<DispatchSnapshot> {
         let work = self.work.lock();
-        work.touched.is_empty().then(|| DispatchSnapshot {
+        let index_end = |index: &Arc<Index>| index.end_offset().unwrap_or(0);
+        work.is_written().then(|| DispatchSnapshot {
+            index_end: self.parts.index.as_ref().map(index_end),
             position: work.position,
             counts: self.parts.queues.counts(),
             timestamp_ms: work.timestamp_ms,
@@ -137,13 +152,14 @@ impl Dispatcher {
     /// Dispatches one batch.
     fn run(&self, limit: u64) -> Result<()> {
         let mut work = self.work.lock();
-        if work.touched.is_empty() {
+        if work.is_written() {
             self.stage(&mut work, limit)?;
         }
         while let Some(queue) = work.touched.last() {
             queue.write_staged()?;
             work.touched.pop();
         }
+        self.put_keys(&mut work)?;
         if work.position == self.dispatched.get() {
             let what = "the log ends inside a record";
             return Err(Error::new(Status::Internal, what).at_offset(limit));
@@ -182,6 +198,12 @@ impl Dispatcher {
         let record = view(pin, layout);
         work.timestamp_ms = record.store_timestamp_ms();
         let transaction = record.sys_flag() & sys_flag::TRANSACTION_TYPE;
+        if transaction != sys_flag::TRANSACTION_ROLLBACK
+            && self.parts.index.is_some()
+            && has_keys(&record)
+        {
+            work.keyed.push((pin.clone(), layout));
+        }
         if ![sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction) {
             return;
         }
@@ -201,6 +223,30 @@ impl Dispatcher {
         if queue.stage(index, &unit, record.message_count()) == Staged::First {
             work.touched.push(queue);
         }
+    }
+
+    fn put_keys(&self, work: &mut Work) -> Result<()> {
+        let Some(index) = self.parts.index.as_ref().filter(|_| !work.keyed.is_empty()) else {
+            return Ok(());
+        };
+        let records: Vec<_> = work
+            .keyed
+            .iter()
+            .map(|(pin, layout)| {
+                let record = view(pin, *layout);
+                IndexRecord {
+                    topic: record.topic(),
+                    unique_key: record.property(PROPERTY_UNIQUE_KEY),
+                    keys: record.property(PROPERTY_KEYS).unwrap_or_default(),
+                    physical_offset: record.physical_offset().get(),
+                    store_timestamp_ms: record.store_timestamp_ms(),
+                }
+            })
+            .collect();
+        index.put(&records)?;
+        drop(records);
+        work.keyed.clear();
+        Ok(())
     }
 
     fn queue_of(&self, work: &mut Work, record: &RecordView<'_>) -> Option<Arc<ConsumeQueue>> {
@@ -272,6 +318,20 @@ impl Dispatcher {
             self.limit().wait_past_unless(position, None, give_up);
         }
     }
+}
+
+impl Work {
+    /// Whether nothing is staged.
+    fn is_written(&self) -> bool {
+        self.touched.is_empty() && self.keyed.is_empty()
+    }
+}
+
+fn has_keys(record: &RecordView<'_>) -> bool {
+    let names = [PROPERTY_UNIQUE_KEY, PROPERTY_KEYS];
+    record.properties().any(|(name, value)| {
+        !value.is_empty() && names.iter().any(|wanted| wanted.as_bytes() == name)
+    })
 }
 
 /// What a caller gets to see of a failure.

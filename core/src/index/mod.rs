@@ -17,8 +17,6 @@
 mod file;
 mod keys;
 mod layout;
-#[path = "../sys/local_time.rs"]
-mod local_time;
 mod name;
 mod recover;
 

@@ -3,7 +3,7 @@
 //! Files are in the order of their names, but local time goes back once a year, and clocks are
 //! turned: a name that would not be behind the newest one is made from that one instead.
 
-use super::local_time::local_time;
+use crate::sys::local_time::local_time;
 
 /// The name if an index file can have it.
 pub(super) fn checked(name: &str) -> Option<&str> {

@@ -1,13 +1,22 @@
 //! Reading by queue: from an index through the consume queue to the records in the log.
 
+mod tail;
+
+pub use tail::Tail;
+
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::codec::RecordView;
+use crate::codec::properties::PROPERTY_UNIQUE_KEY;
 use crate::codec::record::{CrcCheck, Parsed, parse, sys_flag};
 use crate::commit_log::MessageView;
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, UNIT_BYTES, Unit, decode_units};
+use crate::dispatch::Dispatcher;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::index::{Index, KeyQuery};
 use crate::mapped::MappedFileQueue;
 use crate::offset::QueueOffset;
 use crate::status::Status;
@@ -192,6 +201,9 @@ pub enum TimeBoundary {
 pub(crate) struct Reading {
     pub(crate) log: Arc<MappedFileQueue>,
     pub(crate) queues: Arc<ConsumeQueues>,
+    /// Absent in a store without a key index.
+    pub(crate) index: Option<Arc<Index>>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
 }
 
 /// What became of one unit.
@@ -342,6 +354,54 @@ impl Reading {
         })
     }
 
+    /// Waits until a queue can be read at an index. False when the deadline passed, the store was
+    /// closed, or there can be no such queue.
+    pub(crate) fn wait_message(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        offset: u64,
+        deadline: Option<Instant>,
+    ) -> bool {
+        let _watching = self.dispatcher.watch();
+        let queue = self.queues.queue(topic, queue_id);
+        queue.is_some_and(|queue| queue.max().wait_past(offset, deadline))
+    }
+
+    /// The newest messages with a key, at most `max_messages`, in the order of the log.
+    pub(crate) fn query_key(
+        &self,
+        query: &KeyQuery<'_>,
+        max_messages: usize,
+    ) -> Result<Vec<MessageView>> {
+        let Some(index) = &self.index else {
+            return Err(Error::new(Status::InvalidArgument, "the store has no key index"));
+        };
+        let mut found = Vec::new();
+        if max_messages == 0 {
+            return Ok(found);
+        }
+        index.query(query, |offset| {
+            // What retention removed, or a cut log no longer has, is not found.
+            if let Some(message) = self.message_at(offset).filter(|message| has(message, query)) {
+                found.push(message);
+            }
+            let full = found.len() >= max_messages;
+            Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        found.reverse();
+        Ok(found)
+    }
+
+    /// The message whose record begins at an offset, if one does.
+    pub(crate) fn message_at(&self, offset: u64) -> Option<MessageView> {
+        let pin = self.log.pin(offset)?;
+        match parse(pin.bytes(), offset, CrcCheck::Skip) {
+            Ok(Parsed::Record(layout)) => Some(MessageView::new(pin, layout)),
+            _ => None,
+        }
+    }
+
     /// When a message was stored; `None` if there is none any more.
     fn time_of(&self, queue: &ConsumeQueue, index: u64) -> Result<Option<i64>> {
         let Slot::Unit(unit) = queue.unit(index)? else {
@@ -357,6 +417,15 @@ impl QueueBatch {
     fn unless_found(&self, outcome: ReadOutcome) -> ReadOutcome {
         if self.messages.is_empty() { outcome } else { ReadOutcome::Found }
     }
+}
+
+/// Whether a message has the topic and key, and was stored in the time asked for.
+fn has(message: &MessageView, query: &KeyQuery<'_>) -> bool {
+    let record = message.record();
+    (query.begin_ms..=query.end_ms).contains(&record.store_timestamp_ms())
+        && record.topic() == query.topic
+        && (record.property(PROPERTY_UNIQUE_KEY).is_some_and(|key| key == query.key)
+            || record.keys().iter().any(|key| key == query.key))
 }
 
 /// Whether a record is the message of an index.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::checkpoint::{CheckpointFile, Notes};
 use crate::codec::record::CrcCheck;
-use crate::commit_log::recover::WalkStart;
+use crate::commit_log::recover::{Before, WalkStart};
 use crate::commit_log::{Found, TopicTable, Walk, view};
 use crate::consume_queue::{ConsumeQueues, LeftOut, QueueSettings, Slot};
 use crate::delay::DelayLevels;
@@ -20,6 +20,7 @@ use crate::dispatch::{
 };
 use crate::error::Result;
 use crate::fence::Fence;
+use crate::index::{Index, IndexSettings, LastStop};
 use crate::mapped::MappedFileQueue;
 use crate::options::{FlushMode, StoreOptions};
 use crate::sys::disk::{Access, Disk};
@@ -27,6 +28,7 @@ use crate::sys::disk::{Access, Disk};
 /// What was found of the queues, before anything is changed.
 pub(super) struct FoundQueues {
     pub(super) queues: Arc<ConsumeQueues>,
+    index: Option<Arc<Index>>,
     left_out: LeftOut,
     /// Where the log is walked and dispatched from.
     pub(super) start: WalkStart,
@@ -52,15 +54,22 @@ impl FoundQueues {
             access,
         };
         let queues = Arc::new(ConsumeQueues::new(Arc::clone(disk), store_path, settings));
+        let index = if options.consume_queue_enable && options.message_index_enable {
+            let settings =
+                IndexSettings { slots: options.max_hash_slot_num, entries: options.max_index_num };
+            Some(Arc::new(Index::open(Arc::clone(disk), store_path, settings)?))
+        } else {
+            None
+        };
         if let Some(notes) = notes.filter(|_| options.consume_queue_enable)
             && let Some((start, left_out)) = trusted_start(&queues, log, notes)?
         {
-            return Ok(Self { queues, left_out, start, trusted: true });
+            return Ok(Self { queues, index, left_out, start, trusted: true });
         }
         let min = log.min_offset();
         let left_out = queues.load(min, min)?;
         let start = WalkStart { position: min, timestamp_ms: 0 };
-        Ok(Self { queues, left_out, start, trusted: false })
+        Ok(Self { queues, index, left_out, start, trusted: false })
     }
 
     /// Makes sure that no queue gives out an index that it already has.
@@ -114,6 +123,30 @@ fn last_message(queues: &ConsumeQueues) -> Result<Option<u64>> {
     Ok(last)
 }
 
+/// Makes the index sound, and tells from where on the log has to be put into it: where the queues
+/// go on, if they can be `trusted` and the index has the last key that was noted with them.
+fn index_start(
+    index: &Index,
+    before: Before,
+    log: &MappedFileQueue,
+    checkpoint: &CheckpointFile,
+    trusted: Option<WalkStart>,
+) -> Result<u64> {
+    let index_timestamp_ms = checkpoint.fields().index_msg_timestamp_ms;
+    let stop = match before.clean_stop {
+        true => LastStop::Clean,
+        false if before.same_boot() => LastStop::Killed,
+        false => LastStop::PowerLost { index_timestamp_ms },
+    };
+    let from = index.recover(log.committed().get(), stop)?;
+    let noted = before.notes.map(|notes| notes.index_end);
+    match (trusted, noted) {
+        (Some(start), Some(noted)) if from >= noted => Ok(start.position),
+        (Some(start), _) => Ok(from.clamp(log.min_offset(), start.position)),
+        (None, _) => Ok(log.min_offset()),
+    }
+}
+
 /// The parts that keep queues up with the log, in an open store.
 #[derive(Debug)]
 pub(super) struct Dispatching {
@@ -128,12 +161,13 @@ impl Dispatching {
     /// services. What cannot be written now is left to them.
     pub(super) fn start(
         found: FoundQueues,
+        before: Before,
         log: &Arc<MappedFileQueue>,
         options: &StoreOptions,
         checkpoint: &Arc<CheckpointFile>,
         fence: &Arc<Fence>,
     ) -> Result<Self> {
-        let FoundQueues { queues, left_out, start, trusted } = found;
+        let FoundQueues { queues, index, left_out, start, trusted } = found;
         if !trusted {
             // Queues are about to be cut: nobody who finds them so may rely on the checkpoint.
             checkpoint.update(|fields, notes| {
@@ -143,6 +177,10 @@ impl Dispatching {
             })?;
         }
         queues.cut(&left_out)?;
+        let from = match &index {
+            None => start.position,
+            Some(index) => index_start(index, before, log, checkpoint, trusted.then_some(start))?,
+        };
         let limit = match options.flush_mode {
             FlushMode::Sync if !options.read_uncommitted => DispatchLimit::Durable,
             _ => DispatchLimit::Committed,
@@ -150,13 +188,15 @@ impl Dispatching {
         let parts = DispatchParts {
             log: Arc::clone(log),
             queues: Arc::clone(&queues),
+            index: index.clone(),
             delays: DelayLevels::parse(&options.message_delay_level)?,
             limit,
         };
-        let dispatcher = Arc::new(Dispatcher::new(parts, start.position, start.timestamp_ms));
+        let dispatcher = Arc::new(Dispatcher::new(parts, from, start.timestamp_ms));
         let flusher = Arc::new(QueueFlusher {
             log: Arc::clone(log),
             queues,
+            index,
             dispatcher: Arc::clone(&dispatcher),
             checkpoint: Arc::clone(checkpoint),
             synced: Mutex::new(None),
@@ -164,7 +204,7 @@ impl Dispatching {
         });
         if let Err(error) = dispatcher.dispatch_to(log.durable().get()) {
             tracing::error!(%error, "not all of the log could be dispatched at opening");
-        } else if !trusted {
+        } else if !trusted || from < start.position {
             flusher.flush()?;
         }
         let interval = Duration::from_millis(options.flush_consume_queue_interval_ms);
@@ -181,7 +221,8 @@ impl Dispatching {
     pub(super) fn shutdown(&self, end: u64) -> Result<()> {
         let dispatched = self.reput.shutdown(end);
         self.flush.shutdown();
-        let flushed = self.flusher.flush();
+        let forced = self.flusher.index.as_ref().map(|index| index.force()).transpose();
+        let flushed = forced.and_then(|_| self.flusher.flush());
         dispatched.and(flushed)?;
         if self.flusher.failed.load(std::sync::atomic::Ordering::Acquire) {
             return Err(crate::Error::new(
@@ -190,6 +231,11 @@ impl Dispatching {
             ));
         }
         Ok(())
+    }
+
+    /// The key index.
+    pub(super) fn index(&self) -> Option<&Arc<Index>> {
+        self.flusher.index.as_ref()
     }
 
     /// The queues.

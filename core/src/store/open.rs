@@ -129,12 +129,14 @@ pub(crate) fn open(
     }
     let ending = Ending { lock: Some(lock), abort, keep_abort, outcome: None };
     let paths = found.paths;
-    let parts = Recovered { queue, paths, topics, plan, queues, checkpoint, ending };
+    let before = found.before;
+    let parts = Recovered { before, queue, paths, topics, plan, queues, checkpoint, ending };
     start(path, options, environment, parts)
 }
 
 /// What recovery leaves to the services.
 struct Recovered {
+    before: Before,
     queue: Arc<MappedFileQueue>,
     paths: QueuePaths,
     topics: TopicTable,
@@ -218,7 +220,7 @@ fn start(
     environment: &Environment,
     recovered: Recovered,
 ) -> Result<Store> {
-    let Recovered { queue, paths, topics, plan, queues, checkpoint, ending } = recovered;
+    let Recovered { before, queue, paths, topics, plan, queues, checkpoint, ending } = recovered;
     let report = &plan.report;
     tracing::info!(
         path = %path.display(), clean_stop = report.clean_stop, records = report.records,
@@ -257,7 +259,7 @@ fn start(
         None
     };
     let dispatching = if options.consume_queue_enable {
-        Some(Dispatching::start(queues, &queue, options, &checkpoint, &fence)?)
+        Some(Dispatching::start(queues, before, &queue, options, &checkpoint, &fence)?)
     } else {
         None
     };

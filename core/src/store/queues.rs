@@ -1,12 +1,17 @@
 //! Reading by queue.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Inner, Store};
+use crate::codec::message_id::decode_offset_message_id;
+use crate::commit_log::{MessageView, check_queue_id, check_topic};
 use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::index::KeyQuery;
 use crate::offset::{PhysicalOffset, QueueOffset};
-use crate::read::{QueueBatch, ReadRequest, Reading, TimeBoundary};
+use crate::read::{QueueBatch, ReadRequest, Reading, Tail, TimeBoundary};
 use crate::status::Status;
 use crate::store::derived::Dispatching;
 
@@ -100,14 +105,72 @@ impl Store {
         offset: QueueOffset,
         timeout: Duration,
     ) -> Result<bool> {
-        let dispatching = self.inner.dispatching()?;
-        crate::commit_log::check_topic(topic)?;
-        crate::commit_log::check_queue_id(queue_id)?;
-        let Some(queue) = dispatching.queues().queue(topic, queue_id) else {
-            return Ok(false);
-        };
-        let _watching = dispatching.dispatcher.watch();
-        Ok(queue.max().wait_past(offset.get(), Instant::now().checked_add(timeout)))
+        let reading = self.inner.reading()?;
+        check_topic(topic)?;
+        check_queue_id(queue_id)?;
+        let deadline = Instant::now().checked_add(timeout);
+        Ok(reading.wait_message(topic, queue_id, offset.get(), deadline))
+    }
+
+    /// Iterates over the messages of a queue from an index on, and follows it.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::TopicEmpty`], [`Status::TopicTooLong`], [`Status::TopicIllegal`],
+    ///   [`Status::QueueIdIllegal`]: there can be no such queue.
+    /// - [`Status::StoreClosed`], [`Status::Forked`], [`Status::InvalidArgument`]: as
+    ///   [`Store::read`].
+    pub fn tail(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        from: QueueOffset,
+        filter: Filter,
+    ) -> Result<Tail> {
+        let reading = self.inner.reading()?;
+        check_topic(topic)?;
+        check_queue_id(queue_id)?;
+        Ok(Tail::new(reading, topic, queue_id, from, filter))
+    }
+
+    /// The newest messages of a topic that have a key (one of their keys, or the unique key that a
+    /// RocketMQ client gave them) and were stored from `begin_ms` to `end_ms`, both included, in
+    /// milliseconds since the Unix epoch. At most `max_messages`, in the order of the log.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::StoreClosed`], [`Status::Forked`]: the store cannot.
+    /// - [`Status::InvalidArgument`]: the store was opened without consume queues or key index.
+    /// - [`Status::Io`]: an index file cannot be read.
+    pub fn query_key(
+        &self,
+        topic: &str,
+        key: &str,
+        begin_ms: i64,
+        end_ms: i64,
+        max_messages: usize,
+    ) -> Result<Vec<MessageView>> {
+        let query = KeyQuery { topic, key, begin_ms, end_ms };
+        self.inner.reading()?.query_key(&query, max_messages)
+    }
+
+    /// The message with an id: RocketMQ's `offsetMsgId`, or else the unique key that its client
+    /// gave it. `None` if there is none, or it has another topic.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::query_key`].
+    pub fn find_by_message_id(&self, topic: &str, id: &str) -> Result<Option<MessageView>> {
+        let reading = self.inner.reading()?;
+        if let Some((_, offset)) = decode_offset_message_id(id)
+            && let Some(message) = reading.message_at(offset.get())
+            && message.offset_message_id().eq_ignore_ascii_case(id)
+        {
+            return Ok(Some(message).filter(|message| message.topic() == topic));
+        }
+        let query = KeyQuery { topic, key: id, begin_ms: 0, end_ms: i64::MAX };
+        let mut found = reading.query_key(&query, 1)?;
+        Ok(found.pop())
     }
 
     /// Everything below is in the consume queues and the key index; the log's minimum in a store
@@ -153,7 +216,12 @@ impl Inner {
     }
 
     fn reading(&self) -> Result<Reading> {
-        let queues = self.dispatching()?.queues();
-        Ok(Reading { log: self.log.queue().clone(), queues: queues.clone() })
+        let dispatching = self.dispatching()?;
+        Ok(Reading {
+            log: Arc::clone(self.log.queue()),
+            queues: Arc::clone(dispatching.queues()),
+            index: dispatching.index().cloned(),
+            dispatcher: Arc::clone(&dispatching.dispatcher),
+        })
     }
 }

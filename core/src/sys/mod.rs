@@ -4,6 +4,7 @@
 //! space is reserved by writing zeros, populating does nothing, the boot is unknown.
 
 pub(crate) mod disk;
+pub(crate) mod local_time;
 mod process;
 
 pub(crate) use process::{
