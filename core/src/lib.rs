@@ -52,6 +52,8 @@ mod offset;
 mod options;
 mod read;
 mod service;
+#[cfg_attr(not(test), expect(dead_code, reason = "nothing in the store commits offsets yet"))]
+mod state;
 mod stats;
 mod status;
 mod store;
@@ -80,6 +82,7 @@ pub use options::{
     StoreOptions,
 };
 pub use read::{QueueBatch, ReadOutcome, ReadRequest, Tail, TimeBoundary};
+pub use state::{ConsumerOffsets, QueueKind, TopicConfig, Topics};
 pub use stats::{APPEND_LATENCY_BOUNDS_MS, StoreStats, TopicStats};
 pub use status::Status;
 pub use store::{AppendFuture, Pending, QueueAppender, Store};

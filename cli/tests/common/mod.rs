@@ -119,7 +119,7 @@ pub(crate) fn manifests() -> BTreeMap<String, Value> {
     let all: BTreeMap<_, _> = fs::read_dir(fixtures())
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
+        .filter(|path| path.join("manifest.json").exists())
         .map(|path| {
             let name = text(Path::new(path.file_name().unwrap()));
             let manifest = fs::read_to_string(path.join("manifest.json")).unwrap();

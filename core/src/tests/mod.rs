@@ -16,4 +16,6 @@ mod pool;
 mod recovery;
 mod reencode;
 mod scene;
+mod state_crashes;
+mod state_files;
 mod time;
