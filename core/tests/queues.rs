@@ -369,7 +369,8 @@ fn keys_and_message_ids_lead_to_their_messages_only() {
             store.append(&Message::new("t", b"no key")).unwrap();
         }
         settle(&store);
-        let query = |topic, key, max| store.query_key(topic, key, 0, i64::MAX, max).unwrap();
+        let query =
+            |topic: &str, key: &str, max| store.query_key(topic, key, 0, i64::MAX, max).unwrap();
         for (own, result) in &placed {
             for key in [own.clone(), format!("U{own}")] {
                 let found = query("t", &key, 64);
