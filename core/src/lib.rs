@@ -37,6 +37,7 @@ mod checkpoint;
 mod clock;
 mod codec;
 mod commit_log;
+mod consume;
 mod consume_queue;
 mod delay;
 mod dispatch;
@@ -72,6 +73,10 @@ pub use codec::properties::{
 pub use codec::{PropertyIter, RecordView};
 pub use commit_log::recover::RecoveryReport;
 pub use commit_log::{Batch, Entries, LogEntry, LogFile, LogReader, MessageView, Scan};
+pub use consume::{
+    ConsumeMode, ConsumeOrder, ConsumeStatus, Consumer, ConsumerOptions, Delivery, GroupProgress,
+    MessageListener, PushConsumer, PushOptions, StartFrom,
+};
 pub use error::{Error, Result};
 pub use filter::Filter;
 pub use flush::{Completion, CompletionSink};

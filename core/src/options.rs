@@ -190,6 +190,10 @@ options! {
     /// Entries of a key index file, of which one is never used, from 2 to 2147483647; existing
     /// files must have as many. Default 20000000.
     max_index_num: u32 = 20_000_000, "max_index_num" | "maxIndexNum", parse_u32;
+    /// How soon committed consumer offsets and new topics are in their files, in milliseconds, at
+    /// least 1. Default 5000.
+    flush_consumer_offset_interval_ms: u64 = 5000,
+        "flush_consumer_offset_interval_ms" | "flushConsumerOffsetInterval", parse_positive;
     /// Whether a synchronous store shows consumers messages before they are durable. Default false.
     read_uncommitted: bool = false, "read_uncommitted" | "readUnCommitted", parse_bool;
     /// The delay of each level, counted from 1: numbers with `s`, `m`, `h` or `d`, separated by
@@ -298,6 +302,7 @@ impl StoreOptions {
             ("sync_flush_timeout_ms", self.sync_flush_timeout_ms),
             ("flush_interval_ms", self.flush_interval_ms),
             ("commit_interval_ms", self.commit_interval_ms),
+            ("flush_consumer_offset_interval_ms", self.flush_consumer_offset_interval_ms),
             ("max_open_queue_files", self.max_open_queue_files as u64),
             ("flush_consume_queue_interval_ms", self.flush_consume_queue_interval_ms),
             ("max_message_size_bytes", u64::from(self.max_message_size_bytes)),

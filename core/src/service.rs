@@ -119,6 +119,11 @@ impl ServiceThread {
         Ok(Self { signal, thread: Mutex::new(Some(thread)) })
     }
 
+    /// Tells the service to end.
+    pub(crate) fn stop(&self) {
+        self.signal.stop();
+    }
+
     /// Tells the service to end and waits until it has. Does nothing the second time, or when the
     /// service itself calls it.
     pub(crate) fn stop_and_join(&self) {

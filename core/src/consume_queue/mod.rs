@@ -65,6 +65,8 @@ pub(crate) struct ConsumeQueues {
     root: PathBuf,
     file_bytes: u64,
     next_serial: AtomicU64,
+    /// Counts the queues that were taken in.
+    version: AtomicU64,
     topics: RwLock<HashMap<Box<str>, Topic>>,
 }
 
@@ -86,6 +88,7 @@ impl ConsumeQueues {
             root: store_path.join(CONSUME_QUEUE_DIRECTORY),
             file_bytes: settings.file_bytes,
             next_serial: AtomicU64::new(0),
+            version: AtomicU64::new(0),
             topics: RwLock::default(),
         }
     }
@@ -133,6 +136,7 @@ impl ConsumeQueues {
             let queue = Arc::new(queue);
             let place = topic.partition_point(|(id, _)| *id < queue_id);
             topic.insert(place, (queue_id, Arc::clone(&queue)));
+            self.version.fetch_add(1, Ordering::Release);
             queue
         })
     }
@@ -168,6 +172,17 @@ impl ConsumeQueues {
     pub(crate) fn all(&self) -> Vec<Arc<ConsumeQueue>> {
         let topics = self.topics.read();
         topics.values().flatten().map(|(_, queue)| Arc::clone(queue)).collect()
+    }
+
+    /// Changes whenever there is a new queue.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The numbers of a topic's queues, ascending, also of those that had no message yet.
+    pub(crate) fn numbers(&self, topic: &str) -> Vec<i32> {
+        let topics = self.topics.read();
+        topics.get(topic).into_iter().flatten().map(|(id, _)| *id).collect()
     }
 
     /// The queues of a topic, ascending, that ever had a message.

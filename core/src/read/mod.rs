@@ -13,13 +13,14 @@ use crate::codec::properties::PROPERTY_UNIQUE_KEY;
 use crate::codec::record::{CrcCheck, Parsed, parse, sys_flag};
 use crate::commit_log::MessageView;
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, UNIT_BYTES, Unit, decode_units};
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Watching};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::index::{Index, KeyQuery};
 use crate::mapped::MappedFileQueue;
 use crate::offset::QueueOffset;
 use crate::status::Status;
+use crate::watermark::Watermark;
 
 /// Units that one read looks at, at least; with more messages asked for, as many as those.
 const SCANNED_UNITS: u64 = 800;
@@ -352,6 +353,16 @@ impl Reading {
             TimeBoundary::Lower => first_behind,
             TimeBoundary::Upper => first_behind.saturating_sub(1).max(range.start),
         })
+    }
+
+    /// Everything below is in the queues.
+    pub(crate) fn dispatched(&self) -> &Watermark {
+        self.dispatcher.dispatched()
+    }
+
+    /// Counts a caller that waits for messages until the guard is dropped.
+    pub(crate) fn watch(&self) -> Watching<'_> {
+        self.dispatcher.watch()
     }
 
     /// Waits until a queue can be read at an index. False when the deadline passed, the store was

@@ -34,11 +34,7 @@ impl Store {
     /// - [`Status::Io`], [`Status::DiskFull`], [`Status::Fenced`]: its sync failed; the store is
     ///   fenced.
     pub fn append(&self, message: &Message<'_>) -> Result<AppendResult> {
-        let inner = &self.inner;
-        inner.timed(|| {
-            let placed = inner.place_by_name(message)?;
-            inner.acknowledge_now(placed, message)
-        })
+        self.inner.append(message)
     }
 
     /// As [`Store::append`], with the waiting left to the caller.
@@ -265,6 +261,11 @@ impl Inner {
         check_topic(message.topic)?;
         check_queue_id(message.queue_id)?;
         Ok(self.topics.queue(message.topic, message.queue_id))
+    }
+
+    /// Appends a message and waits as its acknowledgement asks for.
+    pub(super) fn append(&self, message: &Message<'_>) -> Result<AppendResult> {
+        self.timed(|| self.acknowledge_now(self.place_by_name(message)?, message))
     }
 
     fn place_by_name(&self, message: &Message<'_>) -> Result<AppendResult> {

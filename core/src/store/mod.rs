@@ -2,6 +2,7 @@
 
 mod appends;
 mod derived;
+mod groups;
 pub(crate) mod open;
 mod pending;
 mod queues;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 
 pub use appends::QueueAppender;
 use derived::Dispatching;
+pub(crate) use groups::StoreHandle;
 use pending::Caller;
 pub use pending::{AppendFuture, Pending};
 
@@ -23,6 +25,7 @@ use crate::checkpoint::CheckpointFile;
 use crate::clock::Clock;
 use crate::commit_log::recover::RecoveryReport;
 use crate::commit_log::{self, Batch, CommitLog, MessageView, Preparer, Scan, TopicTable};
+use crate::consume::ConfigService;
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::flush::{CompletionService, FlushService};
@@ -58,6 +61,8 @@ pub(crate) struct Inner {
     completions: Arc<CompletionService>,
     /// Absent in a store without consume queues.
     dispatching: Option<Dispatching>,
+    /// Absent in a store without consume queues.
+    config: Option<ConfigService>,
     checkpoint: Arc<CheckpointFile>,
     closed: AtomicBool,
     /// What must be given up at the end; taken by the first call of `close`.
@@ -337,6 +342,7 @@ impl Inner {
         self.log.queue().committed().close();
         if let Some(dispatching) = &self.dispatching {
             dispatching.queues().close();
+            dispatching.dispatcher.dispatched().close();
         }
         self.log.queue().clear();
         ending.lock.take();
@@ -372,6 +378,9 @@ impl Inner {
         if let Some(dispatching) = &self.dispatching {
             // On failure the abort marker stays, and the next opening dispatches the rest.
             dispatching.shutdown(published)?;
+        }
+        if let Some(config) = &self.config {
+            config.shutdown()?;
         }
         let newest = self.log.last_timestamp_ms();
         self.checkpoint.update(|fields, notes| {

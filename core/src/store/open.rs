@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -14,6 +15,7 @@ use crate::commit_log::recover::{self, Before, Plan, RecoveryReport};
 use crate::commit_log::{
     CommitLog, CommitLogParts, Preparer, TopicTable, open_read_only, paths_of,
 };
+use crate::consume::{ConfigService, Groups};
 use crate::consume_queue::{CONSUME_QUEUE_DIRECTORY, LeftOut};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
@@ -27,6 +29,7 @@ use crate::mapped::{
     FoundFile, MappedFileQueue, QueuePaths, TransientStorePool, list_files, open_files,
 };
 use crate::options::{FlushMode, StoreOptions};
+use crate::state::{ConsumerOffsets, Topics};
 use crate::stats::Counters;
 use crate::status::Status;
 use crate::sys::disk::{Access, Disk, OsDisk};
@@ -258,11 +261,17 @@ fn start(
     } else {
         None
     };
-    let dispatching = if options.consume_queue_enable {
-        Some(Dispatching::start(queues, before, &queue, options, &checkpoint, &fence)?)
-    } else {
-        None
-    };
+    let (mut dispatching, mut config) = (None, None);
+    if options.consume_queue_enable {
+        let disk = &environment.disk;
+        let offsets = ConsumerOffsets::load(Arc::clone(disk), &path)?;
+        let topics = Topics::load(Arc::clone(disk), &path)?;
+        let parts = Dispatching::start(queues, before, &queue, options, &checkpoint, &fence)?;
+        let groups = Arc::new(Groups::new(offsets, topics, Arc::clone(parts.queues())));
+        let interval = Duration::from_millis(options.flush_consumer_offset_interval_ms);
+        config = Some(ConfigService::start(groups, interval)?);
+        dispatching = Some(parts);
+    }
     let preparer = Preparer::new(options, queue.file_size_bytes());
     let parts = CommitLogParts {
         queue,
@@ -286,6 +295,7 @@ fn start(
         commit,
         completions,
         dispatching,
+        config,
         checkpoint,
         closed: AtomicBool::new(false),
         ending: Mutex::new(ending),

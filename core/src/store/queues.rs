@@ -215,7 +215,7 @@ impl Inner {
         })
     }
 
-    fn reading(&self) -> Result<Reading> {
+    pub(super) fn reading(&self) -> Result<Reading> {
         let dispatching = self.dispatching()?;
         Ok(Reading {
             log: Arc::clone(self.log.queue()),
