@@ -171,7 +171,7 @@ options! {
     /// Whether records are dispatched to consume queues: without, the store is a log that is read by
     /// physical offset only. Default true.
     consume_queue_enable: bool = true, "consume_queue_enable" | "", parse_bool;
-    /// The size of a consume queue file in bytes, for queues that have none yet, rounded up to a
+    /// The size of a consume queue file in bytes, for a store that has none yet, rounded up to a
     /// multiple of 20; from 20 to 1 GiB. Default 6000000.
     consume_queue_file_size_bytes: u64 = 6_000_000,
         "consume_queue_file_size_bytes" | "mappedFileSizeConsumeQueue", parse_size;

@@ -63,7 +63,9 @@ type Topic = Vec<(i32, Arc<ConsumeQueue>)>;
 pub(crate) struct ConsumeQueues {
     shared: Arc<Shared>,
     root: PathBuf,
-    file_bytes: u64,
+    /// The size of the files of new queues: that of those which are there, as RocketMQ knows one
+    /// size only.
+    file_bytes: AtomicU64,
     next_serial: AtomicU64,
     /// Counts the queues that were taken in.
     version: AtomicU64,
@@ -86,7 +88,7 @@ impl ConsumeQueues {
         Self {
             shared: Arc::new(Shared { disk, handles }),
             root: store_path.join(CONSUME_QUEUE_DIRECTORY),
-            file_bytes: settings.file_bytes,
+            file_bytes: AtomicU64::new(settings.file_bytes),
             next_serial: AtomicU64::new(0),
             version: AtomicU64::new(0),
             topics: RwLock::default(),
@@ -107,6 +109,7 @@ impl ConsumeQueues {
                     let queue = self.make(found);
                     queue.find_range(log_min, log_end)?;
                     if queue.exists() {
+                        self.file_bytes.store(queue.file_bytes(), Ordering::Relaxed);
                         self.take_in(queue);
                     } else {
                         left_out.empty.push(directory.to_path_buf());
@@ -162,7 +165,7 @@ impl ConsumeQueues {
             topic: topic.to_owned(),
             queue_id,
             directory: self.root.join(topic).join(queue_id.to_string()),
-            file_bytes: self.file_bytes,
+            file_bytes: self.file_bytes.load(Ordering::Relaxed),
             files: Vec::new(),
         });
         Some(self.take_in(queue))

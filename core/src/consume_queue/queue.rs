@@ -111,6 +111,11 @@ impl ConsumeQueue {
         self.queue_id
     }
 
+    /// The size of its files.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
     /// The first index that can be read, and one past the last.
     pub(crate) fn range(&self) -> Range<u64> {
         // In this order: `max` never falls, so the range is never upside down.
