@@ -3,8 +3,8 @@
 //!
 //! One engine serves three styles. *Pull*: the application reads queues itself and keeps or commits
 //! offsets ([`crate::Store::read`], [`crate::Store::commit_offset`]). *Poll*: a [`Consumer`] hands
-//! out messages of its queues and waits for more. *Push*: a [`PushConsumer`] polls on threads of its
-//! own and calls a listener.
+//! out messages of its queues and waits for more. *Push*: a [`PushConsumer`] polls on threads of
+//! its own and calls a listener.
 //!
 //! Members of a group live in one process, in one open store. Delivery is at least once: what was
 //! handed out and not acknowledged is handed out again, to whoever has the queue then.

@@ -140,7 +140,8 @@ fn answer(consumer: &Consumer, listener: &dyn MessageListener, deliveries: &[Del
             ConsumeStatus::RetryLater => {
                 if let Err(error) = consumer.retry_later(delivery) {
                     // It stays in hand, and is handed out again when its time is over.
-                    tracing::error!(%error, group = consumer.group(), "a message cannot be sent back");
+                    let group = consumer.group();
+                    tracing::error!(%error, group, "a message cannot be sent back");
                 }
                 if consumer.is_orderly() {
                     // Those behind it were given back together with it.

@@ -365,7 +365,7 @@ impl ReputMessageService {
     ) -> Result<Self> {
         let shared = Arc::clone(&dispatcher);
         let body = move |signal: &Signal| shared.serve(signal, &dispatched);
-        let name = "cairnlog-reput";
+        let name = "cairn-reput";
         let thread = ServiceThread::start(name, Arc::default(), body, move |message| {
             fence.close_after_panic("ReputMessageService", &message);
         })?;

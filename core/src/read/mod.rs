@@ -92,7 +92,8 @@ impl ReadOutcome {
 /// ```
 /// use cairnlog::{Filter, ReadRequest};
 ///
-/// let request = ReadRequest::new("orders", 0, 42).max_messages(100).filter(Filter::tags("a || b")?);
+/// let wanted = Filter::tags("a || b")?;
+/// let request = ReadRequest::new("orders", 0, 42).max_messages(100).filter(wanted);
 /// # Ok::<(), cairnlog::Error>(())
 /// ```
 #[derive(Debug, Clone)]
