@@ -291,13 +291,20 @@ fn appending_goes_on_where_rocketmq_left_off() {
             assert_eq!(view.body(), body, "{name}");
             assert_eq!(view.tag().as_deref(), Some("tag"), "{name}");
         }
-        // The times of log and queues move; what RocketMQ wrote beside them stays.
+        // The times of log, queues and index move; what RocketMQ wrote beside them stays.
         let after = StoreCheckpoint::read(directory.path()).unwrap().unwrap();
         assert_eq!(after.physic_msg_timestamp_ms, last, "{name}");
         assert_eq!(after.logics_msg_timestamp_ms, last, "{name}");
+        let keyed = messages.iter().rfind(|view| {
+            let has_key = ["KEYS", "UNIQ_KEY"].iter().any(|key| view.property(key).is_some());
+            has_key && view.sys_flag() & 0xC != 0xC
+        });
+        let newest_key = keyed.map_or(0, |view| view.store_timestamp_ms());
+        assert_eq!(after.index_msg_timestamp_ms, newest_key, "{name}");
         let untouched = StoreCheckpoint {
             physic_msg_timestamp_ms: checkpoint.physic_msg_timestamp_ms,
             logics_msg_timestamp_ms: checkpoint.logics_msg_timestamp_ms,
+            index_msg_timestamp_ms: checkpoint.index_msg_timestamp_ms,
             ..after
         };
         assert_eq!(untouched, checkpoint, "{name}");

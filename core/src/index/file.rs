@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::geometry::{self, Found};
 use super::keys::Keyed;
-use super::layout::{ENTRY_BYTES, HEADER_BYTES, Header, IndexEntry, IndexSettings, SLOT_BYTES};
+use super::layout::{ENTRY_BYTES, Header, IndexEntry, IndexSettings, SLOT_BYTES};
+use super::table::SlotTable;
 use crate::codec::read_i32;
 use crate::error::{Error, Result};
 use crate::mapped::sync_parent;
@@ -34,9 +36,9 @@ pub(super) struct IndexFile {
     header: RwLock<Option<Header>>,
     /// Kept for the newest file only.
     handle: Mutex<Option<Arc<dyn DiskFile>>>,
-    /// The slots as stored, for whoever writes the file; kept for the newest file only. 20 MB with
-    /// RocketMQ's defaults.
-    table: Mutex<Option<Vec<u8>>>,
+    /// The slots as stored, for whoever writes the file; made when something is first put, and
+    /// kept for the newest file only.
+    table: Mutex<Option<SlotTable>>,
     /// The header's `next` when the file was last synced; 0 if it never was.
     synced_next: AtomicU32,
     sync_failed: AtomicBool,
@@ -67,41 +69,31 @@ pub(super) struct Scratch {
     order: Vec<u64>,
     entries: Vec<u8>,
     slots: Vec<Change>,
+    span: Vec<u8>,
 }
 
 impl IndexFile {
-    /// Reads the header of an existing file of this length. A header that no file can have is no
-    /// error here: recovery replaces such a file.
+    /// Looks at an existing file of this length, whatever numbers it was made with; `None` if it
+    /// has no entry. A file that no numbers fit is no error here: recovery replaces it.
     pub(super) fn open(
         disk: &dyn Disk,
         path: PathBuf,
         size_bytes: u64,
         settings: IndexSettings,
-    ) -> Result<Self> {
-        let wrong_size = || {
-            Error::new(Status::WrongFileSize, "the index file has a wrong size")
-                .at_path(&path)
-                .expected(
-                    format!(
-                        "{} bytes for {} slots and {} entries",
-                        settings.file_bytes(),
-                        settings.slots,
-                        settings.entries
-                    ),
-                    size_bytes,
-                )
+    ) -> Result<Option<Self>> {
+        let handle = disk
+            .open(&path, Access::Read)
+            .map_err(|source| Error::io("cannot open", source).at_path(&path))?;
+        let found = geometry::find(&*handle, size_bytes, settings)
+            .map_err(|source| Error::io("cannot read", source).at_path(&path))?;
+        let (geometry, header) = match found {
+            Found::Fits(geometry, header) => (geometry, Some(header)),
+            Found::Vacant => return Ok(None),
+            Found::Damaged => (settings, None),
         };
-        let geometry = settings.of_length(size_bytes).ok_or_else(wrong_size)?;
-        let mut file = Self::new(path.clone(), geometry);
-        let handle = file.reader(disk)?;
-        let mut bytes = [0; HEADER_BYTES];
-        file.read(&*handle, &mut bytes, 0)?;
-        let header = Header::decode(&bytes, geometry);
+        let mut file = Self::new(path, geometry);
         file.header = RwLock::new(header);
-        if geometry != settings && !file.ends_fit(&*handle)? {
-            return Err(wrong_size());
-        }
-        Ok(file)
+        Ok(Some(file))
     }
 
     fn new(path: PathBuf, geometry: IndexSettings) -> Self {
@@ -132,7 +124,6 @@ impl IndexFile {
             Ok(handle) => {
                 let file = Self::new(path, geometry);
                 *file.handle.lock() = Some(Arc::from(handle));
-                *file.table.lock() = Some(vec![0; geometry.slots as usize * SLOT_BYTES]);
                 Ok(file)
             }
             Err(error) => {
@@ -192,6 +183,12 @@ impl IndexFile {
     pub(super) fn release(&self) {
         *self.handle.lock() = None;
         *self.table.lock() = None;
+    }
+
+    /// The bytes of slots in memory.
+    #[cfg(test)]
+    pub(super) fn kept_slot_bytes(&self) -> usize {
+        self.table.lock().as_ref().map_or(0, SlotTable::kept_bytes)
     }
 
     /// Fills the buffer; what the file does not have is an error.
@@ -354,33 +351,35 @@ impl IndexFile {
             header.begin_offset = first.offset;
         }
         let mut kept = self.table.lock();
-        let table = match &mut *kept {
-            Some(table) => table,
-            None => kept.insert(self.read_table(&*file, header.next)?),
-        };
-        self.chain(table, &mut header, keys, scratch);
+        let table = kept.get_or_insert_with(|| SlotTable::new(self.geometry.slots));
+        self.chain(&*file, table, &mut header, keys, scratch)?;
         self.write(&*file, &scratch.entries, self.geometry.entry_position(header.next))?;
-        scratch.slots.iter().for_each(|change| set_slot(table, change.slot, change.after));
-        if let Err(error) = self.write_slots(&*file, table, &scratch.slots) {
-            scratch.slots.iter().for_each(|change| set_slot(table, change.slot, change.before));
+        scratch.slots.iter().for_each(|change| table.set(change.slot, change.after));
+        if let Err(error) = self.write_slots(&*file, table, scratch) {
+            scratch.slots.iter().for_each(|change| table.set(change.slot, change.before));
             return Err(error);
         }
         header.next = header.next.saturating_add(u32::try_from(keys.len()).unwrap_or(u32::MAX));
         header.end_ms = last.time_ms;
         header.end_offset = last.offset;
         if let Err(error) = self.write(&*file, &header.encode(), 0) {
-            scratch.slots.iter().for_each(|change| set_slot(table, change.slot, change.before));
+            scratch.slots.iter().for_each(|change| table.set(change.slot, change.before));
             return Err(error);
         }
         *self.header.write() = Some(header);
         Ok(())
     }
 
-    /// The slots of the file, led back to what the header counts.
-    fn read_table(&self, file: &dyn DiskFile, next: u32) -> Result<Vec<u8>> {
-        let mut table = vec![0; self.geometry.slots as usize * SLOT_BYTES];
-        self.read(file, &mut table, HEADER_BYTES as u64)?;
-        for (slot, bytes) in (0u32..).zip(table.chunks_exact_mut(SLOT_BYTES)) {
+    /// Reads slots from `first` on, led back to what the header counts.
+    fn read_slots(
+        &self,
+        file: &dyn DiskFile,
+        next: u32,
+        first: u32,
+        slots: &mut [u8],
+    ) -> Result<()> {
+        self.read(file, slots, self.geometry.slot_position(first))?;
+        for (slot, bytes) in (first..).zip(slots.chunks_exact_mut(SLOT_BYTES)) {
             let value = read_i32(bytes, 0).unwrap_or_default();
             if u32::try_from(value).is_ok_and(|value| value < next) {
                 continue;
@@ -388,25 +387,31 @@ impl IndexFile {
             let number = self.resolve(file, slot, value, next)?.unwrap_or(0);
             bytes.copy_from_slice(&number.to_be_bytes());
         }
-        Ok(table)
+        Ok(())
     }
 
     /// Writes the changed slots, in order, with what lies between close ones.
-    fn write_slots(&self, file: &dyn DiskFile, table: &[u8], changes: &[Change]) -> Result<()> {
-        let mut rest = changes;
+    fn write_slots(
+        &self,
+        file: &dyn DiskFile,
+        table: &SlotTable,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let Scratch { slots, span, .. } = scratch;
+        let mut rest = slots.as_slice();
         while let Some(first) = rest.first() {
             let start = first.slot as usize * SLOT_BYTES;
-            let mut end = start + SLOT_BYTES;
-            let mut count = 0;
+            let (mut last, mut count) = (first.slot, 0);
             for change in rest {
                 let at = change.slot as usize * SLOT_BYTES;
+                let end = (last as usize + 1) * SLOT_BYTES;
                 if at > end + MAX_GAP_BYTES || at - start >= MAX_SPAN_BYTES {
                     break;
                 }
-                end = at + SLOT_BYTES;
+                last = change.slot;
                 count += 1;
             }
-            let span = table.get(start..end).unwrap_or_default();
+            table.span(first.slot, last, span);
             let _readers_wait = self.header.write();
             self.write(file, span, self.geometry.slot_position(first.slot))?;
             rest = rest.get(count..).unwrap_or_default();
@@ -415,8 +420,15 @@ impl IndexFile {
     }
 
     /// Makes the entries of `keys` and the changes of slots, and counts the slots that were empty.
-    fn chain(&self, table: &[u8], header: &mut Header, keys: &[Keyed], scratch: &mut Scratch) {
-        let Scratch { order, entries, slots } = scratch;
+    fn chain(
+        &self,
+        file: &dyn DiskFile,
+        table: &mut SlotTable,
+        header: &mut Header,
+        keys: &[Keyed],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let Scratch { order, entries, slots, .. } = scratch;
         order.clear();
         let numbered = keys.iter().zip(0u64..);
         order.extend(numbered.map(|(key, index)| {
@@ -429,8 +441,8 @@ impl IndexFile {
         slots.clear();
         for group in order.chunk_by(|before, after| before >> 32 == after >> 32) {
             let slot = group.first().map_or(0, |first| (first >> 32) as u32);
-            let value = read_i32(table, slot as usize * SLOT_BYTES).unwrap_or_default();
-            let before = value.cast_unsigned();
+            let before =
+                table.get(slot, |first, slots| self.read_slots(file, header.next, first, slots))?;
             let mut previous = before;
             header.used_slots += u32::from(before == 0);
             for &member in group {
@@ -452,6 +464,7 @@ impl IndexFile {
             }
             slots.push(Change { slot, before, after: previous });
         }
+        Ok(())
     }
 
     /// Makes everything visible durable, and returns its header. A sync that failed is not
@@ -489,12 +502,4 @@ fn in_time(header: &Header, number: u32, entry: &IndexEntry, wanted: &Wanted) ->
     let seconds = if number == 1 { 0 } else { i64::from(entry.time_difference_s) };
     let earliest = header.begin_ms.saturating_add(seconds * 1000);
     earliest <= wanted.end_ms && earliest.saturating_add(1000) >= wanted.begin_ms
-}
-
-/// Sets a slot of a table.
-fn set_slot(table: &mut [u8], slot: u32, number: u32) {
-    let at = slot as usize * SLOT_BYTES;
-    if let Some(target) = table.get_mut(at..at + SLOT_BYTES) {
-        target.copy_from_slice(&number.to_be_bytes());
-    }
 }

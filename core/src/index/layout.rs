@@ -100,8 +100,8 @@ impl Header {
         i32::try_from(seconds.max(0)).unwrap_or(i32::MAX)
     }
 
-    /// `None` if no file of this geometry can have such a header.
-    pub(super) fn decode(bytes: &[u8], geometry: IndexSettings) -> Option<Self> {
+    /// `None` if no file can have such a header.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let next = u32::try_from(read_i32(bytes, 36)?.max(1)).ok()?;
         if next == 1 {
             return Some(Self::EMPTY);
@@ -114,9 +114,7 @@ impl Header {
             used_slots: u32::try_from(read_i32(bytes, 32)?).ok()?,
             next,
         };
-        let plausible = next <= geometry.entries
-            && header.begin_offset <= header.end_offset
-            && header.used_slots <= next;
+        let plausible = header.begin_offset <= header.end_offset && header.used_slots <= next;
         plausible.then_some(header)
     }
 

@@ -15,10 +15,12 @@
 //! of the records found.
 
 mod file;
+mod geometry;
 mod keys;
 mod layout;
 mod name;
 mod recover;
+mod table;
 
 pub(crate) use keys::IndexRecord;
 pub(crate) use layout::IndexSettings;
@@ -60,7 +62,7 @@ struct Writer {
     last: Option<Option<LastRecord>>,
     /// The greatest name in the directory that a file could have.
     newest_name: Option<String>,
-    /// Files without a byte: their creation was cut short.
+    /// Files without an entry: nothing in them tells the numbers they were made with.
     unfinished: Vec<PathBuf>,
     keys: Vec<Keyed>,
     scratch: Scratch,
@@ -86,12 +88,12 @@ pub(crate) struct KeyQuery<'a> {
 
 impl Index {
     /// Looks at the files that exist and changes nothing. A directory that does not exist is an
-    /// empty index; names that are no numbers are passed over.
+    /// empty index; names that are no numbers are passed over. Files keep the numbers of slots and
+    /// entries that they were made with; new ones get those of the settings.
     ///
     /// # Errors
     ///
-    /// - [`Status::WrongFileSize`]: a file was made with other settings. RocketMQ enlarges such a
-    ///   file and then finds nothing.
+    /// - [`Status::Io`]: a file could not be read.
     /// - [`Status::InvalidArgument`]: the settings are outside their limits.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
@@ -119,7 +121,11 @@ impl Index {
                 (false, _) => {}
                 (true, 0) => writer.unfinished.push(path),
                 (true, size) => {
-                    files.push(Arc::new(IndexFile::open(&*disk, path, size, settings)?));
+                    let file = IndexFile::open(&*disk, path.clone(), size, settings)?;
+                    match file {
+                        Some(file) => files.push(Arc::new(file)),
+                        None => writer.unfinished.push(path),
+                    }
                 }
             }
         }
@@ -288,6 +294,12 @@ impl Index {
             }
         }
         Ok(())
+    }
+
+    /// The bytes of slots in memory.
+    #[cfg(test)]
+    pub(crate) fn kept_slot_bytes(&self) -> usize {
+        self.files.read().iter().map(|file| file.kept_slot_bytes()).sum()
     }
 
     fn has(&self, file: &Arc<IndexFile>) -> bool {

@@ -50,6 +50,10 @@ impl Index {
             writer.unfinished.pop();
         }
         let files = self.files.read().clone();
+        for damaged in files.iter().filter(|file| file.is_damaged()) {
+            let path = damaged.path().display();
+            tracing::warn!(%path, "a damaged index file is made again, with all newer ones");
+        }
         let mut kept = files.len() - files.iter().skip_while(|file| !file.is_damaged()).count();
         kept = kept.min(sound_files(&files, log_end, stop));
         while let Some(newest) = files.get(..kept).and_then(|kept| kept.last()) {

@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod format;
+mod geometry;
 mod model;
 
 use std::collections::BTreeMap;
