@@ -67,8 +67,8 @@ pub use checkpoint::StoreCheckpoint;
 pub use codec::batch::encode_batch_item;
 pub use codec::message_id::decode_offset_message_id;
 pub use codec::properties::{
-    PROPERTY_INNER_BASE, PROPERTY_INNER_NUM, PROPERTY_KEYS, PROPERTY_RECORD_CRC, PROPERTY_TAGS,
-    PROPERTY_UNIQUE_KEY, PROPERTY_WAIT,
+    PROPERTY_DELAY, PROPERTY_INNER_BASE, PROPERTY_INNER_NUM, PROPERTY_KEYS, PROPERTY_REAL_QUEUE_ID,
+    PROPERTY_REAL_TOPIC, PROPERTY_RECORD_CRC, PROPERTY_TAGS, PROPERTY_UNIQUE_KEY, PROPERTY_WAIT,
 };
 pub use codec::{PropertyIter, RecordView};
 pub use commit_log::recover::RecoveryReport;

@@ -42,6 +42,11 @@ pub struct Message<'a> {
     pub reconsume_times: i32,
     /// For a committed transaction, the physical offset of its half message; else 0.
     pub prepared_transaction_offset: i64,
+    /// After which delay the message comes to its queue: a level of `message_delay_level`, counted
+    /// from 1, the highest for a larger number, and 0 for no delay (property `DELAY`, which counts
+    /// when this is 0). A delayed message is stored in the topic `SCHEDULE_TOPIC_XXXX` at first,
+    /// which is what [`AppendResult`] then speaks of.
+    pub delay_level: u32,
     /// Whether `append` waits for the sync in a store with synchronous flush (property `WAIT`).
     pub wait_store_ok: bool,
 }
@@ -64,6 +69,7 @@ impl<'a> Message<'a> {
             born_host: None,
             reconsume_times: 0,
             prepared_transaction_offset: 0,
+            delay_level: 0,
             wait_store_ok: true,
         }
     }
@@ -93,6 +99,13 @@ impl<'a> Message<'a> {
     #[must_use]
     pub const fn properties(mut self, properties: &'a [(&'a str, &'a str)]) -> Self {
         self.properties = properties;
+        self
+    }
+
+    /// Sets the delay level.
+    #[must_use]
+    pub const fn delay_level(mut self, level: u32) -> Self {
+        self.delay_level = level;
         self
     }
 

@@ -200,6 +200,13 @@ options! {
     /// spaces. Default RocketMQ's 18 levels from 1s to 2h.
     message_delay_level: String = DEFAULT_DELAY_LEVELS.to_owned(),
         "message_delay_level" | "messageDelayLevel", |text| Ok(text.to_owned());
+    /// Whether delayed messages are delivered when their time has come. Without, they are stored and
+    /// wait for an opening with it. Needs consume queues. Default true.
+    schedule_enable: bool = true, "schedule_enable" | "", parse_bool;
+    /// How soon it is stored which delayed messages were delivered, in milliseconds, at least 1.
+    /// After a crash those are delivered again for which that was not. Default 10000.
+    flush_delay_offset_interval_ms: u64 = 10_000,
+        "flush_delay_offset_interval_ms" | "flushDelayOffsetInterval", parse_positive;
     /// The address stored as each record's store host. Default 127.0.0.1:10911.
     store_host: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10911),
         "store_host" | "", |text| text.parse().map_err(|_| "address:port".to_owned());
@@ -305,6 +312,7 @@ impl StoreOptions {
             ("flush_consumer_offset_interval_ms", self.flush_consumer_offset_interval_ms),
             ("max_open_queue_files", self.max_open_queue_files as u64),
             ("flush_consume_queue_interval_ms", self.flush_consume_queue_interval_ms),
+            ("flush_delay_offset_interval_ms", self.flush_delay_offset_interval_ms),
             ("max_message_size_bytes", u64::from(self.max_message_size_bytes)),
         ];
         for (name, value) in at_least_one {

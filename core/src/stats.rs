@@ -55,6 +55,8 @@ impl Counters {
             syncs,
             append_latency_counts: counts,
             append_latency_max_ms: self.latency_max_ms.load(Ordering::Relaxed),
+            delayed_delivered: 0,
+            delayed_undeliverable: 0,
             topics,
         }
     }
@@ -76,6 +78,11 @@ pub struct StoreStats {
     pub append_latency_counts: [u64; APPEND_LATENCY_BOUNDS_MS.len() + 1],
     /// The longest append call, in milliseconds.
     pub append_latency_max_ms: u64,
+    /// Delayed messages that were put into their queues.
+    pub delayed_delivered: u64,
+    /// Delayed messages that were passed over when their time had come, because they can never be
+    /// put into a queue: they name none that can be, are damaged, or retention removed them.
+    pub delayed_undeliverable: u64,
     /// Messages and bytes by topic, sorted by name.
     pub topics: Vec<TopicStats>,
 }

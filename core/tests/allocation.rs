@@ -88,6 +88,8 @@ fn an_append_allocates_nothing() {
                 .keys(&["k1", "k2"])
                 .properties(&properties)
                 .wait_store_ok(false),
+            Message::new("delayed", &body).tag("tag").delay_level(18),
+            Message::new("delayed", &body).properties(&[("DELAY", "17")]),
             Message {
                 born_host: Some("[2001:db8::1]:65535".parse().unwrap()),
                 ..Message::new("plain", &body)
@@ -108,7 +110,7 @@ fn an_append_allocates_nothing() {
             }
         });
         assert_eq!(count, 0, "record CRC {record_crc}, pool {pool}");
-        assert_eq!(store.stats().messages, 4503);
+        assert_eq!(store.stats().messages, 7505);
         store.close().unwrap();
     }
 }

@@ -196,6 +196,7 @@ impl<'a> MessageParts<'a> {
             born_host: source.born_host.socket_address("message.born_host")?,
             reconsume_times: source.reconsume_times,
             prepared_transaction_offset: source.prepared_transaction_offset,
+            delay_level: 0,
             wait_store_ok,
         })
     }

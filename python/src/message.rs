@@ -166,6 +166,7 @@ impl Fields {
             born_host: self.born_host,
             reconsume_times: self.reconsume_times,
             prepared_transaction_offset: self.prepared_transaction_offset,
+            delay_level: 0,
             wait_store_ok: !self.no_wait,
         }
     }

@@ -23,6 +23,12 @@ pub const PROPERTY_WAIT: &str = "WAIT";
 pub const PROPERTY_INNER_NUM: &str = "INNER_NUM";
 /// The queue offset of the first message in an inner batch.
 pub const PROPERTY_INNER_BASE: &str = "INNER_BASE";
+/// The delay level of a message, counted from 1; 0 or less is no delay.
+pub const PROPERTY_DELAY: &str = "DELAY";
+/// The topic that a delayed or half message is meant for.
+pub const PROPERTY_REAL_TOPIC: &str = "REAL_TOPIC";
+/// The queue that a delayed or half message is meant for.
+pub const PROPERTY_REAL_QUEUE_ID: &str = "REAL_QID";
 /// The CRC over the whole record, always its last property.
 pub const PROPERTY_RECORD_CRC: &str = "__CRC32#";
 
@@ -36,6 +42,13 @@ pub(crate) struct InnerBatch {
     pub(crate) base: u64,
 }
 
+/// Where a message is meant to go that is stored elsewhere for now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RealQueue<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) queue_id: i32,
+}
+
 /// What a record's properties are made of: raw bytes first, then single ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PropertySource<'a> {
@@ -46,13 +59,25 @@ pub(crate) struct PropertySource<'a> {
     pub(crate) pairs: &'a [(&'a str, &'a str)],
     pub(crate) wait_store_ok: bool,
     pub(crate) inner_batch: Option<InnerBatch>,
+    /// 0 for none. In the place of a pair of that name.
+    pub(crate) delay_level: u32,
+    /// In the place of pairs of those names.
+    pub(crate) real_queue: Option<RealQueue<'a>>,
 }
 
 impl<'a> PropertySource<'a> {
     /// Properties that are encoded already.
-    #[cfg(test)]
     pub(crate) fn raw(raw: &'a [u8]) -> Self {
-        Self { raw, tag: None, keys: &[], pairs: &[], wait_store_ok: true, inner_batch: None }
+        Self {
+            raw,
+            tag: None,
+            keys: &[],
+            pairs: &[],
+            wait_store_ok: true,
+            inner_batch: None,
+            delay_level: 0,
+            real_queue: None,
+        }
     }
 
     /// Checks names and values of the single properties.
@@ -89,12 +114,14 @@ impl<'a> PropertySource<'a> {
             && self.keys.is_empty()
             && self.wait_store_ok
             && self.inner_batch.is_none()
+            && self.delay_level == 0
+            && self.real_queue.is_none()
             && self.stored_pairs().next().is_none();
         raw_only && self.raw.last().is_some_and(|&last| last != PROPERTY_SEPARATOR)
     }
 
-    /// Writes the properties. A `__CRC32#` pair is left out: it belongs to the record it was
-    /// copied from.
+    /// Writes the properties. A `__CRC32#` pair is left out, because it belongs to the record it was
+    /// copied from, and so are pairs in whose place others are written.
     pub(crate) fn encode(&self, sink: &mut impl Sink) {
         sink.put(self.raw);
         if self.raw.last().is_some_and(|&last| last != PROPERTY_SEPARATOR)
@@ -121,14 +148,28 @@ impl<'a> PropertySource<'a> {
         if !self.wait_store_ok {
             put_pair(sink, PROPERTY_WAIT, b"false");
         }
+        if self.delay_level > 0 {
+            put_number(sink, PROPERTY_DELAY, u64::from(self.delay_level));
+        }
+        if let Some(real) = self.real_queue {
+            put_pair(sink, PROPERTY_REAL_TOPIC, real.topic.as_bytes());
+            // It was checked not to be negative.
+            put_number(sink, PROPERTY_REAL_QUEUE_ID, u64::from(real.queue_id.unsigned_abs()));
+        }
         if let Some(inner) = self.inner_batch {
             put_number(sink, PROPERTY_INNER_NUM, u64::from(inner.count));
             put_number(sink, PROPERTY_INNER_BASE, inner.base);
         }
     }
 
-    fn stored_pairs(&self) -> impl Iterator<Item = &'a (&'a str, &'a str)> {
-        self.pairs.iter().filter(|(name, _)| *name != PROPERTY_RECORD_CRC)
+    fn stored_pairs(&self) -> impl Iterator<Item = &'a (&'a str, &'a str)> + use<'a> {
+        let (delayed, moved) = (self.delay_level > 0, self.real_queue.is_some());
+        self.pairs.iter().filter(move |(name, _)| match *name {
+            PROPERTY_RECORD_CRC => false,
+            PROPERTY_DELAY => !delayed,
+            PROPERTY_REAL_TOPIC | PROPERTY_REAL_QUEUE_ID => !moved,
+            _ => true,
+        })
     }
 }
 
@@ -197,6 +238,15 @@ pub(crate) fn appended_record_crc(properties: &[u8]) -> Option<u32> {
         digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
     })?;
     u32::try_from(number).ok()
+}
+
+/// The properties without an appended record CRC.
+pub(crate) fn without_record_crc(properties: &[u8]) -> &[u8] {
+    let own = properties.len().saturating_sub(RECORD_CRC_BYTES);
+    match appended_record_crc(properties) {
+        Some(_) => properties.get(..own).unwrap_or_default(),
+        None => properties,
+    }
 }
 
 /// The properties of a record, in stored order, as RocketMQ's decoder reads them: a segment

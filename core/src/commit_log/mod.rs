@@ -10,7 +10,7 @@ mod topics;
 mod walk;
 
 pub(crate) use append::{CommitLog, CommitLogParts};
-pub(crate) use prepare::{Preparer, check_queue_id, check_topic, waits};
+pub(crate) use prepare::{Delayed, Preparer, check_queue_id, check_topic, waits};
 pub use reader::{Entries, LogEntry, LogFile, LogReader};
 pub(crate) use reader::{open_read_only, paths_of};
 pub use scan::{Batch, MessageView, Scan};

@@ -2,9 +2,13 @@
 
 use std::net::SocketAddr;
 
+use crate::codec::RecordView;
 use crate::codec::batch::BatchItems;
-use crate::codec::properties::{InnerBatch, PropertySource};
+use crate::codec::properties::{
+    InnerBatch, PROPERTY_DELAY, PropertySource, RealQueue, without_record_crc,
+};
 use crate::codec::record::{BLANK_BYTES, DraftFields, RecordDraft, sys_flag};
+use crate::delay::{DelayLevels, SCHEDULE_TOPIC};
 use crate::error::{Error, Result};
 use crate::message::{EncodedBatch, Message};
 use crate::options::StoreOptions;
@@ -24,16 +28,83 @@ pub(crate) struct Preparer {
     file_size_bytes: u64,
     store_host: SocketAddr,
     record_crc: bool,
+    /// The highest delay level.
+    max_delay_level: u32,
+}
+
+/// The queue of the schedule topic that a message is stored in, and what its record says.
+#[derive(Debug)]
+pub(crate) struct Delayed<'m> {
+    pub(crate) draft: RecordDraft<'m>,
+    pub(crate) queue_id: i32,
 }
 
 impl Preparer {
-    pub(crate) fn new(options: &StoreOptions, file_size_bytes: u64) -> Self {
-        Self {
+    pub(crate) fn new(options: &StoreOptions, file_size_bytes: u64) -> Result<Self> {
+        let levels = DelayLevels::parse(&options.message_delay_level)?.count();
+        Ok(Self {
             max_message_size_bytes: options.max_message_size_bytes,
             file_size_bytes,
             store_host: options.store_host,
             record_crc: options.append_record_crc,
-        }
+            max_delay_level: i32::try_from(levels).unwrap_or(i32::MAX).unsigned_abs(),
+        })
+    }
+
+    /// The level a message is to be delayed by, 0 for none. Prepared and rolled back transactions
+    /// are never delayed, nor is what is addressed to the schedule topic itself.
+    pub(crate) fn delay_level(&self, message: &Message<'_>, topic: &str) -> Result<u32> {
+        let transaction = message.sys_flag & sys_flag::TRANSACTION_TYPE;
+        let level = level_of(message)?;
+        let delayed = level > 0
+            && [sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction)
+            && topic != SCHEDULE_TOPIC;
+        Ok(if delayed { level.min(self.max_delay_level) } else { 0 })
+    }
+
+    /// Checks a message that is delayed by a level of at least 1, and makes the record that waits
+    /// for its time. Topic and queue, where it goes in the end, were checked.
+    pub(crate) fn delayed<'m>(
+        &self,
+        message: &Message<'m>,
+        topic: &'m str,
+        queue_id: i32,
+        level: u32,
+    ) -> Result<Delayed<'m>> {
+        self.check_body(message.body)?;
+        check_sys_flag(message)?;
+        let mut properties = properties_of(message, &[]);
+        properties.delay_level = level;
+        properties.real_queue = Some(RealQueue { topic, queue_id });
+        properties.validate()?;
+        // A level is at most what an i32 holds.
+        let queue_id = (level - 1).cast_signed();
+        let (body, flag) = (message.body, message.flag);
+        let draft = self.draft(message, SCHEDULE_TOPIC, queue_id, body, flag, properties, 0)?;
+        Ok(Delayed { draft, queue_id })
+    }
+
+    /// Makes the record of a stored message for another topic and queue, which were checked.
+    pub(crate) fn copy<'m>(
+        &self,
+        record: &RecordView<'m>,
+        topic: &'m str,
+        queue_id: i32,
+    ) -> Result<RecordDraft<'m>> {
+        self.checked(DraftFields {
+            topic: topic.as_bytes(),
+            queue_id,
+            body: record.body(),
+            flag: record.flag(),
+            sys_flag: record.sys_flag(),
+            born_timestamp_ms: Some(record.born_timestamp_ms()),
+            born_host: record.born_host(),
+            store_host: record.store_host(),
+            reconsume_times: record.reconsume_times(),
+            prepared_transaction_offset: 0,
+            properties: PropertySource::raw(without_record_crc(record.properties_raw())),
+            record_crc: self.record_crc,
+        })
     }
 
     /// Checks a message and makes its record for this topic and queue, which were checked.
@@ -106,7 +177,7 @@ impl Preparer {
         properties: PropertySource<'m>,
         store_bits: i32,
     ) -> Result<RecordDraft<'m>> {
-        let draft = RecordDraft::new(DraftFields {
+        self.checked(DraftFields {
             topic: topic.as_bytes(),
             queue_id,
             body,
@@ -119,7 +190,12 @@ impl Preparer {
             prepared_transaction_offset: message.prepared_transaction_offset,
             properties,
             record_crc: self.record_crc,
-        })?;
+        })
+    }
+
+    /// Makes a record and checks its size.
+    fn checked<'m>(&self, fields: DraftFields<'m>) -> Result<RecordDraft<'m>> {
+        let draft = RecordDraft::new(fields)?;
         let size = u64::from(draft.size_bytes());
         let most = u64::from(self.max_message_size_bytes) + RECORD_OVERHEAD_BYTES;
         if size > most {
@@ -169,8 +245,8 @@ impl Preparer {
         if batch.shared.sys_flag & sys_flag::TRANSACTION_TYPE != 0 {
             return Err(illegal("a batch cannot be transactional"));
         }
-        let delayed = batch.shared.properties.iter().any(|(name, _)| *name == "DELAY");
-        if delayed {
+        let named = |(name, _): &(&str, &str)| *name == PROPERTY_DELAY;
+        if batch.shared.delay_level > 0 || batch.shared.properties.iter().any(named) {
             return Err(illegal("a batch cannot be delayed"));
         }
         properties_of(&batch.shared, &[]).validate()
@@ -179,13 +255,29 @@ impl Preparer {
 
 fn properties_of<'m>(message: &Message<'m>, raw: &'m [u8]) -> PropertySource<'m> {
     PropertySource {
-        raw,
         tag: message.tag,
         keys: message.keys,
         pairs: message.properties,
         wait_store_ok: message.wait_store_ok,
-        inner_batch: None,
+        delay_level: message.delay_level,
+        ..PropertySource::raw(raw)
     }
+}
+
+/// The delay level that a message asks for.
+fn level_of(message: &Message<'_>) -> Result<u32> {
+    if message.delay_level > 0 {
+        return Ok(message.delay_level);
+    }
+    let property = message.properties.iter().rev().find(|(name, _)| *name == PROPERTY_DELAY);
+    let Some((_, value)) = property else {
+        return Ok(0);
+    };
+    let level: i32 = value.parse().map_err(|_| {
+        Error::new(Status::PropertiesIllegal, "the delay level is no number")
+            .expected("an integer", format!("{value:?}"))
+    })?;
+    Ok(u32::try_from(level).unwrap_or(0))
 }
 
 fn check_sys_flag(message: &Message<'_>) -> Result<()> {

@@ -23,7 +23,7 @@ use crate::codec::properties::{PROPERTY_KEYS, PROPERTY_TAGS, PROPERTY_UNIQUE_KEY
 use crate::codec::record::{CrcCheck, RecordLayout, sys_flag};
 use crate::commit_log::{Found, Walk, view};
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, QueueCounts, Staged, Unit};
-use crate::delay::{DelayLevels, SCHEDULE_TOPIC};
+use crate::delay::{DelayLevels, SCHEDULE_TOPIC, ScheduleMessageService};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::index::{Index, IndexRecord};
@@ -57,6 +57,8 @@ pub(crate) struct DispatchParts {
     /// Absent in a store without a key index.
     pub(crate) index: Option<Arc<Index>>,
     pub(crate) delays: DelayLevels,
+    /// Told of delayed messages; absent in a store that does not deliver them.
+    pub(crate) schedule: Option<Arc<ScheduleMessageService>>,
     pub(crate) limit: DispatchLimit,
 }
 
@@ -157,6 +159,11 @@ impl Dispatcher {
         }
         while let Some(queue) = work.touched.last() {
             queue.write_staged()?;
+            if let Some(schedule) = &self.parts.schedule
+                && queue.topic() == SCHEDULE_TOPIC
+            {
+                schedule.notice();
+            }
             work.touched.pop();
         }
         self.put_keys(&mut work)?;

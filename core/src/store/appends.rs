@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::pending::{Caller, FutureSink};
 use super::{AppendFuture, Inner, Pending, Store};
 use crate::codec::properties::InnerBatch;
-use crate::commit_log::{QueueState, check_queue_id, check_topic, waits};
+use crate::commit_log::{Delayed, MessageView, QueueState, check_queue_id, check_topic, waits};
+use crate::delay::{Redeliver, SCHEDULE_TOPIC};
 use crate::error::{Error, Result};
 use crate::flush::{CompletionSink, Waiting};
 use crate::message::{AppendResult, EncodedBatch, Message};
@@ -272,6 +273,10 @@ impl Inner {
         self.check()?;
         check_topic(message.topic)?;
         check_queue_id(message.queue_id)?;
+        let level = self.preparer.delay_level(message, message.topic)?;
+        if level > 0 {
+            return self.place_delayed(message, message.topic, message.queue_id, level);
+        }
         // A topic that is new must not be remembered for a message that is refused.
         let known = self.topics.find(message.topic, message.queue_id);
         let draft = self.preparer.message(message, message.topic, message.queue_id)?;
@@ -282,8 +287,26 @@ impl Inner {
     /// Puts a message into the log.
     fn place(&self, message: &Message<'_>, queue: &QueueState) -> Result<AppendResult> {
         self.check()?;
-        let draft = self.preparer.message(message, queue.topic_name(), queue.queue_id)?;
+        let (topic, queue_id) = (queue.topic_name(), queue.queue_id);
+        let level = self.preparer.delay_level(message, topic)?;
+        if level > 0 {
+            return self.place_delayed(message, topic, queue_id, level);
+        }
+        let draft = self.preparer.message(message, topic, queue_id)?;
         self.guarded(|| self.log.lock()?.place(&[draft], queue, 1))
+    }
+
+    /// Puts a message into the log that comes to its queue later.
+    fn place_delayed<'m>(
+        &self,
+        message: &Message<'m>,
+        topic: &'m str,
+        queue_id: i32,
+        level: u32,
+    ) -> Result<AppendResult> {
+        let Delayed { draft, queue_id } = self.preparer.delayed(message, topic, queue_id, level)?;
+        let queue = self.topics.queue(SCHEDULE_TOPIC, queue_id);
+        self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))
     }
 
     /// Fences the store when an append met a bug of ours.
@@ -445,5 +468,18 @@ impl Inner {
             tracing::error!(%error, "committing an asynchronous append failed");
         }
         Ok(placed)
+    }
+}
+
+impl Redeliver for Inner {
+    fn redeliver(&self, message: &MessageView, topic: &str, queue_id: i32) -> Result<()> {
+        self.check()?;
+        check_topic(topic)?;
+        check_queue_id(queue_id)?;
+        let record = message.record();
+        let draft = self.preparer.copy(&record, topic, queue_id)?;
+        let queue = self.topics.queue(topic, queue_id);
+        self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))?;
+        self.settle_unwaited()
     }
 }

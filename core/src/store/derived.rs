@@ -13,7 +13,7 @@ use crate::codec::record::CrcCheck;
 use crate::commit_log::recover::{Before, WalkStart};
 use crate::commit_log::{Found, TopicTable, Walk, view};
 use crate::consume_queue::{ConsumeQueues, LeftOut, QueueSettings, Slot};
-use crate::delay::DelayLevels;
+use crate::delay::{DelayLevels, ScheduleMessageService};
 use crate::dispatch::{
     DispatchLimit, DispatchParts, Dispatcher, FlushConsumeQueueService, QueueFlusher,
     ReputMessageService,
@@ -166,6 +166,7 @@ impl Dispatching {
         options: &StoreOptions,
         checkpoint: &Arc<CheckpointFile>,
         fence: &Arc<Fence>,
+        schedule: Option<Arc<ScheduleMessageService>>,
     ) -> Result<Self> {
         let FoundQueues { queues, index, left_out, start, trusted } = found;
         if !trusted {
@@ -190,6 +191,7 @@ impl Dispatching {
             queues: Arc::clone(&queues),
             index: index.clone(),
             delays: DelayLevels::parse(&options.message_delay_level)?,
+            schedule,
             limit,
         };
         let dispatcher = Arc::new(Dispatcher::new(parts, from, start.timestamp_ms));

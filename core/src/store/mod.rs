@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::commit_log::recover::RecoveryReport;
 use crate::commit_log::{self, Batch, CommitLog, MessageView, Preparer, Scan, TopicTable};
 use crate::consume::ConfigService;
+use crate::delay::ScheduleMessageService;
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::flush::{CompletionService, FlushService};
@@ -63,6 +64,8 @@ pub(crate) struct Inner {
     dispatching: Option<Dispatching>,
     /// Absent in a store without consume queues.
     config: Option<ConfigService>,
+    /// Absent in a store that delivers no delayed messages.
+    schedule: Option<Arc<ScheduleMessageService>>,
     checkpoint: Arc<CheckpointFile>,
     closed: AtomicBool,
     /// What must be given up at the end; taken by the first call of `close`.
@@ -266,7 +269,13 @@ impl Store {
     #[must_use]
     pub fn stats(&self) -> StoreStats {
         let syncs = self.inner.log.queue().syncs();
-        self.inner.counters.read(syncs, self.inner.topics.stats())
+        let mut stats = self.inner.counters.read(syncs, self.inner.topics.stats());
+        if let Some(schedule) = &self.inner.schedule {
+            let counts = schedule.counts();
+            stats.delayed_delivered = counts.delivered;
+            stats.delayed_undeliverable = counts.undeliverable;
+        }
+        stats
     }
 
     /// Ends the store: refuses further appends, flushes until everything is durable, and gives up
@@ -287,6 +296,19 @@ impl Store {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.inner.closed.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Delivers the delayed messages whose time has come, as the service's thread does.
+    pub(crate) fn deliver_due(&self) -> Option<Duration> {
+        self.inner.schedule.as_ref()?.round(&*self.inner)
+    }
+
+    /// Whether the thread that delivers delayed messages was started.
+    pub(crate) fn delivers(&self) -> bool {
+        self.inner.schedule.as_ref().is_some_and(|schedule| schedule.is_started())
     }
 }
 
@@ -337,6 +359,9 @@ impl Inner {
             return outcome.clone();
         }
         self.closed.store(true, Ordering::Release);
+        if let Some(schedule) = &self.schedule {
+            schedule.shutdown();
+        }
         self.log.close();
         let outcome = self.end(&mut ending);
         self.log.queue().committed().close();
@@ -387,7 +412,11 @@ impl Inner {
             fields.physic_msg_timestamp_ms = fields.physic_msg_timestamp_ms.max(newest);
             notes.durable_offset = durable;
         })?;
-        if ending.keep_abort { Ok(()) } else { ending.abort.clear(queue.disk()) }
+        if !ending.keep_abort {
+            ending.abort.clear(queue.disk())?;
+        }
+        // Last, for log and queues are whole without: messages would only be delivered again.
+        self.schedule.as_ref().map_or(Ok(()), |schedule| schedule.store_all())
     }
 
     /// Whether `append` waits for the sync of a message that wants it.

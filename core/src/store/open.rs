@@ -17,6 +17,7 @@ use crate::commit_log::{
 };
 use crate::consume::{ConfigService, Groups};
 use crate::consume_queue::{CONSUME_QUEUE_DIRECTORY, LeftOut};
+use crate::delay::{DelayLevels, Redeliver, ScheduleMessageService, ScheduleParts};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::flush::{
@@ -29,6 +30,7 @@ use crate::mapped::{
     FoundFile, MappedFileQueue, QueuePaths, TransientStorePool, list_files, open_files,
 };
 use crate::options::{FlushMode, StoreOptions};
+use crate::state::delay_offsets::DelayOffsets;
 use crate::state::{ConsumerOffsets, Topics};
 use crate::stats::Counters;
 use crate::status::Status;
@@ -261,18 +263,20 @@ fn start(
     } else {
         None
     };
+    let schedule = schedule(&path, options, environment, &queue, &queues, &fence)?;
     let (mut dispatching, mut config) = (None, None);
     if options.consume_queue_enable {
         let disk = &environment.disk;
         let offsets = ConsumerOffsets::load(Arc::clone(disk), &path)?;
         let topics = Topics::load(Arc::clone(disk), &path)?;
-        let parts = Dispatching::start(queues, before, &queue, options, &checkpoint, &fence)?;
+        let told = schedule.clone();
+        let parts = Dispatching::start(queues, before, &queue, options, &checkpoint, &fence, told)?;
         let groups = Arc::new(Groups::new(offsets, topics, Arc::clone(parts.queues())));
         let interval = Duration::from_millis(options.flush_consumer_offset_interval_ms);
         config = Some(ConfigService::start(groups, interval)?);
         dispatching = Some(parts);
     }
-    let preparer = Preparer::new(options, queue.file_size_bytes());
+    let preparer = Preparer::new(options, queue.file_size_bytes())?;
     let parts = CommitLogParts {
         queue,
         allocate,
@@ -296,11 +300,41 @@ fn start(
         completions,
         dispatching,
         config,
+        schedule,
         checkpoint,
         closed: AtomicBool::new(false),
         ending: Mutex::new(ending),
     };
-    Ok(Store { inner: Arc::new(inner) })
+    let inner = Arc::new(inner);
+    if let Some(schedule) = &inner.schedule {
+        let target: Arc<dyn Redeliver> = Arc::clone(&inner) as Arc<dyn Redeliver>;
+        schedule.bind(Arc::downgrade(&target));
+    }
+    Ok(Store { inner })
+}
+
+/// What delivers delayed messages, if the store does that.
+fn schedule(
+    path: &Path,
+    options: &StoreOptions,
+    environment: &Environment,
+    log: &Arc<MappedFileQueue>,
+    found: &FoundQueues,
+    fence: &Arc<Fence>,
+) -> Result<Option<Arc<ScheduleMessageService>>> {
+    if !options.consume_queue_enable || !options.schedule_enable {
+        return Ok(None);
+    }
+    let parts = ScheduleParts {
+        log: Arc::clone(log),
+        queues: Arc::clone(&found.queues),
+        clock: Arc::clone(&environment.clock),
+        fence: Arc::clone(fence),
+        levels: DelayLevels::parse(&options.message_delay_level)?,
+        offsets: DelayOffsets::load(Arc::clone(&environment.disk), path)?,
+        flush_interval_ms: options.flush_delay_offset_interval_ms,
+    };
+    Ok(Some(Arc::new(ScheduleMessageService::new(parts))))
 }
 
 fn make_pool(options: &StoreOptions, size_bytes: u64) -> Result<Option<TransientStorePool>> {

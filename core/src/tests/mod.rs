@@ -4,6 +4,7 @@
 //! Java implementation has; the comment above it tells the story.
 
 mod closing;
+mod delay;
 mod disk_full;
 mod failed_sync;
 mod fault_disk;

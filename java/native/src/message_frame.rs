@@ -51,6 +51,7 @@ impl<'a> MessageFrame<'a> {
             born_host,
             reconsume_times,
             prepared_transaction_offset,
+            delay_level: 0,
             wait_store_ok,
         };
         Ok(Self { fields, keys, properties })

@@ -28,10 +28,14 @@ impl DelayLevels {
         self.0.len()
     }
 
+    /// The delay of a level, if there is such a level.
+    pub(crate) fn find(&self, level: usize) -> Option<Duration> {
+        self.0.get(level.checked_sub(1)?).copied()
+    }
+
     /// The delay of a level; one second for one there is not.
     pub(crate) fn delay(&self, level: usize) -> Duration {
-        let index = level.checked_sub(1);
-        index.and_then(|index| self.0.get(index)).copied().unwrap_or(UNKNOWN_LEVEL)
+        self.find(level).unwrap_or(UNKNOWN_LEVEL)
     }
 }
 
