@@ -52,6 +52,7 @@ mod message;
 mod offset;
 mod options;
 mod read;
+mod retention;
 mod service;
 #[cfg_attr(not(test), expect(dead_code, reason = "nothing in the store commits offsets yet"))]
 mod state;
@@ -87,6 +88,7 @@ pub use options::{
     StoreOptions,
 };
 pub use read::{QueueBatch, ReadOutcome, ReadRequest, Tail, TimeBoundary};
+pub use retention::RemovedFiles;
 pub use state::{ConsumerOffsets, QueueKind, TopicConfig, Topics};
 pub use stats::{APPEND_LATENCY_BOUNDS_MS, StoreStats, TopicStats};
 pub use status::Status;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::consume_queue::UNIT_BYTES;
 use crate::delay::{DEFAULT_DELAY_LEVELS, DelayLevels};
 use crate::error::{Error, Result};
+use crate::retention::delete_hours;
 use crate::status::Status;
 
 /// The smallest commit log file, in bytes.
@@ -207,6 +208,49 @@ options! {
     /// After a crash those are delivered again for which that was not. Default 10000.
     flush_delay_offset_interval_ms: u64 = 10_000,
         "flush_delay_offset_interval_ms" | "flushDelayOffsetInterval", parse_positive;
+    /// Whether old files go away by themselves, as in RocketMQ, and appends are refused with
+    /// [`Status::DiskUsageHigh`] while the file system is too full. Default false: nothing is
+    /// removed unless it is asked for, with [`Store::remove_expired`](crate::Store::remove_expired)
+    /// or [`Store::remove_before`](crate::Store::remove_before).
+    retention_enable: bool = false, "retention_enable" | "", parse_bool;
+    /// The age from which a commit log file is expired, in hours, at most 8760000: that of its
+    /// newest message, by store time, so that copying a store does not make it young again. Default
+    /// 72.
+    file_reserved_time_hours: u64 = 72,
+        "file_reserved_time_hours" | "fileReservedTime", parse_number;
+    /// The hours of the day, local time from 0 to 23 separated by `;`, in which expired files are
+    /// removed; empty for none. Default `04`.
+    delete_when: String = "04".to_owned(),
+        "delete_when" | "deleteWhen", |text| Ok(text.to_owned());
+    /// Bytes of the commit log that are kept at most, the newest file in any case; older ones are
+    /// removed at any hour. 0 for no limit. Default 0.
+    max_total_bytes: u64 = 0, "max_total_bytes" | "", parse_number;
+    /// Commit log files removed in one round at most, at least 1. Default 10.
+    delete_file_batch_max: u64 = 10,
+        "delete_file_batch_max" | "deleteFileBatchMax", parse_positive;
+    /// The pause between two of them, in milliseconds. Default 100.
+    delete_commit_log_files_interval_ms: u64 = 100,
+        "delete_commit_log_files_interval_ms" | "deleteCommitLogFilesInterval", parse_number;
+    /// The period of the rounds, in milliseconds, at least 1. Default 10000.
+    clean_resource_interval_ms: u64 = 10_000,
+        "clean_resource_interval_ms" | "cleanResourceInterval", parse_positive;
+    /// Whether files that are not expired are removed, too, while the file system is filled beyond
+    /// `disk_space_clean_forcibly_ratio`. Default true.
+    clean_file_forcibly_enable: bool = true,
+        "clean_file_forcibly_enable" | "cleanFileForciblyEnable", parse_bool;
+    /// The use of the file system, in per cent from 10 to 95, beyond which expired files are removed
+    /// at any hour. Of several commit log directories the one on the least used file system counts,
+    /// here and below; the consume queues count by themselves. Default 75.
+    disk_max_used_space_ratio: u32 = 75,
+        "disk_max_used_space_ratio" | "diskMaxUsedSpaceRatio", parse_per_cent;
+    /// The use, in per cent from 30 to 85, beyond which the oldest files are removed whatever their
+    /// age. Default 85.
+    disk_space_clean_forcibly_ratio: u32 = 85,
+        "disk_space_clean_forcibly_ratio" | "diskSpaceCleanForciblyRatio", parse_per_cent;
+    /// The use, in per cent from 35 to 90, beyond which appends are refused with
+    /// [`Status::DiskUsageHigh`] until a later round finds room. Default 90.
+    disk_space_warning_ratio: u32 = 90,
+        "disk_space_warning_ratio" | "diskSpaceWarningLevelRatio", parse_per_cent;
     /// The address stored as each record's store host. Default 127.0.0.1:10911.
     store_host: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10911),
         "store_host" | "", |text| text.parse().map_err(|_| "address:port".to_owned());
@@ -284,19 +328,38 @@ impl StoreOptions {
         self.consume_queue_file_size_bytes.next_multiple_of(UNIT_BYTES)
     }
 
+    /// The limits of the options of retention.
+    fn validate_retention(&self) -> Result<()> {
+        let hours = self.file_reserved_time_hours;
+        check(hours <= 8_760_000, "file_reserved_time_hours", "at most 8760000", hours)?;
+        delete_hours(&self.delete_when)?;
+        for (name, value) in [
+            ("delete_file_batch_max", self.delete_file_batch_max),
+            ("clean_resource_interval_ms", self.clean_resource_interval_ms),
+        ] {
+            check(value >= 1, name, "at least 1", value)?;
+        }
+        for (name, limits, expected, value) in [
+            ("disk_max_used_space_ratio", 10..=95, "10 to 95", self.disk_max_used_space_ratio),
+            (
+                "disk_space_clean_forcibly_ratio",
+                30..=85,
+                "30 to 85",
+                self.disk_space_clean_forcibly_ratio,
+            ),
+            ("disk_space_warning_ratio", 35..=90, "35 to 90", self.disk_space_warning_ratio),
+        ] {
+            check(limits.contains(&value), name, expected, u64::from(value))?;
+        }
+        Ok(())
+    }
+
     /// Checks the limits of every option.
     ///
     /// # Errors
     ///
     /// - [`Status::InvalidArgument`]: a value lies outside the limits its field states.
     pub fn validate(&self) -> Result<()> {
-        let check = |ok: bool, name: &'static str, expected: &'static str, found: u64| {
-            if ok {
-                return Ok(());
-            }
-            Err(Error::new(Status::InvalidArgument, format!("option {name} is out of its limits"))
-                .expected(expected, found))
-        };
         let size = self.segment_size_bytes;
         check(
             (MIN_SEGMENT_SIZE_BYTES..=MAX_SEGMENT_SIZE_BYTES).contains(&size)
@@ -339,6 +402,7 @@ impl StoreOptions {
             self.consume_queue_file_size_bytes,
         )?;
         DelayLevels::parse(&self.message_delay_level)?;
+        self.validate_retention()?;
         check(
             (1 << 20..=1 << 30).contains(&self.reserve_ahead_bytes),
             "reserve_ahead_bytes",
@@ -346,6 +410,15 @@ impl StoreOptions {
             self.reserve_ahead_bytes,
         )
     }
+}
+
+/// Fails unless a value lies in its limits.
+fn check(ok: bool, name: &'static str, expected: &'static str, found: u64) -> Result<()> {
+    if ok {
+        return Ok(());
+    }
+    Err(Error::new(Status::InvalidArgument, format!("option {name} is out of its limits"))
+        .expected(expected, found))
 }
 
 /// RocketMQ's two switches that together choose an [`AppendLockKind`].
@@ -397,6 +470,10 @@ fn parse_count(text: &str) -> Parsed<usize> {
 
 fn parse_reserve(text: &str) -> Parsed<u64> {
     parse_positive(text)
+}
+
+fn parse_per_cent(text: &str) -> Parsed<u32> {
+    text.parse().map_err(|_| "a number of per cent, as in 75".to_owned())
 }
 
 fn parse_paths(text: &str) -> Parsed<Vec<PathBuf>> {

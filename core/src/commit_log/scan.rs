@@ -146,9 +146,12 @@ fn check_range(queue: &MappedFileQueue, offset: PhysicalOffset) -> Result<()> {
 /// The message whose record begins at an offset.
 pub(crate) fn read_at(queue: &MappedFileQueue, offset: PhysicalOffset) -> Result<MessageView> {
     check_range(queue, offset)?;
-    let pin = queue.pin(offset.get()).ok_or_else(|| {
-        Error::new(Status::OffsetOutOfRange, "nothing is stored there yet").at_offset(offset.get())
-    })?;
+    let Some(pin) = queue.pin(offset.get()) else {
+        // Removed since the check, or the end.
+        check_range(queue, offset)?;
+        let what = "nothing is stored there yet";
+        return Err(Error::new(Status::OffsetOutOfRange, what).at_offset(offset.get()));
+    };
     match parse(pin.bytes(), offset.get(), CrcCheck::Verify) {
         Ok(Parsed::Record(layout)) => Ok(MessageView::new(pin, layout)),
         Err(Defect::Damaged { what, expected, found }) if what.contains("CRC") => {
@@ -168,6 +171,9 @@ fn not_a_record(pin: &Pin, offset: PhysicalOffset) -> Error {
 ///
 /// `next` returns `None` at the readable end and may be called again when more was appended;
 /// [`Scan::next_timeout`] waits for it. Damage is an error, after which the scan stays where it is.
+/// A scan that retention overtook fails with [`Status::OffsetOutOfRange`], which names where the log
+/// begins now; the file it was reading stays readable to its end. It never jumps by itself: go on
+/// with a new scan.
 #[derive(Debug)]
 pub struct Scan {
     queue: Arc<MappedFileQueue>,
@@ -196,6 +202,7 @@ impl Scan {
     /// # Errors
     ///
     /// - [`Status::NotARecord`]: the scan was begun where no record begins.
+    /// - [`Status::OffsetOutOfRange`]: retention removed what was to be read next.
     /// - [`Status::Corruption`]: the next record is damaged.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<MessageView>> {
         let deadline = Instant::now().checked_add(timeout);
@@ -219,8 +226,10 @@ impl Scan {
             if self.pin.is_none() {
                 self.pin = self.queue.pin(self.position);
             }
-            let pin = self.pin.take()?;
             let at = self.position;
+            let Some(pin) = self.pin.take() else {
+                return self.queue.removed_up_to(at).map(|first| Err(was_removed(at, first)));
+            };
             match parse(pin.bytes(), at, CrcCheck::Skip) {
                 Ok(Parsed::Record(layout)) => {
                     self.position += u64::from(layout.size);
@@ -240,6 +249,13 @@ impl Scan {
             }
         }
     }
+}
+
+fn was_removed(at: u64, first: u64) -> Error {
+    let what = "retention removed what was to be read next";
+    Error::new(Status::OffsetOutOfRange, what)
+        .at_offset(at)
+        .expected(format!("{first} or more, where the log begins now"), at)
 }
 
 fn defect_at(pin: &Pin, at: u64, defect: Defect) -> Error {

@@ -256,12 +256,14 @@ impl ConsumeQueues {
     }
 
     /// Lets go of what points below `log_min`: first indexes rise, and files that point nowhere
-    /// else are removed, never a queue's newest. Returns how many.
-    pub(crate) fn remove_before(&self, log_min: u64) -> Result<u64> {
+    /// else are removed. Every queue keeps a file with a unit that points below `synced`, up to
+    /// where the queues are durable, so that its next index is never forgotten. Returns how many
+    /// were removed. Not while another thread syncs.
+    pub(crate) fn remove_before(&self, log_min: u64, synced: u64) -> Result<u64> {
         let mut removed = 0;
         for queue in self.all() {
             queue.find_min(log_min)?;
-            removed += queue.remove_before(log_min)?;
+            removed += queue.remove_before(log_min, synced)?;
         }
         Ok(removed)
     }

@@ -361,15 +361,14 @@ impl ConsumeQueue {
         Ok(())
     }
 
-    /// How many units at the beginning of a file are as asked for.
+    /// How many units at the beginning of a file are as asked for. A filler is asked for as the
+    /// unit it stands behind: it may be an index inside an inner batch.
     fn count_units(&self, start: u64, mut wanted: impl FnMut(Slot) -> bool) -> Result<u64> {
         let path = self.path(start);
         let failed = |source| Error::io("cannot read", source).at_path(&path);
         let file = self.shared.disk.open(&path, Access::Read).map_err(failed)?;
         partition_point(0..self.units_per_file(), |unit| {
-            let mut bytes = [0; UNIT_BYTES as usize];
-            file.read_full_at(&mut bytes, unit * UNIT_BYTES).map_err(failed)?;
-            Ok(wanted(decode(&bytes)))
+            last_message(&*file, unit).map(&mut wanted).map_err(failed)
         })
     }
 
@@ -390,20 +389,32 @@ impl ConsumeQueue {
         Ok(())
     }
 
-    /// Removes files whose units all point below `log_min`, never the newest. Returns how many.
-    pub(super) fn remove_before(&self, log_min: u64) -> Result<u64> {
+    /// Removes files whose units all point below `log_min`, oldest first. The file that follows
+    /// must have a unit that points below `synced`. Returns how many.
+    pub(super) fn remove_before(&self, log_min: u64, synced: u64) -> Result<u64> {
         let mut removed = 0;
         loop {
-            let start = match self.files.read()[..] {
-                [first, _, ..] => first,
+            let (start, next) = match self.files.read()[..] {
+                [first, second, ..] => (first, second),
                 _ => return Ok(removed),
             };
-            let used = self.count_units(start, |slot| slot != Slot::Free)?;
-            let last = used.checked_sub(1).map(|last| self.unit(start / UNIT_BYTES + last));
-            match last.transpose()? {
-                Some(Slot::Unit(unit)) if unit.physical_offset >= log_min => return Ok(removed),
-                _ => self.remove_file(start)?,
+            let gone = self.count_units(start, |slot| match slot {
+                Slot::Free => false,
+                Slot::Filler => true,
+                Slot::Unit(unit) => unit.physical_offset < log_min,
+            })?;
+            let next_index_is_kept = match self.unit(next / UNIT_BYTES)? {
+                Slot::Free => false,
+                Slot::Filler => true,
+                Slot::Unit(unit) => unit.physical_end() <= synced,
+            };
+            // A file before a gap may not be full.
+            let all_gone = gone == self.units_per_file()
+                || gone == self.count_units(start, |slot| slot != Slot::Free)?;
+            if !all_gone || !next_index_is_kept {
+                return Ok(removed);
             }
+            self.remove_file(start)?;
             removed += 1;
         }
     }
@@ -411,14 +422,43 @@ impl ConsumeQueue {
     fn remove_file(&self, start: u64) -> Result<()> {
         let path = self.path(start);
         let disk = &*self.shared.disk;
-        disk.remove(&path)
-            .and_then(|()| sync_parent(disk, &path))
+        let gone = match disk.remove(&path) {
+            // An earlier attempt came this far.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        gone.and_then(|()| sync_parent(disk, &path))
             .map_err(|source| Error::io("cannot remove", source).at_path(&path))?;
         self.files.write().retain(|&file| file != start);
         self.writer.lock().unsynced.remove(&start);
         self.shared.handles.forget((self.serial, start));
         Ok(())
     }
+}
+
+/// The unit at an index of a file; where a filler stands, the last unit in front of it. A filler is
+/// returned only if the file has no unit in front.
+fn last_message(file: &dyn DiskFile, index: u64) -> std::io::Result<Slot> {
+    let mut bytes = [0; UNIT_BYTES as usize];
+    file.read_full_at(&mut bytes, index * UNIT_BYTES)?;
+    if decode(&bytes) != Slot::Filler {
+        return Ok(decode(&bytes));
+    }
+    let mut buffer = [0; 200 * UNIT_BYTES as usize];
+    let mut end = index;
+    while end > 0 {
+        let begin = end.saturating_sub(200);
+        let length = usize::try_from((end - begin) * UNIT_BYTES).unwrap_or(0);
+        let part = buffer.get_mut(..length).unwrap_or_default();
+        file.read_full_at(part, begin * UNIT_BYTES)?;
+        let units = part.as_chunks::<{ UNIT_BYTES as usize }>().0.iter().rev();
+        let mut slots = units.map(|unit| decode(unit));
+        if let Some(unit) = slots.find(|slot| matches!(slot, Slot::Unit(_))) {
+            return Ok(unit);
+        }
+        end = begin;
+    }
+    Ok(Slot::Filler)
 }
 
 /// The index of the first unit that is a message.

@@ -1,7 +1,7 @@
 //! `FlushConsumeQueueService`: makes queues durable and moves the checkpoint behind them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -30,11 +30,17 @@ pub(crate) struct QueueFlusher {
     /// Whether a sync failed: what the queues hold on the disk is then unknown until the next
     /// opening, and no checkpoint may speak of it.
     pub(crate) failed: AtomicBool,
+    /// What the checkpoint says: everything below is in queues that are durable.
+    pub(crate) noted: AtomicU64,
+    /// Held while queue files are synced or removed: a sync must not miss a file that it has to
+    /// sync, nor one that somebody else is still at.
+    pub(crate) files: Mutex<()>,
 }
 
 impl QueueFlusher {
     /// Makes everything that was dispatched durable, and notes it as far as the log is durable.
     pub(crate) fn flush(&self) -> Result<()> {
+        let _one_at_a_time = self.files.lock();
         if self.failed.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -72,7 +78,21 @@ impl QueueFlusher {
             {
                 fields.index_msg_timestamp_ms = forced;
             }
-        })
+        })?;
+        self.noted.store(snapshot.position, Ordering::Release);
+        Ok(())
+    }
+
+    /// Up to where the queues are durable, and the checkpoint says so.
+    pub(crate) fn noted(&self) -> u64 {
+        self.noted.load(Ordering::Acquire)
+    }
+
+    /// Removes what points below the log's beginning, as far as whole files do.
+    pub(crate) fn remove_before(&self, log_min: u64) -> Result<()> {
+        let _one_at_a_time = self.files.lock();
+        self.queues.remove_before(log_min, self.noted())?;
+        self.index.as_ref().map_or(Ok(0), |index| index.remove_before(log_min)).map(|_| ())
     }
 
     /// Whether something was dispatched that the checkpoint does not tell of.

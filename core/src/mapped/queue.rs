@@ -255,6 +255,46 @@ impl MappedFileQueue {
         Ok(())
     }
 
+    /// The first position that is left, if there is nothing any more at `position` because older
+    /// files were removed.
+    pub(crate) fn removed_up_to(&self, position: u64) -> Option<u64> {
+        let first = self.files.read().first()?.start();
+        (position < first).then_some(first)
+    }
+
+    /// The two oldest files; `None` while there is only one, which is appended to.
+    pub(crate) fn first_two(&self) -> Option<[Arc<MappedFile>; 2]> {
+        match &self.files.read()[..] {
+            [first, second, ..] => Some([Arc::clone(first), Arc::clone(second)]),
+            _ => None,
+        }
+    }
+
+    /// Removes the oldest file from the disk, durably, and takes it out of the queue; never the
+    /// newest. Pins keep its bytes. On failure it stays in the queue, and the call may be repeated;
+    /// nothing younger may be removed before, or a power cut could leave a hole. One thread at a
+    /// time calls this.
+    pub(crate) fn remove_first(&self) -> Result<()> {
+        let Some([oldest, _]) = self.first_two() else {
+            return Ok(());
+        };
+        let gone = match self.disk.remove(oldest.path()) {
+            // An earlier attempt came this far.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        gone.and_then(|()| sync_parent(&*self.disk, oldest.path()))
+            .map_err(|source| Error::io("cannot remove", source).at_path(oldest.path()))?;
+        let mut files = self.files.write();
+        // The store may have been closed meanwhile.
+        if files.first().is_some_and(|first| Arc::ptr_eq(first, &oldest)) {
+            files.remove(0);
+        }
+        drop(files);
+        oldest.release_handle();
+        Ok(())
+    }
+
     /// Moves the published position to `end`: everything below is whole. Called under the append
     /// lock; `mapped` says that the bytes went to the mapping, which commits them too, unless
     /// bytes in a buffer before them still wait for their commit.

@@ -22,7 +22,7 @@ impl Store {
     ///
     /// Nothing was stored:
     /// - [`Status::StoreClosed`], [`Status::Forked`], [`Status::Fenced`], [`Status::NotWriteable`],
-    ///   [`Status::PoolExhausted`]: the store takes no writes.
+    ///   [`Status::PoolExhausted`], [`Status::DiskUsageHigh`]: the store takes no writes.
     /// - [`Status::TopicEmpty`], [`Status::TopicTooLong`], [`Status::TopicIllegal`],
     ///   [`Status::QueueIdIllegal`], [`Status::BodyEmpty`], [`Status::BodyTooLarge`],
     ///   [`Status::PropertiesIllegal`], [`Status::PropertiesTooLarge`],
@@ -258,7 +258,7 @@ impl Inner {
 
     /// The queue a message names, once its name was checked.
     fn queue_for(&self, message: &Message<'_>) -> Result<Arc<QueueState>> {
-        self.check()?;
+        self.check_appendable()?;
         check_topic(message.topic)?;
         check_queue_id(message.queue_id)?;
         Ok(self.topics.queue(message.topic, message.queue_id))
@@ -270,7 +270,7 @@ impl Inner {
     }
 
     fn place_by_name(&self, message: &Message<'_>) -> Result<AppendResult> {
-        self.check()?;
+        self.check_appendable()?;
         check_topic(message.topic)?;
         check_queue_id(message.queue_id)?;
         let level = self.preparer.delay_level(message, message.topic)?;
@@ -286,7 +286,7 @@ impl Inner {
 
     /// Puts a message into the log.
     fn place(&self, message: &Message<'_>, queue: &QueueState) -> Result<AppendResult> {
-        self.check()?;
+        self.check_appendable()?;
         let (topic, queue_id) = (queue.topic_name(), queue.queue_id);
         let level = self.preparer.delay_level(message, topic)?;
         if level > 0 {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -203,6 +203,8 @@ impl Dispatching {
             checkpoint: Arc::clone(checkpoint),
             synced: Mutex::new(None),
             failed: AtomicBool::new(false),
+            noted: AtomicU64::new(from),
+            files: Mutex::new(()),
         });
         if let Err(error) = dispatcher.dispatch_to(log.durable().get()) {
             tracing::error!(%error, "not all of the log could be dispatched at opening");
@@ -238,6 +240,11 @@ impl Dispatching {
     /// The key index.
     pub(super) fn index(&self) -> Option<&Arc<Index>> {
         self.flusher.index.as_ref()
+    }
+
+    /// What makes the queues durable.
+    pub(super) fn flusher(&self) -> &Arc<QueueFlusher> {
+        &self.flusher
     }
 
     /// The queues.

@@ -6,6 +6,7 @@ mod groups;
 pub(crate) mod open;
 mod pending;
 mod queues;
+mod retention;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ use crate::flush::{CompletionService, FlushService};
 use crate::lock::{AbortMarker, StoreLock};
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::options::{FlushMode, StoreOptions};
+use crate::retention::{CleanCommitLogService, Cleaner};
 use crate::stats::{Counters, StoreStats};
 use crate::status::Status;
 use crate::sys::ForkWatch;
@@ -66,6 +68,9 @@ pub(crate) struct Inner {
     config: Option<ConfigService>,
     /// Absent in a store that delivers no delayed messages.
     schedule: Option<Arc<ScheduleMessageService>>,
+    cleaner: Arc<Cleaner>,
+    /// Absent in a store whose old files stay until somebody asks.
+    cleaning: Option<CleanCommitLogService>,
     checkpoint: Arc<CheckpointFile>,
     closed: AtomicBool,
     /// What must be given up at the end; taken by the first call of `close`.
@@ -344,6 +349,12 @@ impl Inner {
         self.fence.check()
     }
 
+    /// Refuses an append while the store takes none.
+    fn check_appendable(&self) -> Result<()> {
+        self.check()?;
+        self.cleaner.check_room()
+    }
+
     fn pending_flush(&self, caller: Caller) -> Result<Pending> {
         self.check()?;
         let end = self.log.queue().published();
@@ -363,6 +374,10 @@ impl Inner {
             schedule.shutdown();
         }
         self.log.close();
+        self.cleaner.close();
+        if let Some(cleaning) = &self.cleaning {
+            cleaning.shutdown();
+        }
         let outcome = self.end(&mut ending);
         self.log.queue().committed().close();
         if let Some(dispatching) = &self.dispatching {

@@ -30,6 +30,7 @@ use crate::mapped::{
     FoundFile, MappedFileQueue, QueuePaths, TransientStorePool, list_files, open_files,
 };
 use crate::options::{FlushMode, StoreOptions};
+use crate::retention::{CleanCommitLogService, Cleaner, CleanerParts, RetentionRules};
 use crate::state::delay_offsets::DelayOffsets;
 use crate::state::{ConsumerOffsets, Topics};
 use crate::stats::Counters;
@@ -236,7 +237,7 @@ fn start(
     let pool = make_pool(options, queue.file_size_bytes())?;
     let pooled = pool.is_some();
     let settings = AllocateSettings {
-        paths,
+        paths: paths.clone(),
         reserve_ahead_bytes: options.reserve_ahead_bytes,
         synced_often: options.flush_mode == FlushMode::Sync,
         warm: options.warm_mapped_file_enable,
@@ -276,6 +277,21 @@ fn start(
         config = Some(ConfigService::start(groups, interval)?);
         dispatching = Some(parts);
     }
+    let cleaner = Arc::new(Cleaner::new(CleanerParts {
+        log: Arc::clone(&queue),
+        paths,
+        queues_path: path.join(CONSUME_QUEUE_DIRECTORY),
+        store_path: path.clone(),
+        queues: dispatching.as_ref().map(|parts| Arc::clone(parts.flusher())),
+        fence: Arc::clone(&fence),
+        clock: Arc::clone(&environment.clock),
+        rules: RetentionRules::new(options)?,
+    }));
+    let cleaning = if options.retention_enable {
+        Some(CleanCommitLogService::start(Arc::clone(&cleaner), options)?)
+    } else {
+        None
+    };
     let preparer = Preparer::new(options, queue.file_size_bytes())?;
     let parts = CommitLogParts {
         queue,
@@ -301,6 +317,8 @@ fn start(
         dispatching,
         config,
         schedule,
+        cleaner,
+        cleaning,
         checkpoint,
         closed: AtomicBool::new(false),
         ending: Mutex::new(ending),

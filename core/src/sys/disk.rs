@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::mapped::region::Region;
 
@@ -27,6 +28,27 @@ pub(crate) struct Entry {
     pub(crate) size_bytes: u64,
 }
 
+/// How full a file system is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DiskUsage {
+    pub(crate) total_bytes: u64,
+    /// Free, also for the administrator only.
+    pub(crate) free_bytes: u64,
+    /// Free for this process.
+    pub(crate) available_bytes: u64,
+}
+
+impl DiskUsage {
+    /// Whole per cent in use, rounded up, of what this process could use: as `df` shows it.
+    pub(crate) fn used_per_cent(self) -> u32 {
+        let used = u128::from(self.total_bytes.saturating_sub(self.free_bytes));
+        let usable = used + u128::from(self.available_bytes);
+        let per_cent = (used * 100).checked_div(usable).unwrap_or(100);
+        let whole = per_cent * usable == used * 100;
+        u32::try_from(per_cent).unwrap_or(100) + u32::from(!whole)
+    }
+}
+
 /// What the engine asks of a file system. Names follow the system calls.
 pub(crate) trait Disk: Debug + Send + Sync {
     fn list(&self, directory: &Path) -> io::Result<Vec<Entry>>;
@@ -39,6 +61,10 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// Puts a file in the place of another, which need not be there, in one step.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+    /// How full the file system is that a file or directory lies in.
+    fn usage(&self, path: &Path) -> io::Result<DiskUsage>;
+    /// When a file was written last.
+    fn modified(&self, path: &Path) -> io::Result<SystemTime>;
 }
 
 /// An open file.
@@ -134,6 +160,14 @@ impl Disk for OsDisk {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         super::sync_directory(directory)
     }
+
+    fn usage(&self, path: &Path) -> io::Result<DiskUsage> {
+        super::disk_usage(path)
+    }
+
+    fn modified(&self, path: &Path) -> io::Result<SystemTime> {
+        fs::metadata(path)?.modified()
+    }
 }
 
 #[derive(Debug)]
@@ -166,5 +200,27 @@ impl DiskFile for OsFile {
 
     fn sync_all(&self) -> io::Result<()> {
         self.0.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn use_is_whole_per_cent_rounded_up() {
+        let used = |total_bytes, free_bytes, available_bytes| {
+            DiskUsage { total_bytes, free_bytes, available_bytes }.used_per_cent()
+        };
+        assert_eq!(used(1000, 250, 250), 75);
+        assert_eq!(used(1000, 249, 249), 76);
+        // What only the administrator can use is not there for us.
+        assert_eq!(used(1000, 250, 200), 79);
+        assert_eq!(used(1000, 1000, 1000), 0);
+        assert_eq!(used(1000, 0, 0), 100);
+        assert_eq!(used(0, 0, 0), 100);
+        assert_eq!(used(u64::MAX, 0, 0), 100);
+        let here = OsDisk.usage(Path::new(".")).unwrap();
+        assert!(here.total_bytes > 0 && here.free_bytes >= here.available_bytes);
     }
 }

@@ -71,6 +71,17 @@ pub(crate) fn sync_data(file: &File) -> io::Result<()> {
     file.sync_data()
 }
 
+/// How full the file system of a path is.
+pub(crate) fn disk_usage(path: &Path) -> io::Result<disk::DiskUsage> {
+    let found = rustix::fs::statvfs(path)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(disk::DiskUsage {
+        total_bytes: bytes(found.f_blocks),
+        free_bytes: bytes(found.f_bfree),
+        available_bytes: bytes(found.f_bavail),
+    })
+}
+
 /// Makes creations, removals and renames in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()

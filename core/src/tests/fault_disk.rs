@@ -5,14 +5,14 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::Clock;
 use crate::mapped::region::Region;
-use crate::sys::disk::{Access, Disk, DiskFile, Entry, OsDisk};
+use crate::sys::disk::{Access, Disk, DiskFile, DiskUsage, Entry, OsDisk};
 
 /// The calls that can be counted and failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) enum Call {
     Remove,
     Rename,
     SyncDirectory,
+    Usage,
+    Modified,
     Map,
     Allocate,
     WriteAt,
@@ -110,6 +112,8 @@ impl Gate {
 struct Shared {
     rules: Mutex<Vec<Rule>>,
     calls: Mutex<Vec<(Call, PathBuf)>>,
+    /// Per cent in use that file systems pretend to, by a part of the path; the last one counts.
+    use_per_cent: Mutex<Vec<(String, u64)>>,
 }
 
 impl Shared {
@@ -168,6 +172,11 @@ impl FaultDisk {
         let gate = Arc::new(Gate::default());
         self.add(call, path_part, hits, Fault::Hold(Arc::clone(&gate)));
         gate
+    }
+
+    /// Makes the file systems of paths that contain `path_part` so full.
+    pub(super) fn fill_to(&self, path_part: &str, per_cent: u64) {
+        self.0.use_per_cent.lock().push((path_part.to_owned(), per_cent));
     }
 
     /// Takes all faults away; a gate that still holds calls must be opened.
@@ -235,6 +244,25 @@ impl Disk for FaultDisk {
         self.0.meet(Call::SyncDirectory, directory)?;
         OsDisk.sync_directory(directory)
     }
+
+    fn usage(&self, path: &Path) -> io::Result<DiskUsage> {
+        self.0.meet(Call::Usage, path)?;
+        let pretended = self.0.use_per_cent.lock();
+        let text = path.to_string_lossy();
+        match pretended.iter().rev().find(|(part, _)| text.contains(part)) {
+            None => OsDisk.usage(path),
+            Some((_, per_cent)) => {
+                let free = (100 - per_cent) << 20;
+                let (free_bytes, available_bytes) = (free, free);
+                Ok(DiskUsage { total_bytes: 100 << 20, free_bytes, available_bytes })
+            }
+        }
+    }
+
+    fn modified(&self, path: &Path) -> io::Result<SystemTime> {
+        self.0.meet(Call::Modified, path)?;
+        OsDisk.modified(path)
+    }
 }
 
 #[derive(Debug)]
@@ -287,17 +315,27 @@ impl DiskFile for FaultFile {
 pub(super) struct TurnableClock {
     wall_ms: AtomicI64,
     monotonic_ms: AtomicU64,
+    local_hour: AtomicU32,
 }
 
 impl TurnableClock {
     /// A clock at some moment.
     pub(super) fn new() -> Self {
-        Self { wall_ms: AtomicI64::new(1_700_000_000_000), monotonic_ms: AtomicU64::new(1000) }
+        Self {
+            wall_ms: AtomicI64::new(1_700_000_000_000),
+            monotonic_ms: AtomicU64::new(1000),
+            local_hour: AtomicU32::new(12),
+        }
     }
 
     /// Turns the wall clock, also backwards.
     pub(super) fn turn_wall(&self, by_ms: i64) {
         self.wall_ms.fetch_add(by_ms, Ordering::SeqCst);
+    }
+
+    /// Turns the clock on the wall, which does not follow the others.
+    pub(super) fn set_local_hour(&self, hour: u32) {
+        self.local_hour.store(hour, Ordering::SeqCst);
     }
 
     /// Lets time pass.
@@ -313,5 +351,9 @@ impl Clock for TurnableClock {
 
     fn monotonic_ms(&self) -> u64 {
         self.monotonic_ms.load(Ordering::SeqCst)
+    }
+
+    fn local_hour(&self) -> Option<u32> {
+        Some(self.local_hour.load(Ordering::SeqCst))
     }
 }

@@ -16,6 +16,7 @@ mod pins;
 mod pool;
 mod recovery;
 mod reencode;
+mod retention;
 mod scene;
 mod state_crashes;
 mod state_files;
