@@ -308,11 +308,6 @@ impl ConsumeQueue {
         next.map_or_else(|| self.max.get(), |file| file / UNIT_BYTES)
     }
 
-    /// One past the last index of the file that holds `index`.
-    pub(crate) fn file_end_index(&self, index: u64) -> u64 {
-        self.start_of(index) / UNIT_BYTES + self.units_per_file()
-    }
-
     /// The file that holds an index.
     pub(crate) fn path_of(&self, index: u64) -> PathBuf {
         self.path(self.start_of(index))

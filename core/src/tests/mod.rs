@@ -17,6 +17,7 @@ mod pool;
 mod recovery;
 mod reencode;
 mod retention;
+mod retention_rounds;
 mod scene;
 mod state_crashes;
 mod state_files;

@@ -12,40 +12,30 @@ use crate::{
     Status, Store, encode_batch_item,
 };
 
-const HOUR_MS: i64 = 3_600_000;
+pub(super) const HOUR_MS: i64 = 3_600_000;
 /// Three such messages fill a file of the log.
-const THIRD: usize = 20_000;
+pub(super) const THIRD: usize = 20_000;
 
 /// A scene whose queue files hold two units, and in which retention is left to the test.
-fn scene() -> Scene {
+pub(super) fn scene() -> Scene {
     let mut scene = Scene::new(FlushMode::Async);
     scene.options.consume_queue_file_size_bytes = 40;
     scene
 }
 
-/// A scene in which rounds come quickly.
-fn periodic() -> Scene {
-    let mut scene = scene();
-    scene.options.retention_enable = true;
-    scene.options.clean_resource_interval_ms = 5;
-    scene.options.delete_commit_log_files_interval_ms = 0;
-    scene.disk.fill_to("", 50);
-    scene
-}
-
 /// Makes everything durable and dispatched.
-fn settle(store: &Store) {
+pub(super) fn settle(store: &Store) {
     store.flush().unwrap();
     assert!(store.wait_dispatched(store.max_offset(), Duration::from_secs(10)).unwrap());
 }
 
 /// Fills `files` files of the log and begins another.
-fn fill_files(store: &Store, files: usize) {
+pub(super) fn fill_files(store: &Store, files: usize) {
     fill(store, 3 * files + 1, THIRD);
     settle(store);
 }
 
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..2000 {
         if holds() {
             return;
@@ -55,28 +45,22 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
-/// Waits until whole rounds have passed.
-fn rounds_pass(scene: &Scene) {
-    let seen = scene.disk.count(Call::Usage, "commitlog");
-    eventually("rounds", || scene.disk.count(Call::Usage, "commitlog") > seen + 3);
-}
-
 /// Up to where the checkpoint says that queues are durable.
 fn noted(scene: &Scene) -> u64 {
     let (_, notes) = checkpoint::read(&OsDisk, scene.path()).unwrap().unwrap();
     notes.unwrap().dispatched_offset
 }
 
-fn min(store: &Store) -> u64 {
+pub(super) fn min(store: &Store) -> u64 {
     store.min_offset().get()
 }
 
-fn removed(files: u64) -> RemovedFiles {
+pub(super) fn removed(files: u64) -> RemovedFiles {
     RemovedFiles { files, bytes: files * SEGMENT }
 }
 
 /// The names in a directory, ascending.
-fn names(directory: &Path) -> Vec<String> {
+pub(super) fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -84,13 +68,13 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-fn outcome(store: &Store, topic: &str, offset: i64) -> (ReadOutcome, usize, i64) {
+pub(super) fn outcome(store: &Store, topic: &str, offset: i64) -> (ReadOutcome, usize, i64) {
     let batch = store.read(&ReadRequest::new(topic, 0, offset)).unwrap();
     (batch.outcome(), batch.messages().len(), batch.next_offset())
 }
 
 /// The indexes that can be read of queue 0 of a topic, each with its message there.
-fn indexes(store: &Store, topic: &str) -> Vec<u64> {
+pub(super) fn indexes(store: &Store, topic: &str) -> Vec<u64> {
     let Some(range) = store.queue_range(topic, 0).unwrap() else { return Vec::new() };
     let mut indexes = Vec::new();
     let mut offset = range.start.to_i64();
@@ -160,6 +144,34 @@ fn whole_files_in_front_of_an_offset_go_and_the_queues_follow() {
     assert_eq!(store.append(&Message::new("gone", b"next")).unwrap().queue_offset.get(), 1);
     settle(&store);
     assert_eq!(indexes(&store, "gone"), [1]);
+}
+
+/// The key index lets go of files whose messages are all gone; keys of the others are found.
+#[test]
+fn the_key_index_follows() {
+    let mut scene = scene();
+    scene.options.max_hash_slot_num = 4;
+    scene.options.max_index_num = 5;
+    let store = scene.open().unwrap();
+    let body = vec![1; THIRD];
+    for number in 0..13 {
+        let key = number.to_string();
+        store.append(&Message::new("t", &body).keys(&[&key])).unwrap();
+    }
+    settle(&store);
+    let directory = scene.path().join("index");
+    let before = names(&directory);
+    assert_eq!(store.remove_before(PhysicalOffset::new(3 * SEGMENT)).unwrap(), removed(3));
+    let after = names(&directory);
+    assert!(after.len() < before.len() && before.ends_with(&after), "{before:?} {after:?}");
+    let find = |store: &Store, key: &str| store.query_key("t", key, 0, i64::MAX, 10).unwrap().len();
+    assert_eq!((find(&store, "8"), find(&store, "9"), find(&store, "12")), (0, 1, 1));
+    let killed = scene.copy();
+    store.close().unwrap();
+    for scene in [killed, scene] {
+        let store = scene.open().unwrap();
+        assert_eq!((find(&store, "8"), find(&store, "9"), find(&store, "12")), (0, 1, 1));
+    }
 }
 
 /// A queue built again from a log that begins later has fillers in front, up to its first message.
@@ -460,231 +472,4 @@ fn fillers_inside_a_batch_live_as_long_as_the_batch() {
     let store = scene.open().unwrap();
     let range = store.queue_range("b", 0).unwrap().unwrap();
     assert_eq!((range.start.get(), range.end.get()), (10, 20));
-}
-
-#[test]
-fn nothing_goes_by_itself_unless_asked_to() {
-    let mut scene = periodic();
-    scene.options.retention_enable = false;
-    scene.options.max_total_bytes = 1;
-    scene.disk.fill_to("", 95);
-    scene.clock.set_local_hour(4);
-    let store = scene.open().unwrap();
-    fill_files(&store, 2);
-    scene.clock.turn_wall(1000 * HOUR_MS);
-    std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(scene.disk.count(Call::Usage, ""), 0);
-    assert_eq!(min(&store), 0);
-}
-
-#[test]
-fn expired_files_go_in_the_hour_that_was_set() {
-    let mut scene = periodic();
-    scene.options.delete_when = "3;17".to_owned();
-    let store = scene.open().unwrap();
-    fill_files(&store, 2);
-    scene.clock.set_local_hour(17);
-    rounds_pass(&scene);
-    assert_eq!(min(&store), 0, "not yet expired");
-    scene.clock.set_local_hour(4);
-    scene.clock.turn_wall(73 * HOUR_MS);
-    rounds_pass(&scene);
-    assert_eq!(min(&store), 0, "not the hour");
-    scene.clock.set_local_hour(3);
-    eventually("removed", || min(&store) == 2 * SEGMENT);
-    eventually("followed", || outcome(&store, "t", 0) == (ReadOutcome::OffsetTooSmall, 0, 6));
-}
-
-#[test]
-fn bytes_beyond_the_limit_go_at_any_hour() {
-    let mut scene = periodic();
-    scene.options.max_total_bytes = 2 * SEGMENT;
-    let store = scene.open().unwrap();
-    fill_files(&store, 4);
-    eventually("removed", || min(&store) == 3 * SEGMENT);
-    rounds_pass(&scene);
-    assert_eq!(min(&store), 3 * SEGMENT);
-}
-
-#[test]
-fn a_round_removes_no_more_files_than_it_may() {
-    let mut scene = periodic();
-    scene.options.delete_file_batch_max = 2;
-    scene.options.clean_resource_interval_ms = 3_600_000;
-    scene.options.max_total_bytes = 1;
-    let store = scene.open().unwrap();
-    fill_files(&store, 5);
-    let cleaner = store.cleaner();
-    assert_eq!(cleaner.round(|| false).unwrap(), removed(2));
-    assert_eq!(cleaner.round(|| true).unwrap(), removed(1), "the store is about to close");
-    assert_eq!(cleaner.round(|| false).unwrap(), removed(2));
-    assert_eq!(cleaner.round(|| false).unwrap(), removed(0));
-    assert_eq!(indexes(&store, "t"), [15]);
-}
-
-/// The rows of RocketMQ's table, for the log's disk and for that of the queues.
-#[test]
-fn a_full_disk_lets_files_go() {
-    for path in ["commitlog", "consumequeue"] {
-        let mut scene = periodic();
-        scene.options.clean_resource_interval_ms = 3_600_000;
-        let store = scene.open().unwrap();
-        fill_files(&store, 5);
-        let cleaner = store.cleaner();
-        let round = || cleaner.round(|| true).unwrap().files;
-        // Up to 75 nothing goes at this hour, above it what is expired, above 85 anything.
-        for (per_cent, young, expired) in [(75, 0, 0), (76, 0, 1), (85, 0, 1), (86, 1, 1)] {
-            scene.disk.fill_to(path, per_cent);
-            assert_eq!(round(), young, "{path} {per_cent}");
-            scene.clock.turn_wall(73 * HOUR_MS);
-            assert_eq!(round(), expired, "{path} {per_cent}");
-            scene.clock.turn_wall(-73 * HOUR_MS);
-            assert!(store.append(&Message::new("t", b"there is room")).is_ok());
-            settle(&store);
-        }
-        assert_eq!(min(&store), 4 * SEGMENT);
-    }
-}
-
-#[test]
-fn files_that_are_not_expired_can_be_kept_on_a_full_disk() {
-    let mut scene = periodic();
-    scene.options.clean_resource_interval_ms = 3_600_000;
-    scene.options.clean_file_forcibly_enable = false;
-    scene.disk.fill_to("", 95);
-    let store = scene.open().unwrap();
-    assert_eq!(store.append(&Message::new("t", b"x")).unwrap_err().status(), Status::DiskUsageHigh);
-    scene.disk.fill_to("", 89);
-    let cleaner = store.cleaner();
-    cleaner.round(|| false).unwrap();
-    fill_files(&store, 2);
-    assert_eq!(cleaner.round(|| false).unwrap(), removed(0));
-    scene.clock.turn_wall(73 * HOUR_MS);
-    assert_eq!(cleaner.round(|| false).unwrap(), removed(2));
-}
-
-/// A disk that cannot be measured lets expired files go at any hour, and appends come in.
-#[test]
-fn a_disk_that_cannot_be_measured_lets_expired_files_go() {
-    let mut scene = periodic();
-    scene.options.clean_resource_interval_ms = 3_600_000;
-    let store = scene.open().unwrap();
-    fill_files(&store, 1);
-    scene.disk.fill_to("", 95);
-    let cleaner = store.cleaner();
-    scene.disk.fail(Call::Usage, "", Hits::From(1), libc::EIO);
-    assert_eq!(cleaner.round(|| false).unwrap(), removed(0));
-    store.append(&Message::new("t", b"x")).unwrap();
-    scene.clock.turn_wall(73 * HOUR_MS);
-    assert_eq!(cleaner.round(|| false).unwrap(), removed(1));
-}
-
-/// Of several directories the least used one counts.
-#[test]
-fn new_files_fit_where_there_is_room() {
-    let mut scene = periodic();
-    let root = scene.path().to_path_buf();
-    let path = |name| root.join(name);
-    scene.options.commit_log_paths = vec![path("disk-a"), path("disk-b")];
-    scene.options.clean_resource_interval_ms = 3_600_000;
-    let store = scene.open().unwrap();
-    fill_files(&store, 5);
-    let cleaner = store.cleaner();
-    scene.disk.fill_to("disk-a", 95);
-    assert_eq!(cleaner.round(|| true).unwrap(), removed(0));
-    store.append(&Message::new("t", b"x")).unwrap();
-    scene.disk.fill_to("disk-b", 91);
-    assert_eq!(cleaner.round(|| true).unwrap(), removed(1));
-    assert_eq!(store.append(&Message::new("t", b"x")).unwrap_err().status(), Status::DiskUsageHigh);
-    scene.disk.fill_to("disk-b", 50);
-    assert_eq!(store.remove_before(PhysicalOffset::new(5 * SEGMENT)).unwrap(), removed(4));
-    assert_eq!(names(&path("disk-a")), Vec::<String>::new());
-    store.close().unwrap();
-    let store = scene.open().unwrap();
-    assert_eq!(min(&store), 5 * SEGMENT);
-}
-
-/// Files in directories that are only read are not ours to remove.
-#[test]
-fn files_that_are_only_read_stay() {
-    let mut scene = scene();
-    let store = scene.open().unwrap();
-    fill_files(&store, 3);
-    store.close().unwrap();
-    let archive = scene.path().join("archive");
-    std::fs::create_dir(&archive).unwrap();
-    std::fs::rename(scene.file(0), archive.join(format!("{:020}", 0))).unwrap();
-    scene.options.read_only_commit_log_paths = vec![archive.clone()];
-    let store = scene.open().unwrap();
-    assert_eq!(store.remove_before(PhysicalOffset::new(2 * SEGMENT)).unwrap(), removed(0));
-    assert_eq!((names(&archive).len(), bodies(&store).len()), (1, 10));
-}
-
-/// Above the warning ratio every way of appending is refused, and everything else goes on; a later
-/// round that finds room lets appends in again.
-#[test]
-fn appends_are_refused_while_the_disk_is_too_full() {
-    let mut scene = periodic();
-    scene.options.clean_file_forcibly_enable = false;
-    let store = scene.open().unwrap();
-    let queue = store.queue("t", 0).unwrap();
-    fill_files(&store, 1);
-    scene.disk.fill_to("", 91);
-    let message = Message::new("t", b"body");
-    eventually("refused", || store.append(&message).is_err());
-    let error = store.append(&message).unwrap_err();
-    assert_eq!(error.status(), Status::DiskUsageHigh);
-    assert!(error.to_string().ends_with("expected at most 90 per cent in use, found 91"));
-    let mut items = Vec::new();
-    encode_batch_item(&mut items, 0, b"item", b"").unwrap();
-    let batch = EncodedBatch { shared: Message::new("t", b""), items: &items };
-    let refused = [
-        queue.append(&message).map(|_| ()),
-        store.append_batch(&batch).map(|_| ()),
-        store.append_inner_batch(&batch).map(|_| ()),
-        store.append_many(&[message], &mut Vec::new()),
-        store.append_async(&message).map(|_| ()),
-    ];
-    for result in refused {
-        assert_eq!(result.unwrap_err().status(), Status::DiskUsageHigh);
-    }
-    let end = store.max_offset();
-    assert_eq!(bodies(&store).len() as u64, indexes(&store, "t").len() as u64);
-    store.flush().unwrap();
-    assert_eq!(store.remove_before(end).unwrap(), removed(1));
-    assert_eq!(store.max_offset(), end);
-    scene.disk.fill_to("", 90);
-    eventually("taken", || store.append(&message).is_ok());
-    store.close().unwrap();
-    // A store opened on a full disk knows it at once.
-    scene.disk.fill_to("", 91);
-    let store = scene.open().unwrap();
-    assert_eq!(store.append(&message).unwrap_err().status(), Status::DiskUsageHigh);
-    assert_eq!(bodies(&store).last().unwrap(), b"body");
-}
-
-/// What a killed process left undone the next one does.
-#[test]
-fn the_first_round_finishes_what_a_killed_process_began() {
-    let mut scene = periodic();
-    scene.options.clean_resource_interval_ms = 3_600_000;
-    let store = scene.open().unwrap();
-    fill_files(&store, 2);
-    scene.disk.fail(Call::Remove, "consumequeue", Hits::From(1), libc::EIO);
-    assert_eq!(
-        store.remove_before(PhysicalOffset::new(2 * SEGMENT)).unwrap_err().status(),
-        Status::Io
-    );
-    let killed = scene.copy();
-    killed.disk.fill_to("", 50);
-    let directory = killed.path().join("consumequeue/t/0");
-    assert_eq!(names(&directory).len(), 4);
-    let after = killed.open().unwrap();
-    assert_eq!(after.cleaner().round(|| false).unwrap(), removed(0));
-    assert_eq!(names(&directory), [format!("{:020}", 120)]);
-    // And the process that met the failure, in its own next round.
-    scene.disk.mend();
-    scene.disk.fill_to("", 50);
-    store.cleaner().round(|| false).unwrap();
-    assert_eq!(names(&scene.path().join("consumequeue/t/0")), [format!("{:020}", 120)]);
 }
