@@ -316,6 +316,17 @@ fn what_is_not_durable_or_not_dispatched_stays() {
     assert_eq!(indexes(&store, "t"), [9]);
 }
 
+#[test]
+fn what_is_not_durable_stays_in_a_store_without_queues() {
+    let mut scene = scene();
+    scene.options.consume_queue_enable = false;
+    let store = scene.open().unwrap();
+    fill(&store, 7, THIRD);
+    assert_eq!(store.remove_before(store.max_offset()).unwrap(), removed(0));
+    store.flush().unwrap();
+    assert_eq!(store.remove_before(store.max_offset()).unwrap(), removed(2));
+}
+
 /// The end of a queue must be in a file that a power cut leaves. Its newest file may be one that
 /// was made but not written, or not synced.
 #[test]
