@@ -52,6 +52,7 @@ template <typename Struct> inline Struct cairn_init() {
 #define CAIRN_MESSAGE_INIT CAIRN_INIT(cairn_message)
 #define CAIRN_APPEND_RESULT_INIT CAIRN_INIT(cairn_append_result)
 #define CAIRN_POSITIONS_INIT CAIRN_INIT(cairn_positions)
+#define CAIRN_READ_REQUEST_INIT CAIRN_INIT(cairn_read_request)
 #define CAIRN_MESSAGE_VIEW_INIT CAIRN_INIT(cairn_message_view)
 #define CAIRN_RECOVERY_REPORT_INIT CAIRN_INIT(cairn_recovery_report)
 #define CAIRN_STORE_STATS_INIT CAIRN_INIT(cairn_store_stats)
@@ -67,7 +68,7 @@ template <typename Struct> inline Struct cairn_init() {
 
 // Counts the ABI: the major half (times 65536) changes only with a new soname, the minor half with
 // every added symbol, number or field.
-#define CAIRN_ABI_VERSION 1
+#define CAIRN_ABI_VERSION 2
 
 // Waits without a limit, where a function takes a time in milliseconds.
 #define CAIRN_WAIT_FOREVER 18446744073709551615ull
@@ -263,7 +264,8 @@ typedef int32_t cairn_log_level;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// What a reading found. Finding nothing is no error.
+// What a reading found. Finding nothing is no error. The numbers below 100 are RocketMQ's, for
+// queues.
 enum cairn_read_outcome
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
@@ -271,14 +273,49 @@ enum cairn_read_outcome
  {
     // At least one message.
     CAIRN_READ_OUTCOME_FOUND = 0,
-    // Nothing yet: the position is the end of the log.
-    CAIRN_READ_OUTCOME_END_OF_LOG = 1,
+    // None of the messages that were looked at is wanted; go on at the batch's next offset.
+    CAIRN_READ_OUTCOME_NO_MATCHED_MESSAGE = 1,
+    // Retention removed the messages that were looked at; go on at the batch's next offset.
+    CAIRN_READ_OUTCOME_MESSAGE_WAS_REMOVING = 2,
+    // The queue has no file there; go on at the batch's next offset.
+    CAIRN_READ_OUTCOME_OFFSET_FOUND_NULL = 3,
+    // The offset lies behind the end of the queue, which is the batch's next offset.
+    CAIRN_READ_OUTCOME_OFFSET_OVERFLOW_BADLY = 4,
+    // The offset is the end of the queue: nothing has come yet.
+    CAIRN_READ_OUTCOME_OFFSET_OVERFLOW_ONE = 5,
+    // The offset lies in front of the queue's first message, which is the batch's next offset.
+    CAIRN_READ_OUTCOME_OFFSET_TOO_SMALL = 6,
+    // There is no such queue.
+    CAIRN_READ_OUTCOME_NO_MATCHED_LOGIC_QUEUE = 7,
+    // The queue has had no message yet.
+    CAIRN_READ_OUTCOME_NO_MESSAGE_IN_QUEUE = 8,
+    // Nothing yet: the physical offset is the end of the log.
+    CAIRN_READ_OUTCOME_END_OF_LOG = 100,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
 typedef enum cairn_read_outcome cairn_read_outcome;
 #else
 typedef int32_t cairn_read_outcome;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Which of the messages around a time is meant.
+enum cairn_time_boundary
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // The first message stored at or after the time; the end of the queue if there is none.
+    CAIRN_TIME_BOUNDARY_LOWER = 0,
+    // The last message stored at or before the time; the first message if there is none.
+    CAIRN_TIME_BOUNDARY_UPPER = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_time_boundary cairn_time_boundary;
+#else
+typedef int32_t cairn_time_boundary;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -318,6 +355,10 @@ typedef struct cairn_batch_items cairn_batch_items;
 // change, so several threads may look at it.
 typedef struct cairn_error cairn_error;
 
+// Which messages a reader wants: made once, used for any number of reads, of any store, by any
+// number of threads at once. A read or a tail keeps what it needs of it.
+typedef struct cairn_filter cairn_filter;
+
 // The options of a store. Used by one thread at a time; opening copies them, so one object may
 // open many stores, and may be freed at once.
 typedef struct cairn_options cairn_options;
@@ -327,6 +368,9 @@ typedef struct cairn_options cairn_options;
 // It may outlive the store's handle; once the store is closed, its appends give
 // `CAIRN_STATUS_STORE_CLOSED`.
 typedef struct cairn_queue cairn_queue;
+
+// The queues of a topic at one moment. They do not change.
+typedef struct cairn_queue_ids cairn_queue_ids;
 
 // A message inside a batch, for the functions that take a view.
 typedef struct cairn_record cairn_record;
@@ -342,6 +386,16 @@ typedef struct cairn_stats cairn_stats;
 // Every function may be called from any thread at the same time, except `cairn_store_free`, which
 // is last. After `cairn_store_close` calls give `CAIRN_STATUS_STORE_CLOSED`.
 typedef struct cairn_store cairn_store;
+
+// A place in a queue that moves on with each message read. Any number of threads may use it: each
+// message goes to one of them.
+//
+// It may outlive the store's handle; once the store is closed, it gives
+// `CAIRN_STATUS_STORE_CLOSED`.
+typedef struct cairn_tail cairn_tail;
+
+// The topics of a store at one moment. They do not change.
+typedef struct cairn_topics cairn_topics;
 
 // Text: UTF-8, not terminated. With a length of zero the pointer is not looked at.
 typedef struct cairn_str {
@@ -399,6 +453,9 @@ typedef struct cairn_positions {
     int64_t committed_offset;
     // Everything below is synced to the device: it survives a power cut.
     int64_t durable_offset;
+    // Everything below can be found in the queues and by key; `min_offset` in a store without
+    // queues.
+    int64_t dispatched_offset;
 } cairn_positions;
 
 // Bytes. With a length of zero the pointer is not looked at.
@@ -519,6 +576,25 @@ typedef struct cairn_message_view {
     // The store's address.
     struct cairn_host store_host;
 } cairn_message_view;
+
+// What is read from a queue. Begin with `CAIRN_READ_REQUEST_INIT`; a field that stays zero has its
+// default.
+typedef struct cairn_read_request {
+    // The size of this struct as the program knows it.
+    uint32_t struct_size;
+    // The queue inside the topic.
+    int32_t queue_id;
+    // The topic.
+    struct cairn_str topic;
+    // The index of the first message wanted. A negative one is too small.
+    int64_t offset;
+    // Messages returned at most; 0 for 32.
+    size_t max_messages;
+    // Bytes of records returned at most, but at least one message; 0 for 128 MiB.
+    size_t max_bytes;
+    // Which messages are wanted; null for all.
+    const struct cairn_filter *filter;
+} cairn_read_request;
 
 // The report of a recovery. Begin with `CAIRN_RECOVERY_REPORT_INIT`.
 typedef struct cairn_recovery_report {
@@ -860,6 +936,39 @@ CAIRN_MUST_CHECK
 cairn_status cairn_options_set_check_crc_on_recover(struct cairn_options *options,
                                                     int32_t value);
 
+// Sets whether records are dispatched to consume queues: 0 or 1. Without them the store is a log
+// that is read by physical offset only. Default 1.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_consume_queue_enable(struct cairn_options *options,
+                                                    int32_t value);
+
+// Sets whether keys are put into the key index, which `cairn_store_query_key` needs: 0 or 1.
+// Default 1.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_message_index_enable(struct cairn_options *options,
+                                                    int32_t value);
+
+// Sets whether a synchronous store shows consumers messages before they are durable: 0 or 1.
+// Default 0.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_read_uncommitted(struct cairn_options *options,
+                                                int32_t value);
+
 // Frees options. Null is accepted.
 //
 // # Safety
@@ -1168,6 +1277,10 @@ struct cairn_bytes cairn_batch_items_bytes(const struct cairn_batch_items *items
 // - `items` is null or live, and not used afterwards.
 void cairn_batch_items_free(struct cairn_batch_items *items);
 
+// Returns the name of a read outcome in capitals, as in `"FOUND"`; never null. A number that no
+// outcome has gives `"UNKNOWN"`. The text lives as long as the library is loaded.
+const char *cairn_read_outcome_name(int32_t outcome);
+
 // Reads the message whose record begins at `physical_offset`.
 //
 // Gives `CAIRN_STATUS_OFFSET_OUT_OF_RANGE`, `CAIRN_STATUS_NOT_A_RECORD` or
@@ -1204,7 +1317,8 @@ cairn_status cairn_store_read_log(const struct cairn_store *store,
                                   struct cairn_batch **out_batch,
                                   struct cairn_error **out_error);
 
-// Returns what the reading found: a `cairn_read_outcome`.
+// Returns what the reading found: a `cairn_read_outcome`; `CAIRN_READ_OUTCOME_END_OF_LOG` for
+// null.
 //
 // # Safety
 // - `batch` is null or live.
@@ -1216,11 +1330,28 @@ int32_t cairn_batch_outcome(const struct cairn_batch *batch);
 // - `batch` is null or live.
 size_t cairn_batch_len(const struct cairn_batch *batch);
 
-// Returns where to go on reading; -1 for null.
+// Returns where to go on reading: an index of the queue, or a physical offset if the batch was
+// read by one; -1 for messages that were looked up, and for null.
 //
 // # Safety
 // - `batch` is null or live.
 int64_t cairn_batch_next_offset(const struct cairn_batch *batch);
+
+// Returns where what was read from began at the time: the index of the queue's first message, or
+// the log's first offset if the batch was read by physical offset; -1 for messages that were
+// looked up, and for null.
+//
+// # Safety
+// - `batch` is null or live.
+int64_t cairn_batch_min_offset(const struct cairn_batch *batch);
+
+// Returns where what was read from ended at the time: one past the index of the queue's last
+// message, or past the readable log if the batch was read by physical offset; -1 for messages
+// that were looked up, and for null.
+//
+// # Safety
+// - `batch` is null or live.
+int64_t cairn_batch_max_offset(const struct cairn_batch *batch);
 
 // Gives a view of a message of the batch, from 0.
 //
@@ -1277,6 +1408,318 @@ cairn_status cairn_message_view_message_id(const struct cairn_message_view *view
 // # Safety
 // - `batch` is null or live, and neither it nor its views are used afterwards.
 void cairn_batch_free(struct cairn_batch *batch);
+
+// Makes a filter for messages with one of the tags in `A || B || C`. `*` and the empty text stand
+// for all messages.
+//
+// Gives `CAIRN_STATUS_FILTER_ILLEGAL` when the expression names no tag, is longer than 64 KiB or
+// is no UTF-8; `*out_filter` is then null.
+//
+// # Safety
+// - `expression` is readable for its length.
+// - `out_filter` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_filter_from_tags(struct cairn_str expression,
+                                    struct cairn_filter **out_filter,
+                                    struct cairn_error **out_error);
+
+// Makes a filter for messages for whose properties a condition in SQL92 is true, as in
+// `price BETWEEN 10 AND 20 AND region IN ('north', 'west')`.
+//
+// There are `AND`, `OR`, `NOT`, the comparisons `= <> > >= < <=`, `BETWEEN`, `IN`, `CONTAINS`,
+// `STARTSWITH`, `ENDSWITH` and `IS NULL`, numbers, `'text'`, `TRUE` and `FALSE`. The names `TAGS`
+// and `KEYS` stand for the tag and the keys. A message without a property that the condition asks
+// for, or with a value that cannot be compared so, is not wanted.
+//
+// Gives `CAIRN_STATUS_FILTER_ILLEGAL` when the condition is malformed, longer than 64 KiB or no
+// UTF-8; `*out_filter` is then null, and `cairn_error_offset` tells where, in bytes from the
+// start.
+//
+// # Safety
+// - `expression` is readable for its length.
+// - `out_filter` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_filter_from_sql(struct cairn_str expression,
+                                   struct cairn_filter **out_filter,
+                                   struct cairn_error **out_error);
+
+// Tells whether a message that was read is wanted, as when the log is read by physical offset. A
+// null filter wants every message; a view that was not filled is never wanted.
+//
+// # Safety
+// - `filter` is null or live.
+// - `view` is null, or was begun with `CAIRN_MESSAGE_VIEW_INIT`; if it was filled, its batch is
+//   live.
+bool cairn_filter_matches(const struct cairn_filter *filter, const struct cairn_message_view *view);
+
+// Frees a filter. Null is accepted. Tails that were opened with it go on.
+//
+// # Safety
+// - `filter` is null or live, and not used afterwards.
+void cairn_filter_free(struct cairn_filter *filter);
+
+// Reads messages of a queue from an index on. It does not wait. Where nothing is found the batch
+// is empty, `cairn_batch_outcome` says why and `cairn_batch_next_offset` where to go on.
+//
+// One call looks at 800 messages or `max_messages`, whichever is more, and at one file of the
+// queue, so fewer messages than asked for do not mean that the queue ends. A message can be read a
+// moment after its append returned: once it was dispatched to its queue, in a synchronous store
+// only when it is durable (unless `read_uncommitted` is set).
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` in a store without consume queues,
+// `CAIRN_STATUS_CORRUPTION` when the queue points to something that is not its message; `*out_batch`
+// is then null.
+//
+// # Safety
+// - `store` is null or live.
+// - `request` is null, or readable for as many bytes as its `struct_size` says; its topic is
+//   readable for its length and its filter is null or live.
+// - `out_batch` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_read(const struct cairn_store *store,
+                              const struct cairn_read_request *request,
+                              struct cairn_batch **out_batch,
+                              struct cairn_error **out_error);
+
+// Finds the newest messages of a topic that have a key: one of their keys, or the unique key that
+// a RocketMQ client gave them. They were stored from `begin_ms` to `end_ms`, both included, in
+// milliseconds since the Unix epoch. At most `max_messages`, in the order of the log.
+//
+// If there are none, the batch is empty and its outcome `CAIRN_READ_OUTCOME_NO_MATCHED_MESSAGE`.
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for a `max_messages` of zero and in a store without
+// consume queues or key index.
+//
+// # Safety
+// - `store` is null or live.
+// - `topic` and `key` are readable for their lengths.
+// - `out_batch` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_query_key(const struct cairn_store *store,
+                                   struct cairn_str topic,
+                                   struct cairn_str key,
+                                   int64_t begin_ms,
+                                   int64_t end_ms,
+                                   size_t max_messages,
+                                   struct cairn_batch **out_batch,
+                                   struct cairn_error **out_error);
+
+// Finds the message with an id: RocketMQ's `offsetMsgId`, as `cairn_message_view_message_id` and
+// `cairn_append_result_message_id` write it, or else the unique key that a RocketMQ client gave
+// it.
+//
+// If there is none, or it has another topic, the batch is empty and its outcome
+// `CAIRN_READ_OUTCOME_NO_MATCHED_MESSAGE`. Fails as `cairn_store_query_key` does.
+//
+// # Safety
+// - `store` is null or live.
+// - `topic` and `message_id` are readable for their lengths.
+// - `out_batch` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_find_by_message_id(const struct cairn_store *store,
+                                            struct cairn_str topic,
+                                            struct cairn_str message_id,
+                                            struct cairn_batch **out_batch,
+                                            struct cairn_error **out_error);
+
+// Waits until a queue can be read at an index, at most `timeout_ms` milliseconds
+// (`CAIRN_WAIT_FOREVER`: without limit). The queue need not exist yet.
+//
+// Gives `CAIRN_STATUS_WAIT_TIMEOUT` when the time runs out, `CAIRN_STATUS_STORE_CLOSED` when the
+// store is closed meanwhile.
+//
+// # Safety
+// - `store` is null or live.
+// - `topic` is readable for its length.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_wait_message(const struct cairn_store *store,
+                                      struct cairn_str topic,
+                                      int32_t queue_id,
+                                      int64_t queue_offset,
+                                      uint64_t timeout_ms,
+                                      struct cairn_error **out_error);
+
+// Waits until everything below `physical_offset` can be found in the queues and by key, at most
+// `timeout_ms` milliseconds (`CAIRN_WAIT_FOREVER`: without limit). The offset is usually a result's
+// `end_offset`.
+//
+// Gives `CAIRN_STATUS_WAIT_TIMEOUT` when the time runs out, `CAIRN_STATUS_STORE_CLOSED` when the
+// store is closed meanwhile; `cairn_store_check_dispatch` tells whether anything is in the way.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_wait_dispatched(const struct cairn_store *store,
+                                         int64_t physical_offset,
+                                         uint64_t timeout_ms,
+                                         struct cairn_error **out_error);
+
+// Tells whether records come into the queues and the key index.
+//
+// Gives `CAIRN_STATUS_DISPATCH_BLOCKED` while a file of theirs cannot be written; the error says
+// which and why. Nothing is lost: the store tries again every second.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_check_dispatch(const struct cairn_store *store,
+                                        struct cairn_error **out_error);
+
+// Tells the index of a queue's first message and one past that of its last; both are 0 for a queue
+// that never had a message.
+//
+// # Safety
+// - `store` is null or live.
+// - `topic` is readable for its length.
+// - `out_first` and `out_next` are null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_queue_range(const struct cairn_store *store,
+                                     struct cairn_str topic,
+                                     int32_t queue_id,
+                                     int64_t *out_first,
+                                     int64_t *out_next,
+                                     struct cairn_error **out_error);
+
+// Tells the index of the message of a queue that was stored around a time, in milliseconds since
+// the Unix epoch; `boundary` is a `cairn_time_boundary`. -1 for a queue that never had a message.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for a number that is no boundary.
+//
+// # Safety
+// - `store` is null or live.
+// - `topic` is readable for its length.
+// - `out_offset` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_offset_at_time(const struct cairn_store *store,
+                                        struct cairn_str topic,
+                                        int32_t queue_id,
+                                        int64_t timestamp_ms,
+                                        int32_t boundary,
+                                        int64_t *out_offset,
+                                        struct cairn_error **out_error);
+
+// Lists the topics that have had messages, sorted. Free the list with `cairn_topics_free`.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_topics` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_topics(const struct cairn_store *store,
+                                struct cairn_topics **out_topics,
+                                struct cairn_error **out_error);
+
+// Returns the number of topics.
+//
+// # Safety
+// - `topics` is null or live.
+size_t cairn_topics_len(const struct cairn_topics *topics);
+
+// Returns the name of a topic, from 0; an absent text beyond the last. It lives as long as the
+// list.
+//
+// # Safety
+// - `topics` is null or live.
+struct cairn_str cairn_topics_get(const struct cairn_topics *topics, size_t index);
+
+// Frees a list of topics; its names end with it. Null is accepted.
+//
+// # Safety
+// - `topics` is null or live, and neither it nor its names are used afterwards.
+void cairn_topics_free(struct cairn_topics *topics);
+
+// Lists the queues of a topic that have had messages, ascending; none for a topic that never had
+// one. Free the list with `cairn_queue_ids_free`.
+//
+// # Safety
+// - `store` is null or live.
+// - `topic` is readable for its length.
+// - `out_queue_ids` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_queues_of(const struct cairn_store *store,
+                                   struct cairn_str topic,
+                                   struct cairn_queue_ids **out_queue_ids,
+                                   struct cairn_error **out_error);
+
+// Returns the number of queues.
+//
+// # Safety
+// - `queue_ids` is null or live.
+size_t cairn_queue_ids_len(const struct cairn_queue_ids *queue_ids);
+
+// Returns a queue of the list, from 0; -1 beyond the last.
+//
+// # Safety
+// - `queue_ids` is null or live.
+int32_t cairn_queue_ids_get(const struct cairn_queue_ids *queue_ids, size_t index);
+
+// Frees a list of queues. Null is accepted.
+//
+// # Safety
+// - `queue_ids` is null or live, and not used afterwards.
+void cairn_queue_ids_free(struct cairn_queue_ids *queue_ids);
+
+// Opens a place in a queue at an index, to follow the queue from there; the queue need not exist
+// yet. `filter` may be null for all messages, and may be freed at once.
+//
+// Messages that retention removed are passed over: the tail goes on with the first that is there.
+//
+// # Safety
+// - `store` is null or live.
+// - `topic` is readable for its length.
+// - `filter` is null or live.
+// - `out_tail` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_tail_open(const struct cairn_store *store,
+                             struct cairn_str topic,
+                             int32_t queue_id,
+                             int64_t from_offset,
+                             const struct cairn_filter *filter,
+                             struct cairn_tail **out_tail,
+                             struct cairn_error **out_error);
+
+// Reads the next messages, at most `max_messages`. Where there is none yet it waits up to
+// `timeout_ms` milliseconds (0: not at all, `CAIRN_WAIT_FOREVER`: without limit) for the first, and
+// not for more.
+//
+// When the time runs out, or the store is closed while this waits, the batch is empty and its
+// outcome `CAIRN_READ_OUTCOME_OFFSET_OVERFLOW_ONE`. A call on a store that was closed before gives
+// `CAIRN_STATUS_STORE_CLOSED`.
+//
+// # Safety
+// - `tail` is null or live.
+// - `out_batch` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_tail_next(const struct cairn_tail *tail,
+                             size_t max_messages,
+                             uint64_t timeout_ms,
+                             struct cairn_batch **out_batch,
+                             struct cairn_error **out_error);
+
+// Returns the index where the next call goes on, which is where a later tail is opened; -1 for
+// null. While a call runs it is that of before. It never waits.
+//
+// # Safety
+// - `tail` is null or live.
+int64_t cairn_tail_offset(const struct cairn_tail *tail);
+
+// Frees a tail. Null is accepted. Batches it gave stay valid until they are freed.
+//
+// # Safety
+// - `tail` is null or live, and no call on it is running or comes later.
+void cairn_tail_free(struct cairn_tail *tail);
 
 // Tells what opening would do. It only reads, takes no lock and changes nothing. Free the result
 // with `cairn_recovery_free`.

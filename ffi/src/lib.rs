@@ -36,6 +36,14 @@ pub mod batch_items;
 
 pub mod read;
 
+pub mod filter;
+
+pub mod queue_read;
+
+pub mod queues;
+
+pub mod tail;
+
 pub mod recovery;
 
 pub mod stats;

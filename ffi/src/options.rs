@@ -422,6 +422,66 @@ pub unsafe extern "C" fn cairn_options_set_check_crc_on_recover(
     })
 }
 
+/// Sets whether records are dispatched to consume queues: 0 or 1. Without them the store is a log
+/// that is read by physical offset only. Default 1.
+///
+/// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+///
+/// # Safety
+/// - `options` is null or live, and used by this thread only.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn cairn_options_set_consume_queue_enable(
+    options: *mut cairn_options,
+    value: i32,
+) -> cairn_status {
+    boundary!({
+        let options = require!(mut options);
+        let value = boolean(value)?;
+        options.change(|options| options.consume_queue_enable = value)
+    })
+}
+
+/// Sets whether keys are put into the key index, which `cairn_store_query_key` needs: 0 or 1.
+/// Default 1.
+///
+/// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+///
+/// # Safety
+/// - `options` is null or live, and used by this thread only.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn cairn_options_set_message_index_enable(
+    options: *mut cairn_options,
+    value: i32,
+) -> cairn_status {
+    boundary!({
+        let options = require!(mut options);
+        let value = boolean(value)?;
+        options.change(|options| options.message_index_enable = value)
+    })
+}
+
+/// Sets whether a synchronous store shows consumers messages before they are durable: 0 or 1.
+/// Default 0.
+///
+/// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
+///
+/// # Safety
+/// - `options` is null or live, and used by this thread only.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn cairn_options_set_read_uncommitted(
+    options: *mut cairn_options,
+    value: i32,
+) -> cairn_status {
+    boundary!({
+        let options = require!(mut options);
+        let value = boolean(value)?;
+        options.change(|options| options.read_uncommitted = value)
+    })
+}
+
 /// Frees options. Null is accepted.
 ///
 /// # Safety

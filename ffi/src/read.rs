@@ -1,6 +1,6 @@
 //! Reading: batches whose views point into the mapped files.
 
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char};
 use std::time::Instant;
 
 use engine::{Batch, MessageView, PROPERTY_KEYS, PROPERTY_TAGS, PhysicalOffset, Result, Store};
@@ -12,14 +12,53 @@ use crate::status::cairn_status;
 use crate::store::{cairn_store, physical_offset, wait_limit};
 use crate::text::{cairn_bytes, cairn_host, cairn_property, cairn_str, write_text};
 
-/// What a reading found. Finding nothing is no error.
+/// What a reading found. Finding nothing is no error. The numbers below 100 are RocketMQ's, for
+/// queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum cairn_read_outcome {
     /// At least one message.
     Found = 0,
-    /// Nothing yet: the position is the end of the log.
-    EndOfLog = 1,
+    /// None of the messages that were looked at is wanted; go on at the batch's next offset.
+    NoMatchedMessage = 1,
+    /// Retention removed the messages that were looked at; go on at the batch's next offset.
+    MessageWasRemoving = 2,
+    /// The queue has no file there; go on at the batch's next offset.
+    OffsetFoundNull = 3,
+    /// The offset lies behind the end of the queue, which is the batch's next offset.
+    OffsetOverflowBadly = 4,
+    /// The offset is the end of the queue: nothing has come yet.
+    OffsetOverflowOne = 5,
+    /// The offset lies in front of the queue's first message, which is the batch's next offset.
+    OffsetTooSmall = 6,
+    /// There is no such queue.
+    NoMatchedLogicQueue = 7,
+    /// The queue has had no message yet.
+    NoMessageInQueue = 8,
+    /// Nothing yet: the physical offset is the end of the log.
+    EndOfLog = 100,
+}
+
+/// Every outcome with its name.
+const OUTCOMES: [(cairn_read_outcome, &CStr); 10] = [
+    (cairn_read_outcome::Found, c"FOUND"),
+    (cairn_read_outcome::NoMatchedMessage, c"NO_MATCHED_MESSAGE"),
+    (cairn_read_outcome::MessageWasRemoving, c"MESSAGE_WAS_REMOVING"),
+    (cairn_read_outcome::OffsetFoundNull, c"OFFSET_FOUND_NULL"),
+    (cairn_read_outcome::OffsetOverflowBadly, c"OFFSET_OVERFLOW_BADLY"),
+    (cairn_read_outcome::OffsetOverflowOne, c"OFFSET_OVERFLOW_ONE"),
+    (cairn_read_outcome::OffsetTooSmall, c"OFFSET_TOO_SMALL"),
+    (cairn_read_outcome::NoMatchedLogicQueue, c"NO_MATCHED_LOGIC_QUEUE"),
+    (cairn_read_outcome::NoMessageInQueue, c"NO_MESSAGE_IN_QUEUE"),
+    (cairn_read_outcome::EndOfLog, c"END_OF_LOG"),
+];
+
+/// Returns the name of a read outcome in capitals, as in `"FOUND"`; never null. A number that no
+/// outcome has gives `"UNKNOWN"`. The text lives as long as the library is loaded.
+#[unsafe(no_mangle)]
+pub extern "C" fn cairn_read_outcome_name(outcome: i32) -> *const c_char {
+    let known = OUTCOMES.iter().find(|(known, _)| *known as i32 == outcome);
+    known.map_or(c"UNKNOWN", |(_, name)| *name).as_ptr()
 }
 
 /// Messages that were read. Its views point into the mapped files, which stay as they are until the
@@ -27,21 +66,50 @@ pub enum cairn_read_outcome {
 /// threads may look at it, and it may be freed by any.
 pub struct cairn_batch {
     messages: Messages,
-    next_offset: PhysicalOffset,
+    outcome: i32,
+    next_offset: i64,
+    /// Where what was read from begins and ends.
+    range: (i64, i64),
 }
 
 enum Messages {
     One(MessageView),
-    Many(Batch),
+    Many(Vec<MessageView>),
 }
 
 impl cairn_batch {
+    /// Messages read from a queue, whose first index and end are `range`.
+    pub(crate) fn of_queue(
+        outcome: i32,
+        messages: Vec<MessageView>,
+        next_offset: i64,
+        range: (i64, i64),
+    ) -> Self {
+        Self { messages: Messages::Many(messages), outcome, next_offset, range }
+    }
+
+    /// Messages that were looked up: there is nowhere to go on.
+    pub(crate) fn looked_up(messages: Vec<MessageView>) -> Self {
+        let found = !messages.is_empty();
+        let outcome =
+            if found { cairn_read_outcome::Found } else { cairn_read_outcome::NoMatchedMessage };
+        Self::of_queue(outcome as i32, messages, NONE, (NONE, NONE))
+    }
+
     fn messages(&self) -> &[MessageView] {
         match &self.messages {
             Messages::One(message) => std::slice::from_ref(message),
-            Messages::Many(batch) => batch.messages(),
+            Messages::Many(messages) => messages,
         }
     }
+}
+
+/// An offset of a batch that has none.
+const NONE: i64 = -1;
+
+/// The readable part of the log.
+fn log_range(store: &Store) -> (i64, i64) {
+    (store.min_offset().to_i64(), store.committed_offset().to_i64())
 }
 
 /// A message inside a batch, for the functions that take a view.
@@ -164,8 +232,10 @@ pub unsafe extern "C" fn cairn_store_read_at(
         let _inside = store.fence.enter();
         let message = store.store.read_at(offset)?;
         out_batch.give(cairn_batch {
-            next_offset: message.record().end_offset(),
+            next_offset: message.record().end_offset().to_i64(),
             messages: Messages::One(message),
+            outcome: cairn_read_outcome::Found as i32,
+            range: log_range(&store.store),
         });
         Ok(())
     })
@@ -204,9 +274,13 @@ pub unsafe extern "C" fn cairn_store_read_log(
         let _inside = store.fence.enter();
         let limits = ReadLimits { max_messages, max_bytes, timeout_ms };
         let batch = read_following(&store.store, from, &limits)?;
+        let found = !batch.messages().is_empty();
+        let outcome = if found { cairn_read_outcome::Found } else { cairn_read_outcome::EndOfLog };
         out_batch.give(cairn_batch {
-            next_offset: batch.next_offset(),
-            messages: Messages::Many(batch),
+            next_offset: batch.next_offset().to_i64(),
+            messages: Messages::Many(batch.into_messages()),
+            outcome: outcome as i32,
+            range: log_range(&store.store),
         });
         Ok(())
     })
@@ -237,7 +311,8 @@ fn read_following(store: &Store, from: PhysicalOffset, limits: &ReadLimits) -> R
     }
 }
 
-/// Returns what the reading found: a `cairn_read_outcome`.
+/// Returns what the reading found: a `cairn_read_outcome`; `CAIRN_READ_OUTCOME_END_OF_LOG` for
+/// null.
 ///
 /// # Safety
 /// - `batch` is null or live.
@@ -246,7 +321,7 @@ pub unsafe extern "C" fn cairn_batch_outcome(batch: *const cairn_batch) -> i32 {
     value!(cairn_read_outcome::EndOfLog as i32, {
         // SAFETY: null or live, says the caller.
         let batch = unsafe { batch.as_ref() }?;
-        (!batch.messages().is_empty()).then_some(cairn_read_outcome::Found as i32)
+        Some(batch.outcome)
     })
 }
 
@@ -263,16 +338,47 @@ pub unsafe extern "C" fn cairn_batch_len(batch: *const cairn_batch) -> usize {
     })
 }
 
-/// Returns where to go on reading; -1 for null.
+/// Returns where to go on reading: an index of the queue, or a physical offset if the batch was
+/// read by one; -1 for messages that were looked up, and for null.
 ///
 /// # Safety
 /// - `batch` is null or live.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cairn_batch_next_offset(batch: *const cairn_batch) -> i64 {
-    value!(-1, {
+    value!(NONE, {
         // SAFETY: null or live, says the caller.
         let batch = unsafe { batch.as_ref() }?;
-        Some(batch.next_offset.to_i64())
+        Some(batch.next_offset)
+    })
+}
+
+/// Returns where what was read from began at the time: the index of the queue's first message, or
+/// the log's first offset if the batch was read by physical offset; -1 for messages that were
+/// looked up, and for null.
+///
+/// # Safety
+/// - `batch` is null or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cairn_batch_min_offset(batch: *const cairn_batch) -> i64 {
+    value!(NONE, {
+        // SAFETY: null or live, says the caller.
+        let batch = unsafe { batch.as_ref() }?;
+        Some(batch.range.0)
+    })
+}
+
+/// Returns where what was read from ended at the time: one past the index of the queue's last
+/// message, or past the readable log if the batch was read by physical offset; -1 for messages
+/// that were looked up, and for null.
+///
+/// # Safety
+/// - `batch` is null or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cairn_batch_max_offset(batch: *const cairn_batch) -> i64 {
+    value!(NONE, {
+        // SAFETY: null or live, says the caller.
+        let batch = unsafe { batch.as_ref() }?;
+        Some(batch.range.1)
     })
 }
 
@@ -309,7 +415,7 @@ pub unsafe extern "C" fn cairn_batch_get(
 ///
 /// - `view` is null, or readable as its `struct_size` says.
 /// - It was filled by [`cairn_batch_get`], or its `record` is null; the batch is live during `'a`.
-unsafe fn viewed<'a>(view: *const cairn_message_view) -> Option<&'a MessageView> {
+pub(crate) unsafe fn viewed<'a>(view: *const cairn_message_view) -> Option<&'a MessageView> {
     // SAFETY: null or as long as it says, says the caller.
     let view = unsafe { open_struct::read(view, "view") }.ok()?;
     // SAFETY: null or made from a message of a live batch, says the caller.

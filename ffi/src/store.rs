@@ -20,11 +20,19 @@ use crate::text::cairn_str;
 /// Every function may be called from any thread at the same time, except `cairn_store_free`, which
 /// is last. After `cairn_store_close` calls give `CAIRN_STATUS_STORE_CLOSED`.
 pub struct cairn_store {
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) fence: Fence,
     pub(crate) callbacks: Arc<Callbacks>,
     recovery: cairn_recovery,
     path: Vec<u8>,
+}
+
+impl Drop for cairn_store {
+    /// Closes the store here and now: a tail may hold it a moment longer.
+    fn drop(&mut self) {
+        // The engine reports a failure when the last holder drops the store.
+        let _ = self.store.close();
+    }
 }
 
 /// The positions of the log, each only moving forward. Begin with `CAIRN_POSITIONS_INIT`.
@@ -43,6 +51,9 @@ pub struct cairn_positions {
     pub committed_offset: i64,
     /// Everything below is synced to the device: it survives a power cut.
     pub durable_offset: i64,
+    /// Everything below can be found in the queues and by key; `min_offset` in a store without
+    /// queues.
+    pub dispatched_offset: i64,
 }
 
 // SAFETY: repr(C) with the size first, numbers only, no padding (`abi/layout.txt` is checked for
@@ -123,7 +134,7 @@ pub unsafe extern "C" fn cairn_store_open(
         out_store.give(cairn_store {
             recovery: cairn_recovery::from(store.recovery_report().clone()),
             path: path.as_os_str().as_encoded_bytes().to_vec(),
-            store,
+            store: Arc::new(store),
             fence: Fence::default(),
             callbacks: Arc::default(),
         });
@@ -201,6 +212,7 @@ pub unsafe extern "C" fn cairn_store_positions(
             max_offset,
             committed_offset,
             durable_offset,
+            dispatched_offset: store.store.dispatched_offset().to_i64(),
         });
         Ok(())
     })

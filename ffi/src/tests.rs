@@ -7,7 +7,9 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::ptr;
 use std::sync::{Arc, Mutex};
 
-use engine::{AppendResult, Completion, Error, PhysicalOffset, QueueOffset, Result, Status};
+use engine::{
+    AppendResult, Completion, Error, PhysicalOffset, QueueOffset, ReadOutcome, Result, Status,
+};
 
 use crate::boundary;
 use crate::callbacks::{self, Callbacks};
@@ -18,7 +20,8 @@ use crate::error::{
 use crate::fence::Fence;
 use crate::message::{cairn_append_result, cairn_message};
 use crate::open_struct::{self, OpenStruct, OutStruct, StructArray};
-use crate::read::cairn_message_view;
+use crate::queue_read::cairn_read_request;
+use crate::read::{cairn_message_view, cairn_read_outcome, cairn_read_outcome_name};
 use crate::recovery::cairn_recovery_report;
 use crate::stats::{cairn_store_stats, cairn_topic_stats};
 use crate::status::{cairn_status, cairn_status_name};
@@ -106,6 +109,29 @@ fn every_status_has_its_number_and_name_in_c() {
     assert_eq!(unknown, c"UNKNOWN");
 }
 
+#[test]
+fn every_outcome_has_its_number_and_name_in_c() {
+    for &outcome in ReadOutcome::ALL {
+        // SAFETY: a static terminated text.
+        let name = unsafe { CStr::from_ptr(cairn_read_outcome_name(outcome.code())) };
+        assert_eq!(name.to_str().unwrap(), outcome.name());
+    }
+    let numbers = [
+        (cairn_read_outcome::Found as i32, ReadOutcome::Found),
+        (cairn_read_outcome::OffsetOverflowOne as i32, ReadOutcome::OffsetOverflowOne),
+        (cairn_read_outcome::NoMessageInQueue as i32, ReadOutcome::NoMessageInQueue),
+    ];
+    for (number, outcome) in numbers {
+        assert_eq!(number, outcome.code());
+    }
+    let ours = [(cairn_read_outcome::EndOfLog as i32, c"END_OF_LOG"), (-1, c"UNKNOWN")];
+    for (number, expected) in ours {
+        assert!(ReadOutcome::ALL.iter().all(|outcome| outcome.code() != number));
+        // SAFETY: a static terminated text.
+        assert_eq!(unsafe { CStr::from_ptr(cairn_read_outcome_name(number)) }, expected);
+    }
+}
+
 /// The header's layout, which `abi/layout.txt` lists, is that of the library's own structs.
 #[test]
 fn structs_are_as_long_as_the_header_says() {
@@ -118,6 +144,7 @@ fn structs_are_as_long_as_the_header_says() {
         ("cairn_bytes", size_of::<cairn_bytes>()),
         ("cairn_property", size_of::<cairn_property>()),
         ("cairn_message", size_of::<cairn_message>()),
+        ("cairn_read_request", size_of::<cairn_read_request>()),
         ("cairn_message_view", size_of::<cairn_message_view>()),
         ("cairn_recovery_report", size_of::<cairn_recovery_report>()),
         ("cairn_store_stats", size_of::<cairn_store_stats>()),

@@ -161,7 +161,7 @@ fn each_open_struct_has_its_beginning() {
             found += 1;
         }
     }
-    assert_eq!(found, 7);
+    assert_eq!(found, 8);
 }
 
 #[test]
