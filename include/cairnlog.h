@@ -1469,8 +1469,8 @@ void cairn_filter_free(struct cairn_filter *filter);
 // only when it is durable (unless `read_uncommitted` is set).
 //
 // Gives `CAIRN_STATUS_INVALID_ARGUMENT` in a store without consume queues,
-// `CAIRN_STATUS_CORRUPTION` when the queue points to something that is not its message; `*out_batch`
-// is then null.
+// `CAIRN_STATUS_CORRUPTION` when the queue points to something that is not its message;
+// `*out_batch` is then null.
 //
 // # Safety
 // - `store` is null or live.
@@ -1545,8 +1545,8 @@ cairn_status cairn_store_wait_message(const struct cairn_store *store,
                                       struct cairn_error **out_error);
 
 // Waits until everything below `physical_offset` can be found in the queues and by key, at most
-// `timeout_ms` milliseconds (`CAIRN_WAIT_FOREVER`: without limit). The offset is usually a result's
-// `end_offset`.
+// `timeout_ms` milliseconds (`CAIRN_WAIT_FOREVER`: without limit). The offset is usually a
+// result's `end_offset`.
 //
 // Gives `CAIRN_STATUS_WAIT_TIMEOUT` when the time runs out, `CAIRN_STATUS_STORE_CLOSED` when the
 // store is closed meanwhile; `cairn_store_check_dispatch` tells whether anything is in the way.
@@ -1690,8 +1690,8 @@ cairn_status cairn_tail_open(const struct cairn_store *store,
                              struct cairn_error **out_error);
 
 // Reads the next messages, at most `max_messages`. Where there is none yet it waits up to
-// `timeout_ms` milliseconds (0: not at all, `CAIRN_WAIT_FOREVER`: without limit) for the first, and
-// not for more.
+// `timeout_ms` milliseconds (0: not at all, `CAIRN_WAIT_FOREVER`: without limit) for the first,
+// and not for more.
 //
 // When the time runs out, or the store is closed while this waits, the batch is empty and its
 // outcome `CAIRN_READ_OUTCOME_OFFSET_OVERFLOW_ONE`. A call on a store that was closed before gives

@@ -76,8 +76,8 @@ pub(crate) fn queue_offset(offset: i64, name: &str) -> Result<QueueOffset> {
 /// only when it is durable (unless `read_uncommitted` is set).
 ///
 /// Gives `CAIRN_STATUS_INVALID_ARGUMENT` in a store without consume queues,
-/// `CAIRN_STATUS_CORRUPTION` when the queue points to something that is not its message; `*out_batch`
-/// is then null.
+/// `CAIRN_STATUS_CORRUPTION` when the queue points to something that is not its message;
+/// `*out_batch` is then null.
 ///
 /// # Safety
 /// - `store` is null or live.
@@ -231,8 +231,8 @@ pub unsafe extern "C" fn cairn_store_wait_message(
 }
 
 /// Waits until everything below `physical_offset` can be found in the queues and by key, at most
-/// `timeout_ms` milliseconds (`CAIRN_WAIT_FOREVER`: without limit). The offset is usually a result's
-/// `end_offset`.
+/// `timeout_ms` milliseconds (`CAIRN_WAIT_FOREVER`: without limit). The offset is usually a
+/// result's `end_offset`.
 ///
 /// Gives `CAIRN_STATUS_WAIT_TIMEOUT` when the time runs out, `CAIRN_STATUS_STORE_CLOSED` when the
 /// store is closed meanwhile; `cairn_store_check_dispatch` tells whether anything is in the way.

@@ -157,8 +157,8 @@ pub unsafe extern "C" fn cairn_tail_open(
 }
 
 /// Reads the next messages, at most `max_messages`. Where there is none yet it waits up to
-/// `timeout_ms` milliseconds (0: not at all, `CAIRN_WAIT_FOREVER`: without limit) for the first, and
-/// not for more.
+/// `timeout_ms` milliseconds (0: not at all, `CAIRN_WAIT_FOREVER`: without limit) for the first,
+/// and not for more.
 ///
 /// When the time runs out, or the store is closed while this waits, the batch is empty and its
 /// outcome `CAIRN_READ_OUTCOME_OFFSET_OVERFLOW_ONE`. A call on a store that was closed before gives

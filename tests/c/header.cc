@@ -14,13 +14,15 @@ int main(int argc, char **argv) {
     cairn_message message = CAIRN_MESSAGE_INIT;
     cairn_append_result result = CAIRN_APPEND_RESULT_INIT;
     cairn_positions positions = CAIRN_POSITIONS_INIT;
+    cairn_read_request request = CAIRN_READ_REQUEST_INIT;
     cairn_message_view view = CAIRN_MESSAGE_VIEW_INIT;
     cairn_recovery_report report = CAIRN_RECOVERY_REPORT_INIT;
     cairn_store_stats totals = CAIRN_STORE_STATS_INIT;
     cairn_topic_stats topic = CAIRN_TOPIC_STATS_INIT;
     if (message.struct_size != sizeof message || positions.struct_size != sizeof positions ||
         report.struct_size != sizeof report || totals.struct_size != sizeof totals ||
-        topic.struct_size != sizeof topic || view.body.data != nullptr) {
+        topic.struct_size != sizeof topic || request.struct_size != sizeof request ||
+        view.body.data != nullptr) {
         return 1;
     }
     cairn_store *store = nullptr;
@@ -34,9 +36,29 @@ int main(int argc, char **argv) {
         cairn_store_append(store, &message, &result, nullptr) == CAIRN_STATUS_OK &&
         cairn_store_read_at(store, result.physical_offset, &batch, nullptr) == CAIRN_STATUS_OK &&
         cairn_batch_get(batch, 0, &view) == CAIRN_STATUS_OK && view.body.length == 4 &&
-        std::memcmp(view.body.data, "body", 4) == 0 &&
+        std::memcmp(view.body.data, "body", 4) == 0;
+    cairn_batch_free(batch);
+    batch = nullptr;
+    // The same by queue, through a filter and through a tail.
+    cairn_filter *filter = nullptr;
+    cairn_tail *tail = nullptr;
+    request.topic = message.topic;
+    good = good &&
+           cairn_filter_from_sql(CAIRN_STR("TAGS IS NULL"), &filter, nullptr) == CAIRN_STATUS_OK &&
+           cairn_tail_open(store, request.topic, 0, 0, filter, &tail, nullptr) == CAIRN_STATUS_OK &&
+           cairn_tail_next(tail, 1, 10000, &batch, nullptr) == CAIRN_STATUS_OK &&
+           cairn_batch_outcome(batch) == CAIRN_READ_OUTCOME_FOUND;
+    cairn_batch_free(batch);
+    batch = nullptr;
+    request.filter = filter;
+    good =
+        good && cairn_store_read(store, &request, &batch, nullptr) == CAIRN_STATUS_OK &&
+        cairn_batch_len(batch) == 1 && cairn_batch_get(batch, 0, &view) == CAIRN_STATUS_OK &&
+        cairn_filter_matches(filter, &view) &&
         cairn_store_close(store, nullptr) == CAIRN_STATUS_OK;
     cairn_batch_free(batch);
+    cairn_tail_free(tail);
+    cairn_filter_free(filter);
     cairn_store_free(store);
     return good ? 0 : 1;
 }

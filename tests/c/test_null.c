@@ -22,6 +22,7 @@ static void version(void) {
     CHECK(strcmp(cairn_status_name(CAIRN_STATUS_OK), "OK") == 0);
     CHECK(strcmp(cairn_status_name(CAIRN_STATUS_STORE_LOCKED), "STORE_LOCKED") == 0);
     CHECK(strcmp(cairn_status_name(12345), "UNKNOWN") == 0);
+    CHECK(strcmp(cairn_read_outcome_name(INT32_MIN), "UNKNOWN") == 0);
     CHECK(cairn_str_from(NULL).length == 0);
     CHECK(same_text(cairn_str_from("four"), "four"));
 }
@@ -64,6 +65,9 @@ static void options(void) {
     INVALID_STATUS(cairn_options_set_transient_store_pool_enable(NULL, 0));
     INVALID_STATUS(cairn_options_set_append_record_crc(NULL, 0));
     INVALID_STATUS(cairn_options_set_check_crc_on_recover(NULL, 0));
+    INVALID_STATUS(cairn_options_set_consume_queue_enable(NULL, 1));
+    INVALID_STATUS(cairn_options_set_message_index_enable(NULL, 1));
+    INVALID_STATUS(cairn_options_set_read_uncommitted(NULL, 1));
     INVALID(cairn_options_set(NULL, CAIRN_STR("flush_mode"), CAIRN_STR("sync"), &error));
     cairn_str broken = {NULL, 4};
     INVALID(cairn_options_set(options, broken, CAIRN_STR("sync"), &error));
@@ -217,9 +221,95 @@ static void batches(const char *directory) {
     INVALID_STATUS(cairn_append_result_message_id(&result, id, sizeof id));
     CHECK(cairn_batch_len(NULL) == 0);
     CHECK(cairn_batch_next_offset(NULL) == -1);
+    CHECK(cairn_batch_min_offset(NULL) == -1);
+    CHECK(cairn_batch_max_offset(NULL) == -1);
     CHECK(cairn_batch_outcome(NULL) == CAIRN_READ_OUTCOME_END_OF_LOG);
     cairn_batch_free(batch);
     cairn_batch_free(NULL);
+    close_store(store);
+}
+
+static void reading_without_a_store(void) {
+    cairn_error *error = NULL;
+    cairn_batch *batch = NULL;
+    cairn_tail *tail = NULL;
+    cairn_topics *topics = NULL;
+    cairn_queue_ids *queues = NULL;
+    cairn_read_request request = CAIRN_READ_REQUEST_INIT;
+    const cairn_str topic = CAIRN_STR("t");
+    int64_t offset = 0;
+    INVALID(cairn_store_read(NULL, &request, &batch, &error));
+    INVALID(cairn_store_query_key(NULL, topic, topic, 0, 1, 1, &batch, &error));
+    INVALID(cairn_store_find_by_message_id(NULL, topic, topic, &batch, &error));
+    INVALID(cairn_store_wait_message(NULL, topic, 0, 0, 0, &error));
+    INVALID(cairn_store_wait_dispatched(NULL, 0, 0, &error));
+    INVALID(cairn_store_check_dispatch(NULL, &error));
+    INVALID(cairn_store_queue_range(NULL, topic, 0, &offset, &offset, &error));
+    INVALID(cairn_store_offset_at_time(NULL, topic, 0, 0, 0, &offset, &error));
+    INVALID(cairn_store_topics(NULL, &topics, &error));
+    INVALID(cairn_store_queues_of(NULL, topic, &queues, &error));
+    INVALID(cairn_tail_open(NULL, topic, 0, 0, NULL, &tail, &error));
+    INVALID(cairn_tail_next(NULL, 1, 0, &batch, &error));
+    CHECK(cairn_tail_offset(NULL) == -1);
+    CHECK(cairn_topics_len(NULL) == 0 && cairn_topics_get(NULL, 0).data == NULL);
+    CHECK(cairn_queue_ids_len(NULL) == 0 && cairn_queue_ids_get(NULL, 0) == -1);
+    CHECK(!cairn_filter_matches(NULL, NULL));
+    cairn_tail_free(NULL);
+    cairn_topics_free(NULL);
+    cairn_queue_ids_free(NULL);
+    cairn_filter_free(NULL);
+}
+
+static void reading(const char *directory) {
+    cairn_error *error = NULL;
+    cairn_store *store = open_store(directory, "reading");
+    cairn_batch *batch = NULL;
+    cairn_tail *tail = NULL;
+    cairn_filter *filter = NULL;
+    cairn_queue_ids *queues = NULL;
+    cairn_read_request request = CAIRN_READ_REQUEST_INIT;
+    const cairn_str topic = CAIRN_STR("t");
+    const cairn_str broken = {NULL, 4};
+    int64_t offset = 0;
+    INVALID(cairn_store_read(store, NULL, &batch, &error));
+    INVALID(cairn_store_read(store, &request, NULL, &error));
+    request.topic = broken;
+    INVALID(cairn_store_read(store, &request, &batch, &error));
+    INVALID(cairn_store_query_key(store, broken, topic, 0, 1, 1, &batch, &error));
+    INVALID(cairn_store_query_key(store, topic, broken, 0, 1, 1, &batch, &error));
+    INVALID(cairn_store_query_key(store, topic, topic, 0, 1, 0, &batch, &error));
+    INVALID(cairn_store_query_key(store, topic, topic, 0, 1, 1, NULL, &error));
+    INVALID(cairn_store_find_by_message_id(store, broken, topic, &batch, &error));
+    INVALID(cairn_store_find_by_message_id(store, topic, broken, &batch, &error));
+    INVALID(cairn_store_find_by_message_id(store, topic, topic, NULL, &error));
+    INVALID(cairn_store_wait_message(store, broken, 0, 0, 0, &error));
+    INVALID(cairn_store_queue_range(store, broken, 0, &offset, &offset, &error));
+    INVALID(cairn_store_queue_range(store, topic, 0, NULL, &offset, &error));
+    INVALID(cairn_store_queue_range(store, topic, 0, &offset, NULL, &error));
+    INVALID(cairn_store_offset_at_time(store, broken, 0, 0, 0, &offset, &error));
+    INVALID(cairn_store_offset_at_time(store, topic, 0, 0, 0, NULL, &error));
+    INVALID(cairn_store_topics(store, NULL, &error));
+    INVALID(cairn_store_queues_of(store, topic, NULL, &error));
+    INVALID(cairn_store_queues_of(store, broken, &queues, &error));
+    INVALID(cairn_filter_from_tags(topic, NULL, &error));
+    INVALID(cairn_filter_from_tags(broken, &filter, &error));
+    INVALID(cairn_filter_from_sql(topic, NULL, &error));
+    INVALID(cairn_filter_from_sql(broken, &filter, &error));
+    INVALID(cairn_tail_open(store, topic, 0, 0, NULL, NULL, &error));
+    INVALID(cairn_tail_open(store, broken, 0, 0, NULL, &tail, &error));
+    CHECK(batch == NULL && tail == NULL && filter == NULL && queues == NULL);
+    CHECK_OK(cairn_tail_open(store, topic, 0, 0, NULL, &tail, &error));
+    INVALID(cairn_tail_next(tail, 1, 0, NULL, &error));
+    INVALID(cairn_tail_next(tail, 0, 0, &batch, &error));
+    cairn_tail_free(tail);
+    cairn_message_view view = CAIRN_MESSAGE_VIEW_INIT;
+    CHECK(!cairn_filter_matches(NULL, &view));
+    cairn_message message = message_of("t", "body");
+    CHECK_OK(cairn_store_append(store, &message, NULL, &error));
+    CHECK_OK(cairn_store_read_at(store, 0, &batch, &error));
+    CHECK_STATUS(CAIRN_STATUS_OK, cairn_batch_get(batch, 0, &view));
+    CHECK(cairn_filter_matches(NULL, &view));
+    cairn_batch_free(batch);
     close_store(store);
 }
 
@@ -271,6 +361,8 @@ int main(int argc, char **argv) {
     without_a_store();
     with_a_store(directory);
     batches(directory);
+    reading_without_a_store();
+    reading(directory);
     items_reports_and_statistics(directory);
     return 0;
 }

@@ -158,6 +158,9 @@ static void wrong_enumerations(cairn_store *store) {
         INVALID_STATUS(cairn_options_set_transient_store_pool_enable(options, wrong[index]));
         INVALID_STATUS(cairn_options_set_append_record_crc(options, wrong[index]));
         INVALID_STATUS(cairn_options_set_check_crc_on_recover(options, wrong[index]));
+        INVALID_STATUS(cairn_options_set_consume_queue_enable(options, wrong[index]));
+        INVALID_STATUS(cairn_options_set_message_index_enable(options, wrong[index]));
+        INVALID_STATUS(cairn_options_set_read_uncommitted(options, wrong[index]));
         cairn_message message = message_of("enumerations", "body");
         message.wait_mode = wrong[index];
         INVALID(cairn_store_append(store, &message, NULL, &error));
