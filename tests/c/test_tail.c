@@ -1,5 +1,5 @@
-// Tails: everything arrives once and in order, also when several threads share one; waits end in
-// time and when the store is closed or freed; batches outlive both.
+// Tails and waits: everything arrives once and in order, also when several threads share a tail;
+// waits end in time and when the store is closed or freed; batches outlive both.
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -167,7 +167,7 @@ static void filters_offsets_and_limits(const char *directory) {
 }
 
 typedef struct waiter {
-    const cairn_tail *tail;
+    cairn_tail *tail;
     atomic_bool waiting;
 } waiter;
 
@@ -224,6 +224,80 @@ static void the_end_of_the_store_ends_a_wait(const char *directory, bool close_f
     close_store(store);
 }
 
+// As read_until_closed, without waiting, so that the end comes in the middle of a call.
+static void *poll_until_closed(void *argument) {
+    waiter *own = argument;
+    for (;;) {
+        cairn_error *error = NULL;
+        cairn_batch *batch = NULL;
+        cairn_status status = cairn_tail_next(own->tail, 1, 0, &batch, &error);
+        atomic_store(&own->waiting, true);
+        if (status != CAIRN_STATUS_OK) {
+            check_fails(CAIRN_STATUS_STORE_CLOSED, status, &error, "next", __FILE__, __LINE__);
+            return NULL;
+        }
+        cairn_batch_free(batch);
+    }
+}
+
+static void a_busy_tail_lets_its_store_end(const char *directory) {
+    enum { ROUNDS = 25 };
+    cairn_store *store = open_store(directory, "busy");
+    for (int number = 0; number < COUNT; number++) {
+        append_numbered(store, "busy", number);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_t threads[THREADS];
+        waiter waiters[THREADS];
+        for (int index = 0; index < THREADS; index++) {
+            waiters[index].tail = open_tail(store, "busy", 0, NULL);
+            atomic_init(&waiters[index].waiting, false);
+            start(&threads[index], poll_until_closed, &waiters[index]);
+        }
+        for (int index = 0; index < THREADS; index++) {
+            while (!atomic_load(&waiters[index].waiting)) {
+            }
+        }
+        cairn_store_free(store);
+        // The lock is free at once.
+        store = open_store(directory, "busy");
+        for (int index = 0; index < THREADS; index++) {
+            CHECK(pthread_join(threads[index], NULL) == 0);
+            cairn_tail_free(waiters[index].tail);
+        }
+    }
+    close_store(store);
+}
+
+static void *wait_for_a_message(void *store) {
+    cairn_error *error = NULL;
+    CHECK_FAILS(
+        CAIRN_STATUS_STORE_CLOSED,
+        cairn_store_wait_message(store, CAIRN_STR("none"), 0, 0, CAIRN_WAIT_FOREVER, &error));
+    return NULL;
+}
+
+static void *wait_for_dispatch(void *store) {
+    cairn_error *error = NULL;
+    CHECK_FAILS(CAIRN_STATUS_STORE_CLOSED,
+                cairn_store_wait_dispatched(store, INT64_MAX, CAIRN_WAIT_FOREVER, &error));
+    return NULL;
+}
+
+static void closing_ends_other_waits(const char *directory) {
+    cairn_error *error = NULL;
+    cairn_store *store = open_store(directory, "other-waits");
+    pthread_t threads[2];
+    start(&threads[0], wait_for_a_message, store);
+    start(&threads[1], wait_for_dispatch, store);
+    struct timespec pause = {0, 30 * 1000 * 1000};
+    nanosleep(&pause, NULL);
+    CHECK_OK(cairn_store_close(store, &error));
+    CHECK(pthread_join(threads[0], NULL) == 0);
+    CHECK(pthread_join(threads[1], NULL) == 0);
+    cairn_store_free(store);
+}
+
 static void a_forked_child_cannot_follow(const char *directory) {
     cairn_error *error = NULL;
     cairn_batch *batch = NULL;
@@ -255,6 +329,8 @@ int main(int argc, char **argv) {
     for (int round = 0; round < 8; round++) {
         the_end_of_the_store_ends_a_wait(directory, round % 2 == 0, round >= 4);
     }
+    a_busy_tail_lets_its_store_end(directory);
+    closing_ends_other_waits(directory);
     a_forked_child_cannot_follow(directory);
     return 0;
 }
