@@ -1098,8 +1098,8 @@ cairn_status cairn_store_close(struct cairn_store *store,
 bool cairn_store_is_closed(const struct cairn_store *store);
 
 // Frees a store; closes it first if that was not done, and then tells a failure to the log
-// callback only. Null is accepted. Batches and queue handles stay valid until they are freed. Not
-// to be called from a callback.
+// callback only. Null is accepted. Batches, queue handles and tails stay valid until they are
+// freed. Not to be called from a callback.
 //
 // # Safety
 // - `store` is null or live, and no call on it is running or comes later.
