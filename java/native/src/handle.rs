@@ -10,15 +10,16 @@
 )]
 
 use std::marker::PhantomData;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use cairnlog::{Error, MessageView, QueueAppender, Result, Status, Store};
+use cairnlog::{Error, MessageView, QueueAppender, Result, Status, Store, Tail};
 use jni::sys::jlong;
 
 /// Objects that Java holds at present.
 static LIVE: AtomicI64 = AtomicI64::new(0);
 
-/// How many objects Java holds at present: stores, queues, batches and pins.
+/// How many objects Java holds at present: stores, queues, tails, batches and pins.
 pub(crate) fn live_objects() -> i64 {
     LIVE.load(Ordering::Acquire)
 }
@@ -34,6 +35,8 @@ pub(crate) struct Handle<T> {
 pub(crate) type StoreHandle = Handle<Store>;
 /// A prepared (topic, queue).
 pub(crate) type QueueHandle = Handle<QueueAppender>;
+/// A walk along a queue, for one thread at a time.
+pub(crate) type TailHandle = Handle<Mutex<Tail>>;
 /// Messages that were read together.
 pub(crate) type BatchHandle = Handle<Vec<MessageView>>;
 /// One message whose body a buffer shows.

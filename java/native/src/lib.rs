@@ -16,6 +16,7 @@ mod handle;
 mod message_frame;
 mod natives;
 mod outcome;
+mod queues;
 mod reading;
 mod store;
 mod wire;

@@ -19,16 +19,17 @@ use crate::boundary::{self, CairnErrorPolicy, Outcome};
 use crate::completion::await_completions;
 use crate::diagnostics::{self, await_diagnostics, set_diagnostics_level};
 use crate::handle::{
-    BatchHandle, PinHandle, QueueHandle, ScratchAddress, StoreHandle, live_objects,
+    BatchHandle, PinHandle, QueueHandle, ScratchAddress, StoreHandle, TailHandle, live_objects,
 };
 use crate::message_frame::encode_batch_items;
 use crate::outcome::write_statuses;
+use crate::queues::*;
 use crate::reading::*;
 use crate::store::*;
 use crate::wire::Writer;
 
 /// Counted up with every change of a native or a layout; `NativeLoader.ABI_VERSION` is its twin.
-const ABI_VERSION: jint = 1;
+const ABI_VERSION: jint = 2;
 
 /// A native of the table: static, checked, ending in the error policy. The handle types are longs
 /// in Java; that Java passes live ones is the promise made by `unsafe`.
@@ -39,6 +40,7 @@ macro_rules! native {
             type_map = {
                 unsafe StoreHandle => long,
                 unsafe QueueHandle => long,
+                unsafe TailHandle => long,
                 unsafe BatchHandle => long,
                 unsafe PinHandle => long,
                 unsafe ScratchAddress => long,
@@ -88,6 +90,35 @@ const NATIVES: &[NativeMethod] = &[
         store_read_log(
             store: StoreHandle, from: jlong, max_messages: jint, max_bytes: jint) -> jbyte[]
     },
+    native! { store_read(store: StoreHandle, request: jbyte[]) -> jbyte[] },
+    native! { store_query_key(store: StoreHandle, request: jbyte[]) -> jbyte[] },
+    native! {
+        store_find_by_message_id(store: StoreHandle, topic: jbyte[], id: jbyte[]) -> jbyte[]
+    },
+    native! {
+        store_queue_range(store: StoreHandle, topic: jbyte[], queue_id: jint) -> jlong[]
+    },
+    native! {
+        store_offset_at_time(
+            store: StoreHandle, topic: jbyte[], queue_id: jint, time_ms: jlong,
+            upper: jboolean) -> jlong
+    },
+    native! { store_topics(store: StoreHandle) -> jbyte[] },
+    native! { store_queues_of(store: StoreHandle, topic: jbyte[]) -> jint[] },
+    native! {
+        store_wait_message(
+            store: StoreHandle, topic: jbyte[], queue_id: jint, offset: jlong,
+            limit_ms: jlong) -> jboolean
+    },
+    native! {
+        store_wait_dispatched(store: StoreHandle, end: jlong, limit_ms: jlong) -> jboolean
+    },
+    native! { store_dispatched_offset(store: StoreHandle) -> jlong },
+    native! { store_dispatch_error(store: StoreHandle) -> jbyte[] },
+    native! { check_filter(kind: jint, expression: jbyte[]) },
+    native! { tail_open(store: StoreHandle, request: jbyte[]) -> jlong },
+    native! { tail_next(tail: TailHandle, limit_ms: jlong) -> jbyte[] },
+    native! { tail_release(tail: TailHandle) },
     native! { queue_open(store: StoreHandle, topic: jbyte[], queue_id: jint) -> jlong },
     native! { queue_release(queue: QueueHandle) },
     native! {
@@ -108,6 +139,7 @@ const NATIVES: &[NativeMethod] = &[
     native! { await_diagnostics() -> jbyte[] },
     native! { set_diagnostics_level(level: jint) },
     native! { statuses() -> jbyte[] },
+    native! { read_outcomes() -> jbyte[] },
     native! { live_object_count() -> jlong },
     native! { panic_for_test() },
 ];
@@ -163,6 +195,15 @@ fn scratch_address<'local>(
 fn statuses<'local>(env: &mut Env<'local>, _class: JClass<'local>) -> Outcome<JByteArray<'local>> {
     let mut writer = Writer::default();
     write_statuses(&mut writer);
+    Ok(env.byte_array_from_slice(writer.as_slice())?)
+}
+
+fn read_outcomes<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+) -> Outcome<JByteArray<'local>> {
+    let mut writer = Writer::default();
+    write_outcomes(&mut writer);
     Ok(env.byte_array_from_slice(writer.as_slice())?)
 }
 

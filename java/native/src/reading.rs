@@ -1,10 +1,13 @@
-//! The natives of what was read: batches, and the pins of buffers that show a body.
+//! The natives of reading the log, and of what was read: batches, and the pins of buffers that
+//! show a body.
 #![allow(
     unsafe_code,
     reason = "a direct buffer over a mapped body; the pin that Java keeps with it holds the file"
 )]
 
-use cairnlog::{Error, MessageView, PhysicalOffset, Result, Status};
+use cairnlog::{
+    Error, MessageView, PhysicalOffset, QueueBatch, ReadOutcome, Result, Status, Store,
+};
 use jni::Env;
 use jni::objects::{JByteArray, JByteBuffer, JClass};
 use jni::sys::{jint, jlong};
@@ -12,34 +15,93 @@ use jni::sys::{jint, jlong};
 use crate::boundary::Outcome;
 use crate::handle::{BatchHandle, Handle, PinHandle, StoreHandle};
 use crate::outcome::write_message;
+use crate::store::physical_offset;
 use crate::wire::Writer;
 
 /// Bytes of the batch's handle at the start of its description.
 const HANDLE_BYTES: usize = 8;
 
-fn offset_of(offset: jlong) -> Result<PhysicalOffset> {
-    PhysicalOffset::from_i64(offset).ok_or_else(|| {
-        Error::new(Status::OffsetOutOfRange, "a physical offset is negative")
-            .expected("at least 0", offset)
-    })
+/// What came of reading the log at its end; the queues' outcomes are below 100.
+const END_OF_LOG: i32 = 100;
+
+/// Where messages that were looked up stand in for no queue and no log.
+const NO_OFFSET: i64 = -1;
+
+/// Messages that were read together, and what Java is told of the read.
+pub(crate) struct Given {
+    messages: Vec<MessageView>,
+    outcome: i32,
+    next_offset: i64,
+    min_offset: i64,
+    max_offset: i64,
 }
 
-/// Hands a batch to Java as one array: its handle, where to go on, the messages.
-fn give_batch<'local>(
-    env: &mut Env<'local>,
-    messages: Vec<MessageView>,
-    next_offset: PhysicalOffset,
-) -> Outcome<JByteArray<'local>> {
-    let mut writer = Writer::with_capacity(HANDLE_BYTES + 12 + messages.len() * 256);
-    writer.i64(0).i64(next_offset.to_i64()).count(messages.len());
-    for message in &messages {
-        write_message(&mut writer, message);
+impl From<QueueBatch> for Given {
+    fn from(batch: QueueBatch) -> Self {
+        Self {
+            outcome: batch.outcome().code(),
+            next_offset: batch.next_offset(),
+            min_offset: batch.min_offset().to_i64(),
+            max_offset: batch.max_offset().to_i64(),
+            messages: batch.into_messages(),
+        }
     }
-    // The array is made before the batch is given away: if it cannot be made, nothing leaks.
-    let described = env.byte_array_from_slice(writer.as_slice())?;
-    let handle = Handle::give(messages).to_le_bytes().map(u8::cast_signed);
-    described.set_region(env, 0, &handle)?;
-    Ok(described)
+}
+
+impl Given {
+    /// Messages that were looked up, in no queue.
+    pub(crate) fn looked_up(messages: Vec<MessageView>) -> Self {
+        let outcome =
+            if messages.is_empty() { ReadOutcome::NoMatchedMessage } else { ReadOutcome::Found };
+        Self {
+            messages,
+            outcome: outcome.code(),
+            next_offset: NO_OFFSET,
+            min_offset: NO_OFFSET,
+            max_offset: NO_OFFSET,
+        }
+    }
+
+    /// Messages that a tail came to: what it found, and the index behind the last of them.
+    pub(crate) fn followed(messages: Vec<MessageView>, next_offset: i64) -> Self {
+        let outcome =
+            if messages.is_empty() { ReadOutcome::OffsetOverflowOne } else { ReadOutcome::Found };
+        Self { outcome: outcome.code(), next_offset, ..Self::looked_up(messages) }
+    }
+
+    fn of_log(store: &Store, messages: Vec<MessageView>, next_offset: PhysicalOffset) -> Self {
+        Self {
+            outcome: if messages.is_empty() { END_OF_LOG } else { ReadOutcome::Found.code() },
+            next_offset: next_offset.to_i64(),
+            min_offset: store.min_offset().to_i64(),
+            max_offset: store.max_offset().to_i64(),
+            messages,
+        }
+    }
+
+    /// Hands the messages to Java as one array: their handle, the read, the fields of each.
+    pub(crate) fn give<'local>(self, env: &mut Env<'local>) -> Outcome<JByteArray<'local>> {
+        let mut writer = Writer::with_capacity(HANDLE_BYTES + 32 + self.messages.len() * 256);
+        writer.i64(0).i32(self.outcome).i64(self.next_offset);
+        writer.i64(self.min_offset).i64(self.max_offset).count(self.messages.len());
+        for message in &self.messages {
+            write_message(&mut writer, message);
+        }
+        // The array is made before the batch is given away: if it cannot be made, nothing leaks.
+        let described = env.byte_array_from_slice(writer.as_slice())?;
+        let handle = Handle::give(self.messages).to_le_bytes().map(u8::cast_signed);
+        described.set_region(env, 0, &handle)?;
+        Ok(described)
+    }
+}
+
+/// Writes the table of outcomes: number and name of each.
+pub(crate) fn write_outcomes(writer: &mut Writer) {
+    writer.count(ReadOutcome::ALL.len() + 1);
+    for outcome in ReadOutcome::ALL {
+        writer.i32(outcome.code()).text(outcome.name());
+    }
+    writer.i32(END_OF_LOG).text("END_OF_LOG");
 }
 
 pub(crate) fn store_read_at<'local>(
@@ -48,9 +110,10 @@ pub(crate) fn store_read_at<'local>(
     store: StoreHandle,
     offset: jlong,
 ) -> Outcome<JByteArray<'local>> {
-    let message = store.get()?.read_at(offset_of(offset)?)?;
+    let store = store.get()?;
+    let message = store.read_at(physical_offset(offset)?)?;
     let next_offset = message.record().end_offset();
-    give_batch(env, vec![message], next_offset)
+    Given::of_log(store, vec![message], next_offset).give(env)
 }
 
 pub(crate) fn store_read_log<'local>(
@@ -61,13 +124,14 @@ pub(crate) fn store_read_log<'local>(
     max_messages: jint,
     max_bytes: jint,
 ) -> Outcome<JByteArray<'local>> {
-    let from = offset_of(from)?;
+    let from = physical_offset(from)?;
     let limit = |value: jint| {
         usize::try_from(value)
             .map_err(|_| Error::new(Status::InvalidArgument, "a limit of readLog is negative"))
     };
-    let batch = store.get()?.read_log(from, limit(max_messages)?, limit(max_bytes)?)?;
-    give_batch(env, batch.messages().to_vec(), batch.next_offset())
+    let store = store.get()?;
+    let batch = store.read_log(from, limit(max_messages)?, limit(max_bytes)?)?;
+    Given::of_log(store, batch.messages().to_vec(), batch.next_offset()).give(env)
 }
 
 fn message_of(batch: &[MessageView], index: jint) -> Result<&MessageView> {

@@ -56,14 +56,14 @@ fn append_with(
     Ok(())
 }
 
-fn physical_offset(offset: jlong) -> Result<PhysicalOffset> {
+pub(crate) fn physical_offset(offset: jlong) -> Result<PhysicalOffset> {
     PhysicalOffset::from_i64(offset).ok_or_else(|| {
         Error::new(Status::OffsetOutOfRange, "a physical offset is negative")
             .expected("at least 0", offset)
     })
 }
 
-fn milliseconds(time: jlong) -> Duration {
+pub(crate) fn milliseconds(time: jlong) -> Duration {
     Duration::from_millis(u64::try_from(time).unwrap_or(0))
 }
 
@@ -285,9 +285,8 @@ pub(crate) fn store_recovery_report<'local>(
     Ok(env.byte_array_from_slice(writer.as_slice())?)
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| Error::new(Status::InvalidArgument, "the topic is not UTF-8"))
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| Error::new(Status::InvalidArgument, "text is not UTF-8"))
 }
 
 pub(crate) fn queue_open<'local>(

@@ -100,6 +100,17 @@ public class CairnException extends RuntimeException {
         .toException();
   }
 
+  /** Reads what boundary.rs wrote behind the status, and behind it what was appended. */
+  static CairnException read(int statusCode, ByteBuffer from, boolean withAppended) {
+    int osCode = from.getInt();
+    String message = Wire.readText(from);
+    String path = Wire.readOptionalText(from);
+    long offset = from.getLong();
+    List<AppendResult> appended =
+        withAppended && Wire.readFlag(from) ? List.of(AppendResult.read(from)) : List.of();
+    return new Failure(statusCode, osCode, message, path, offset, appended).toException();
+  }
+
   /** What the engine says of a failure. */
   static final class Failure {
     private final int statusCode;

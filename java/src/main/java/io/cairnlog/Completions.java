@@ -87,7 +87,7 @@ final class Completions {
         AppendResult result = AppendResult.read(group);
         completion = () -> waiting.future.complete(result);
       } else {
-        CairnException failure = readFailure(statusCode, group);
+        CairnException failure = CairnException.read(statusCode, group, true);
         completion = () -> waiting.future.completeExceptionally(failure);
       }
       if (waiting != null) {
@@ -95,17 +95,6 @@ final class Completions {
       }
     }
     byExecutor.forEach(Completions::hand);
-  }
-
-  private static CairnException readFailure(int statusCode, ByteBuffer from) {
-    int osCode = from.getInt();
-    String message = Wire.readText(from);
-    String path = Wire.readOptionalText(from);
-    long offset = from.getLong();
-    List<AppendResult> appended =
-        Wire.readFlag(from) ? List.of(AppendResult.read(from)) : List.of();
-    return new CairnException.Failure(statusCode, osCode, message, path, offset, appended)
-        .toException();
   }
 
   private static void hand(Executor executor, List<Runnable> group) {

@@ -93,13 +93,13 @@ public final class LogScan implements Iterator<MessageView>, Iterable<MessageVie
    * @throws CorruptionException if the next record is damaged
    */
   public Optional<MessageView> next(Duration limit) {
-    long start = System.nanoTime();
-    while (!hasNext()) {
-      Duration left = limit.minusNanos(System.nanoTime() - start);
-      if (left.isNegative() || left.isZero() || !store.waitReadable(nextOffset, left)) {
-        return Optional.empty();
-      }
-    }
-    return Optional.of(next());
+    MessageView found =
+        Waiting.inSlices(
+            limit,
+            milliseconds -> {
+              boolean there = hasNext() || store.isReadable(nextOffset, milliseconds) && hasNext();
+              return there ? next() : null;
+            });
+    return Optional.ofNullable(found);
   }
 }

@@ -15,11 +15,17 @@ import java.util.List;
  */
 public final class MessageBatch extends NativeHandle implements Iterable<MessageView> {
   private final List<MessageView> messages;
+  private final ReadOutcome outcome;
   private final long nextOffset;
+  private final long minOffset;
+  private final long maxOffset;
 
   private MessageBatch(State state, ByteBuffer described) {
     super(state);
+    outcome = ReadOutcome.fromCode(described.getInt());
     nextOffset = described.getLong();
+    minOffset = described.getLong();
+    maxOffset = described.getLong();
     int count = described.getInt();
     List<MessageView> read = new ArrayList<>(count);
     for (int index = 0; index < count; index++) {
@@ -28,7 +34,7 @@ public final class MessageBatch extends NativeHandle implements Iterable<Message
     messages = Collections.unmodifiableList(read);
   }
 
-  /** Takes over what reading.rs gave: the batch, where to go on, the messages. */
+  /** Takes over what reading.rs gave: the batch, the read, the messages. */
   static MessageBatch take(byte[] given) {
     ByteBuffer described = Wire.reader(given);
     return new MessageBatch(
@@ -36,9 +42,20 @@ public final class MessageBatch extends NativeHandle implements Iterable<Message
   }
 
   /**
+   * Says what came of the read; callable from any thread.
+   *
+   * @return of messages that were looked up {@link ReadOutcome#FOUND} or {@link
+   *     ReadOutcome#NO_MATCHED_MESSAGE}, of the log {@link ReadOutcome#FOUND} or {@link
+   *     ReadOutcome#END_OF_LOG}
+   */
+  public ReadOutcome outcome() {
+    return outcome;
+  }
+
+  /**
    * Returns the messages; callable from any thread.
    *
-   * @return the messages in log order; unmodifiable
+   * @return the messages in the order of the queue or the log; unmodifiable
    */
   public List<MessageView> messages() {
     return messages;
@@ -75,14 +92,35 @@ public final class MessageBatch extends NativeHandle implements Iterable<Message
   /**
    * Returns where to go on reading; callable from any thread.
    *
-   * @return the physical offset behind the last message
+   * @return an index of the queue, or a physical offset if the log was read; -1 for messages that
+   *     were looked up
    */
   public long nextOffset() {
     return nextOffset;
   }
 
   /**
-   * Goes through the messages in log order; callable from any thread.
+   * Returns where what was read from began at the time; callable from any thread.
+   *
+   * @return the index of the queue's first message, or the log's first offset; -1 for messages that
+   *     were looked up
+   */
+  public long minOffset() {
+    return minOffset;
+  }
+
+  /**
+   * Returns where what was read from ended at the time; callable from any thread.
+   *
+   * @return one past the index of the queue's last message, or past the readable log; -1 for
+   *     messages that were looked up
+   */
+  public long maxOffset() {
+    return maxOffset;
+  }
+
+  /**
+   * Goes through the messages in order; callable from any thread.
    *
    * @return an iterator for one thread
    */

@@ -44,6 +44,38 @@ final class Native {
 
   static native byte[] storeReadLog(long store, long from, int maxMessages, int maxBytes);
 
+  static native byte[] storeRead(long store, byte[] request);
+
+  static native byte[] storeQueryKey(long store, byte[] request);
+
+  static native byte[] storeFindByMessageId(long store, byte[] topic, byte[] id);
+
+  static native long[] storeQueueRange(long store, byte[] topic, int queueId);
+
+  static native long storeOffsetAtTime(
+      long store, byte[] topic, int queueId, long timeMs, boolean upper);
+
+  static native byte[] storeTopics(long store);
+
+  static native int[] storeQueuesOf(long store, byte[] topic);
+
+  static native boolean storeWaitMessage(
+      long store, byte[] topic, int queueId, long offset, long limitMs);
+
+  static native boolean storeWaitDispatched(long store, long end, long limitMs);
+
+  static native long storeDispatchedOffset(long store);
+
+  static native byte[] storeDispatchError(long store);
+
+  static native void checkFilter(int kind, byte[] expression);
+
+  static native long tailOpen(long store, byte[] request);
+
+  static native byte[] tailNext(long tail, long limitMs);
+
+  static native void tailRelease(long tail);
+
   static native long queueOpen(long store, byte[] topic, int queueId);
 
   static native void queueRelease(long queue);
@@ -74,6 +106,8 @@ final class Native {
   static native void setDiagnosticsLevel(int level);
 
   static native byte[] statuses();
+
+  static native byte[] readOutcomes();
 
   static native long liveObjectCount();
 

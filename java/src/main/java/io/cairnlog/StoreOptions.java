@@ -193,6 +193,103 @@ public final class StoreOptions {
     }
 
     /**
+     * Sets whether messages come into consume queues; call on the building thread. Without, the
+     * store is a log that is read by physical offset only.
+     *
+     * @param enable default true
+     * @return this builder
+     */
+    public Builder consumeQueueEnable(boolean enable) {
+      return set("consume_queue_enable", Boolean.toString(enable));
+    }
+
+    /**
+     * Sets the size of a consume queue file for queues that have none yet; call on the building
+     * thread.
+     *
+     * @param bytes from 20 to 1 GiB, rounded up to a multiple of 20; default 6000000
+     * @return this builder
+     */
+    public Builder consumeQueueFileSizeBytes(long bytes) {
+      return set("consume_queue_file_size_bytes", Long.toString(bytes));
+    }
+
+    /**
+     * Sets how many consume queue files are kept open at the same time; call on the building
+     * thread.
+     *
+     * @param count at least 1; default 512
+     * @return this builder
+     */
+    public Builder maxOpenQueueFiles(int count) {
+      return set("max_open_queue_files", Integer.toString(count));
+    }
+
+    /**
+     * Sets how soon what was dispatched is made durable in the consume queues; call on the building
+     * thread.
+     *
+     * @param intervalMs milliseconds, at least 1; default 1000
+     * @return this builder
+     */
+    public Builder flushConsumeQueueIntervalMs(long intervalMs) {
+      return set("flush_consume_queue_interval_ms", Long.toString(intervalMs));
+    }
+
+    /**
+     * Sets whether keys are put into the key index; call on the building thread.
+     *
+     * @param enable default true
+     * @return this builder
+     */
+    public Builder messageIndexEnable(boolean enable) {
+      return set("message_index_enable", Boolean.toString(enable));
+    }
+
+    /**
+     * Sets the hash slots of a key index file; call on the building thread.
+     *
+     * @param count at least 1, and as many as existing files have; default 5000000
+     * @return this builder
+     */
+    public Builder maxHashSlotNum(int count) {
+      return set("max_hash_slot_num", Integer.toString(count));
+    }
+
+    /**
+     * Sets the entries of a key index file, of which one is never used; call on the building
+     * thread.
+     *
+     * @param count at least 2, and as many as existing files have; default 20000000
+     * @return this builder
+     */
+    public Builder maxIndexNum(int count) {
+      return set("max_index_num", Integer.toString(count));
+    }
+
+    /**
+     * Sets whether a synchronous store shows consumers messages before they are durable; call on
+     * the building thread.
+     *
+     * @param enable default false
+     * @return this builder
+     */
+    public Builder readUncommitted(boolean enable) {
+      return set("read_uncommitted", Boolean.toString(enable));
+    }
+
+    /**
+     * Sets the delay of each level, counted from 1; call on the building thread.
+     *
+     * @param delays numbers with {@code s}, {@code m}, {@code h} or {@code d}, separated by spaces;
+     *     default RocketMQ's 18 levels from 1s to 2h
+     * @return this builder
+     */
+    public Builder messageDelayLevel(String delays) {
+      return set("message_delay_level", delays);
+    }
+
+    /**
      * Sets the address stored as each record's store host; call on the building thread.
      *
      * @param host a resolved address; default 127.0.0.1:10911

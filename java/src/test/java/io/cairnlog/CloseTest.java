@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
@@ -126,6 +127,7 @@ class CloseTest extends StoreTestCase {
     MessageBatch open = store.readAt(placed.physicalOffset());
     MessageBatch closed = store.readAt(placed.physicalOffset());
     LogScan scan = store.scan(0);
+    MessageTail tail = store.tail(TOPIC, 0, 0, Filter.all());
     closed.close();
     store.close();
     store.close();
@@ -149,6 +151,21 @@ class CloseTest extends StoreTestCase {
             store::segmentSizeBytes,
             store::stats,
             store::recoveryReport,
+            () -> store.read(ReadRequest.of(TOPIC, 0, 0)),
+            () -> store.tail(TOPIC, 0, 0, Filter.all()),
+            () -> store.queryKey(TOPIC, "k", Instant.MIN, Instant.MAX, 1),
+            () -> store.findByMessageId(TOPIC, "id"),
+            () -> store.queueRange(TOPIC, 0),
+            () -> store.offsetAtTime(TOPIC, 0, Instant.EPOCH, TimeBoundary.LOWER),
+            store::topics,
+            () -> store.queuesOf(TOPIC),
+            () -> store.waitMessage(TOPIC, 0, 0, Duration.ZERO),
+            () -> store.waitDispatched(0, Duration.ZERO),
+            store::dispatchedOffset,
+            store::dispatchError,
+            tail::hasNext,
+            tail::next,
+            () -> tail.next(Duration.ofSeconds(1)),
             scan::hasNext,
             () -> scan.next(Duration.ofSeconds(1)),
             () -> queue.append(message("m")),
@@ -162,6 +179,7 @@ class CloseTest extends StoreTestCase {
     }
     assertEquals("m", new String(open.get(0).body(), UTF_8), "what was read stays good");
     assertEquals(TOPIC, closed.get(0).topic(), "fields were copied");
+    tail.close();
     queue.close();
     assertThrows(StoreClosedException.class, () -> queue.append(message("m")));
     open.close();

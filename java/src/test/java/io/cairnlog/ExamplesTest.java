@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.cairnlog.examples.AsyncAppend;
+import io.cairnlog.examples.Consume;
 import io.cairnlog.examples.Follow;
 import io.cairnlog.examples.QuickStart;
 import java.util.List;
@@ -34,5 +35,10 @@ class ExamplesTest extends StoreTestCase {
   void follow() throws Exception {
     String said = run(Follow.class);
     assertTrue(said.startsWith("order 0\n") && said.endsWith("order 9\n"), said);
+  }
+
+  @Test
+  void consume() throws Exception {
+    assertEquals("93: order 93\n97: order 97\n100: order 101\n", run(Consume.class));
   }
 }
