@@ -1,6 +1,6 @@
 package io.cairnlog;
 
-/** What came of a read; finding nothing is no error. Up to 8 RocketMQ's {@code GetMessageStatus}. */
+/** What came of a read; finding nothing is no error. Up to 8 they are RocketMQ's, of queues. */
 public enum ReadOutcome {
   /** At least one message was read. */
   FOUND(0),

@@ -112,32 +112,38 @@ class QueueReadTest extends StoreTestCase {
     }
   }
 
-  /** What is lost of a queue or a log is told as RocketMQ tells it. */
+  /** What is lost of the log is told as RocketMQ tells it. */
   @Test
-  void aMissingQueueFileAndRemovedMessagesAreOutcomes() throws Exception {
+  void removedMessagesAreAnOutcome() throws Exception {
     try (CairnStore store = openQueues()) {
       for (int i = 0; i < 40; i++) {
         store.append(Message.of(TOPIC, new byte[4000]));
       }
       settle(store);
     }
-    Path queue = directory.resolve("consumequeue").resolve(TOPIC).resolve("0");
-    Path log = directory.resolve("commitlog");
-    Files.delete(smallest(log));
+    Files.delete(smallest(directory.resolve("commitlog")));
     try (CairnStore store = openQueues()) {
-      long min = store.positions().minOffset();
-      assertTrue(min > 0);
-      settle(store);
-      long first = store.queueRange(TOPIC, 0).orElseThrow().first();
-      try (MessageBatch batch = store.read(ReadRequest.of(TOPIC, 0, first))) {
-        assertTrue(batch.get(0).physicalOffset() >= min);
+      // 15 of the messages lay in the log's first file.
+      assertEquals(15, store.queueRange(TOPIC, 0).orElseThrow().first());
+      outcome(store, ReadRequest.of(TOPIC, 0, 14), ReadOutcome.OFFSET_TOO_SMALL, 0, 15);
+      try (MessageTail tail = store.tail(TOPIC, 0, 0, Filter.all())) {
+        assertEquals(15, tail.next().queueOffset());
       }
-      try (MessageBatch batch = store.read(ReadRequest.of(TOPIC, 0, 0))) {
-        assertFalse(batch.outcome() == ReadOutcome.FOUND, batch.outcome().toString());
-        assertTrue(batch.nextOffset() > 0);
+    }
+  }
+
+  @Test
+  void aMissingQueueFileIsAnOutcome() throws Exception {
+    StoreOptions.Builder options = small().consumeQueueFileSizeBytes(200).maxOpenQueueFiles(1);
+    try (CairnStore store = CairnStore.open(directory, options.build())) {
+      fill(store, 0, 25);
+      Path queue = directory.resolve("consumequeue").resolve(TOPIC).resolve("0");
+      outcome(store, ReadRequest.of(TOPIC, 0, 20), ReadOutcome.FOUND, 5, 25);
+      Files.delete(queue.resolve("00000000000000000200"));
+      outcome(store, ReadRequest.of(TOPIC, 0, 12), ReadOutcome.OFFSET_FOUND_NULL, 0, 20);
+      try (MessageTail tail = store.tail(TOPIC, 0, 12, Filter.all())) {
+        assertEquals(20, tail.next().queueOffset());
       }
-      // A store that is not being rebuilt meanwhile.
-      assertTrue(Files.exists(smallest(queue)));
     }
   }
 

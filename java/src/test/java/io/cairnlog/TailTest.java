@@ -160,8 +160,10 @@ class TailTest extends StoreTestCase {
     Throwable byStore =
         disturbed(
             () -> open.next(LONG),
-            waiter -> assertEquals(StoreClosedException.class,
-                disturbed(wait, other -> store.close()).getClass()));
+            waiter -> {
+              Throwable byWait = disturbed(wait, other -> store.close());
+              assertEquals(StoreClosedException.class, byWait.getClass());
+            });
     assertEquals(StoreClosedException.class, byStore.getClass());
     // The tail is not closed, and does not keep the directory.
     try (CairnStore again = openSmall()) {
@@ -202,7 +204,7 @@ class TailTest extends StoreTestCase {
     }
   }
 
-  /** One thread at a time, says the contract; more of them must not break anything but the order. */
+  /** Whichever is closed first, and wherever the readers are. */
   @Test
   void closeRacesWithReading() throws Exception {
     for (int round = 0; round < 30; round++) {
