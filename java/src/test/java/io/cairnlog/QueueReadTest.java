@@ -134,9 +134,11 @@ class QueueReadTest extends StoreTestCase {
 
   @Test
   void aMissingQueueFileIsAnOutcome() throws Exception {
-    StoreOptions.Builder options = small().consumeQueueFileSizeBytes(200).maxOpenQueueFiles(1);
-    try (CairnStore store = CairnStore.open(directory, options.build())) {
+    try (CairnStore store = openQueues()) {
       fill(store, 0, 25);
+    }
+    StoreOptions options = small().maxOpenQueueFiles(1).build();
+    try (CairnStore store = CairnStore.open(directory, options)) {
       Path queue = directory.resolve("consumequeue").resolve(TOPIC).resolve("0");
       outcome(store, ReadRequest.of(TOPIC, 0, 20), ReadOutcome.FOUND, 5, 25);
       Files.delete(queue.resolve("00000000000000000200"));
