@@ -155,7 +155,9 @@ class ErrorsTest extends StoreTestCase {
     byte[] bytes = Files.readAllBytes(file);
     bytes[(int) damaged.physicalOffset() + 90] ^= 0x55;
     Files.write(file, bytes, StandardOpenOption.WRITE);
+    // As if the process had died before it noted that anything was sound.
     Files.createFile(directory.resolve("abort"));
+    Files.delete(directory.resolve("checkpoint"));
 
     CorruptionException thrown = assertThrows(CorruptionException.class, this::openSmall);
     assertEquals(Status.CORRUPTION, thrown.status());
