@@ -104,14 +104,30 @@ impl ConsumeQueues {
     fn add(&mut self, topic: String, queue_id: i32, path: PathBuf) -> io::Result<()> {
         let mut files = Vec::new();
         for file in list(&path)? {
-            let metadata = file.metadata()?;
-            match number_of(&file).filter(|_| metadata.is_file()) {
-                Some(start) => files.push(NamedFile { path: file, start, size: metadata.len() }),
-                None => self.foreign.push(file),
+            match named_file(&file)? {
+                Some(named) => files.push(named),
+                // One that retention has just removed is neither.
+                None if file.exists() => self.foreign.push(file),
+                None => {}
             }
         }
         self.queues.push(ConsumeQueue { topic, queue_id, path, files, window: None });
         Ok(())
+    }
+}
+
+/// A queue file with its place; `None` if the path is none, or no longer there.
+fn named_file(path: &Path) -> io::Result<Option<NamedFile>> {
+    let Some(start) = number_of(path) else {
+        return Ok(None);
+    };
+    match path.metadata() {
+        Ok(metadata) if metadata.is_file() => {
+            Ok(Some(NamedFile { path: path.to_path_buf(), start, size: metadata.len() }))
+        }
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -138,6 +154,16 @@ impl ConsumeQueue {
         Ok(self.window.as_ref().and_then(|window| window.unit(at)))
     }
 
+    /// Looks at the directory and the files anew: a writer may have added to them.
+    pub(crate) fn refresh(&mut self) -> io::Result<()> {
+        self.window = None;
+        self.files.clear();
+        for path in list(&self.path)? {
+            self.files.extend(named_file(&path)?);
+        }
+        Ok(())
+    }
+
     /// The file of a queue offset, and the unit's position in it.
     pub(crate) fn locate(&self, queue_offset: u64) -> Option<(&Path, u64)> {
         let at = queue_offset.checked_mul(UNIT_BYTES)?;
@@ -154,7 +180,11 @@ impl ConsumeQueue {
         let Some(file) = self.file_at(at) else {
             return Ok(None);
         };
-        let mut handle = File::open(&file.path)?;
+        let mut handle = match File::open(&file.path) {
+            // Retention removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
         handle.seek(SeekFrom::Start(at - file.start))?;
         let mut bytes = vec![0; WINDOW_BYTES];
         let length = read_full(&mut handle, &mut bytes)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cairnlog::{PROPERTY_KEYS, RecordView};
 
 use super::finding::{Finding, Findings};
+use super::usage::Usage;
 use crate::commands::inspect::cannot_read;
 use crate::failure::Outcome;
 use crate::formats::index::{self, Chains, Entry, EntryReader, Geometry, IndexFile, key_hash};
@@ -42,17 +43,21 @@ pub(crate) struct IndexCheck {
     problems: Vec<Finding>,
     started: bool,
     entries: u64,
-    in_use: bool,
+    usage: Usage,
 }
 
 impl IndexCheck {
     /// Lists the index files of a store.
-    pub(crate) fn open(store: &Path, geometry: Option<Geometry>, in_use: bool) -> io::Result<Self> {
+    pub(crate) fn open(store: &Path, geometry: Option<Geometry>, usage: Usage) -> io::Result<Self> {
         let (paths, foreign) = index::files(store)?;
-        let files = paths
-            .iter()
-            .map(|path| IndexFile::open(path, geometry))
-            .collect::<io::Result<VecDeque<_>>>()?;
+        let mut files = VecDeque::with_capacity(paths.len());
+        for path in &paths {
+            match IndexFile::open(path, geometry) {
+                // Retention removed it since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => files.push_back(opened?),
+            }
+        }
         let mut check = Self {
             count: files.len() as u64,
             files,
@@ -62,7 +67,7 @@ impl IndexCheck {
             problems: Vec::new(),
             started: false,
             entries: 0,
-            in_use,
+            usage,
         };
         check.ahead = check.next_entry()?;
         Ok(check)
@@ -116,7 +121,7 @@ impl IndexCheck {
             }
         }
         // Behind the last entry an index that is still being written may lag.
-        if self.ahead.is_none() && self.in_use {
+        if self.ahead.is_none() && self.usage.may_lag() {
             return Ok(());
         }
         let absent = hashes
@@ -198,7 +203,8 @@ impl IndexCheck {
 
     fn begin(&mut self, file: IndexFile) -> io::Result<Option<Reading>> {
         let Some(geometry) = file.geometry else {
-            if file.header.entries() > 0 {
+            // Slots that change while they are read fit nothing.
+            if file.header.entries() > 0 && !self.usage.may_lag() {
                 self.problems.push(
                     Finding::new("index_file", "no number of slots and entries fits this file")
                         .path(&file.path)
@@ -221,7 +227,7 @@ impl IndexCheck {
 
     /// Compares the slots with what the entries make of them. While a store is in use they move.
     fn end(&mut self, reading: &Reading) -> io::Result<()> {
-        if self.in_use {
+        if self.usage.may_lag() {
             return Ok(());
         }
         let table = reading.file.slots(reading.geometry)?;

@@ -7,6 +7,8 @@
 mod finding;
 mod index_check;
 mod queue_check;
+mod state_check;
+mod usage;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,6 +21,8 @@ use serde::Serialize;
 use self::finding::{Finding, Findings};
 use self::index_check::IndexCheck;
 use self::queue_check::{INNER_BATCH, QueueCheck};
+use self::state_check::StateCheck;
+use self::usage::Usage;
 use crate::arguments::Verify;
 use crate::commands::cat::is_in_queue;
 use crate::commands::inspect::{cannot_read, geometry};
@@ -31,8 +35,9 @@ use crate::{interrupt, open, progress};
 pub(crate) fn run(command: &Verify, options: &StoreOptions) -> Outcome {
     let mut findings = Findings::new(command.json, Output::new());
     let mut summary = Summary::default();
-    // What may lag behind or be written meanwhile is read before the log, the log last.
-    let in_use = command.dir.join("abort").exists();
+    // What follows from the log is read before it, so that the log has all that it speaks of.
+    let parts = Parts::open(command)?;
+    let state = StateCheck::read(&command.dir, &mut findings)?;
     let checkpoint = match StoreCheckpoint::read(&command.dir) {
         Ok(checkpoint) => checkpoint,
         Err(error) if open::is_damage(error.status()) => {
@@ -43,12 +48,13 @@ pub(crate) fn run(command: &Verify, options: &StoreOptions) -> Outcome {
     };
     match open::reader(&command.dir, options) {
         Ok(reader) => {
-            let mut check = Check::new(command, &reader, in_use)?;
+            let mut check = Check::new(command, &reader, parts);
             check.files(&mut findings)?;
             check.records(&mut findings)?;
             if let Some(checkpoint) = checkpoint {
                 check.checkpoint(&checkpoint, &mut findings)?;
             }
+            check.state(&state, &mut findings)?;
             summary = check.summary;
         }
         Err(error) if open::is_damage(error.status()) => {
@@ -86,6 +92,8 @@ struct Summary {
     units: u64,
     index_files: u64,
     index_entries: u64,
+    groups: u64,
+    topics: u64,
 }
 
 impl Summary {
@@ -124,22 +132,37 @@ struct Check<'a> {
     summary: Summary,
 }
 
-impl<'a> Check<'a> {
-    fn new(command: &'a Verify, reader: &'a LogReader, in_use: bool) -> Result<Self, Failure> {
-        let min_offset = reader.min_offset().get();
+/// What is held against the log, as it was before the log was read.
+struct Parts {
+    queues: QueueCheck,
+    index: IndexCheck,
+}
+
+impl Parts {
+    fn open(command: &Verify) -> Result<Self, Failure> {
         let dir = &command.dir;
+        let usage = Usage::new(dir);
         Ok(Self {
+            index: IndexCheck::open(dir, geometry(command.index_sizes), usage.clone())
+                .map_err(cannot_read(dir))?,
+            queues: QueueCheck::open(dir, usage).map_err(cannot_read(dir))?,
+        })
+    }
+}
+
+impl<'a> Check<'a> {
+    fn new(command: &'a Verify, reader: &'a LogReader, parts: Parts) -> Self {
+        Self {
             command,
             reader,
-            queues: QueueCheck::open(dir, min_offset, in_use).map_err(cannot_read(dir))?,
-            index: IndexCheck::open(dir, geometry(command.index_sizes), in_use)
-                .map_err(cannot_read(dir))?,
+            queues: parts.queues,
+            index: parts.index,
             next_offsets: HashMap::new(),
             damage: 0,
-            end_offset: min_offset,
+            end_offset: reader.min_offset().get(),
             last_store_timestamp: None,
             summary: Summary::default(),
-        })
+        }
     }
 
     /// Whether the log's files follow each other, all of one size.
@@ -193,7 +216,8 @@ impl<'a> Check<'a> {
         }
         bar.finish_and_clear();
         let damaged = self.damage > 0;
-        self.queues.finish(self.end_offset, damaged, findings, &mut self.summary.units)?;
+        let log = min_offset.get()..self.end_offset;
+        self.queues.finish(log, damaged, findings, &mut self.summary.units)?;
         self.index.finish(damaged, findings, &mut self.summary.index_entries)?;
         self.summary.queues = self.queues.count();
         self.summary.index_files = self.index.count();
@@ -271,6 +295,24 @@ impl<'a> Check<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Holds the groups' offsets against the queues' ends.
+    fn state(&mut self, state: &StateCheck, findings: &mut Findings) -> Outcome {
+        self.summary.groups = state.groups();
+        self.summary.topics = state.topics();
+        let whole = self.damage == 0 && self.reader.min_offset().get() == 0;
+        state.offsets(findings, |topic, queue_id| {
+            let in_log = self.next_offsets.get(&(topic.as_bytes().to_vec(), queue_id));
+            let in_queue = self.queues.end(topic, queue_id);
+            match (in_log.map(|last| last.next), in_queue) {
+                (Some(log), queue) => Some(queue.map_or(log, |queue| queue.max(log))),
+                // Retention may have removed the records and the queue; a log that has its
+                // beginning never had any.
+                (None, Some(queue)) => Some(queue),
+                (None, None) => whole.then_some(0),
+            }
+        })
     }
 
     fn at_record(&self, record: &RecordView<'_>, kind: &'static str, what: &str) -> Finding {

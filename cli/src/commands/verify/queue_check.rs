@@ -1,14 +1,16 @@
 //! Consume queues against the log: each record's unit, and no unit without its record.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use cairnlog::{PROPERTY_TAGS, RecordView};
 
 use super::finding::{Finding, Findings};
+use super::usage::Usage;
 use crate::commands::inspect::cannot_read;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::formats::consume_queue::{ConsumeQueue, ConsumeQueues, Unit};
 use crate::formats::java_hash;
 
@@ -24,8 +26,58 @@ const EXTENSION_REFERENCE: i64 = i32::MIN as i64 - 1;
 /// A queue, and the records of the log that belong to it.
 struct Checked {
     queue: ConsumeQueue,
-    /// The first and one past the last index that the log has records for.
-    log_range: Option<(u64, u64)>,
+    /// One past the last unit there was before the log was read: each unit below has a record.
+    end: u64,
+    /// The indexes of the log's records, as runs: where each begins and ends.
+    claimed: BTreeMap<u64, u64>,
+    /// The first record that had no unit yet, and the finding it is if a later one has.
+    lagging: Option<(u64, Finding)>,
+    /// The highest index whose unit was seen while its record was looked at.
+    newest: Option<u64>,
+}
+
+impl Checked {
+    fn new(mut queue: ConsumeQueue) -> io::Result<Self> {
+        let end = queue.walk(|_, _| {})?;
+        // What was read may have been the end at that time.
+        queue.refresh()?;
+        Ok(Self { queue, end, claimed: BTreeMap::new(), lagging: None, newest: None })
+    }
+
+    /// Notes that the log has a record with this index.
+    fn claim(&mut self, index: u64) {
+        match self.claimed.range_mut(..=index).next_back() {
+            Some((_, end)) if *end > index => {}
+            Some((_, end)) if *end == index => *end += 1,
+            _ => {
+                self.claimed.insert(index, index + 1);
+            }
+        }
+    }
+
+    fn is_claimed(&self, index: u64) -> bool {
+        self.claimed.range(..=index).next_back().is_some_and(|(_, end)| *end > index)
+    }
+
+    /// The message unit of an index.
+    fn unit(&mut self, index: u64) -> Result<Option<Unit>, Failure> {
+        let unit = self.queue.unit(index).map_err(cannot_read(&self.queue.path))?;
+        Ok(unit.filter(Unit::is_message))
+    }
+
+    /// The message unit of an index, as the file has it now.
+    fn unit_now(&mut self, index: u64) -> Result<Option<Unit>, Failure> {
+        self.queue.refresh().map_err(cannot_read(&self.queue.path))?;
+        self.unit(index)
+    }
+
+    /// The file and position of an index, or the queue's directory.
+    fn place(&self, index: u64) -> (PathBuf, u64) {
+        match self.queue.locate(index) {
+            Some((path, position)) => (path.to_path_buf(), position),
+            None => (self.queue.path.clone(), 0),
+        }
+    }
 }
 
 /// The queues of a store while its log is walked.
@@ -33,32 +85,30 @@ pub(crate) struct QueueCheck {
     queues: HashMap<(Vec<u8>, i32), Checked>,
     foreign: Vec<PathBuf>,
     directory: PathBuf,
-    log_min_offset: u64,
-    /// The store is in use, or was not closed: queues may lag behind the log.
-    in_use: bool,
+    usage: Usage,
 }
 
 impl QueueCheck {
-    /// Lists the queues of a store.
-    pub(crate) fn open(store: &Path, log_min_offset: u64, in_use: bool) -> io::Result<Self> {
+    /// Lists the queues of a store and finds their ends; the log is to be read afterwards.
+    pub(crate) fn open(store: &Path, usage: Usage) -> io::Result<Self> {
         let all = ConsumeQueues::open(store)?;
-        let queues = all.queues.into_iter().map(|queue| {
+        let mut queues = HashMap::new();
+        for queue in all.queues {
             let key = (queue.topic.clone().into_bytes(), queue.queue_id);
-            let log_range = None;
-            (key, Checked { queue, log_range })
-        });
-        Ok(Self {
-            queues: queues.collect(),
-            foreign: all.foreign,
-            directory: store.join("consumequeue"),
-            log_min_offset,
-            in_use,
-        })
+            queues.insert(key, Checked::new(queue)?);
+        }
+        let directory = store.join("consumequeue");
+        Ok(Self { queues, foreign: all.foreign, directory, usage })
     }
 
     /// The number of queues.
     pub(crate) fn count(&self) -> u64 {
         self.queues.len() as u64
+    }
+
+    /// One past the last index of a queue; `None` if there is no such queue.
+    pub(crate) fn end(&self, topic: &str, queue_id: i32) -> Option<u64> {
+        self.queues.get(&(topic.as_bytes().to_vec(), queue_id)).map(|checked| checked.end)
     }
 
     /// Holds a record that consumers see against its unit. A store without any queue files is
@@ -76,33 +126,38 @@ impl QueueCheck {
         let offset = record.queue_offset().get();
         let key = (record.topic_bytes().to_vec(), record.queue_id());
         let Some(checked) = self.queues.get_mut(&key) else {
-            if self.in_use || damaged {
+            if damaged || self.usage.may_lag() {
                 return Ok(());
             }
             return findings.add(missing(record, "there is no queue").path(&self.directory));
         };
-        let first = checked.log_range.map_or(offset, |(first, _)| first);
-        checked.log_range = Some((first.min(offset), offset + 1));
-        let path = checked.queue.path.clone();
-        let unit = checked.queue.unit(offset).map_err(cannot_read(&path))?;
-        let Some(unit) = unit.filter(Unit::is_message) else {
-            if self.in_use {
-                return Ok(());
+        checked.claim(offset);
+        let mut unit = checked.unit(offset)?;
+        if unit.is_none() && checked.lagging.is_none() {
+            let lags = self.usage.may_lag();
+            unit = checked.unit_now(offset)?;
+            if unit.is_none() && !lags {
+                let path = checked.queue.path.clone();
+                return findings.add(missing(record, "there is no unit").path(&path));
             }
-            return findings.add(missing(record, "there is no unit").path(&path));
+        }
+        let Some(unit) = unit else {
+            let path = checked.queue.path.clone();
+            checked
+                .lagging
+                .get_or_insert_with(|| (offset, missing(record, "there is no unit").path(&path)));
+            return Ok(());
         };
-        let (path, position) = match checked.queue.locate(offset) {
-            Some((path, position)) => (path.to_path_buf(), position),
-            None => (path, 0),
-        };
+        checked.newest = checked.newest.max(Some(offset));
+        let (path, position) = checked.place(offset);
         compare(record, &unit)
             .map_or(Ok(()), |difference| findings.add(difference.path(&path).offset(position)))
     }
 
-    /// Looks for units without a record, once the log was walked to its end.
+    /// Looks for units without a record, once the log was walked from `log.start` to `log.end`.
     pub(crate) fn finish(
         &mut self,
-        log_end: u64,
+        log: Range<u64>,
         damaged: bool,
         findings: &mut Findings,
         units: &mut u64,
@@ -116,38 +171,15 @@ impl QueueCheck {
         queues.sort_by(|a, b| a.queue.path.cmp(&b.queue.path));
         for checked in queues {
             files_follow(&checked.queue, findings)?;
-            let own_records = !checked.queue.topic.starts_with(LIGHT_QUEUE_PREFIX);
-            let (first, next) = checked.log_range.unwrap_or((u64::MAX, 0));
-            let path = checked.queue.path.clone();
-            let mut wrong: Vec<(u64, Unit)> = Vec::new();
-            let log_min = self.log_min_offset;
-            checked
-                .queue
-                .walk(|index, unit| {
-                    if unit.is_filler() {
-                        return;
-                    }
-                    *units += 1;
-                    let start = u64::try_from(unit.physical_offset).unwrap_or_default();
-                    let end = start + u64::try_from(unit.size).unwrap_or_default();
-                    let has_record = (first..next).contains(&index) || !own_records;
-                    let behind = end > log_end;
-                    if start >= log_min && (behind || !has_record && !damaged) {
-                        wrong.push((index, *unit));
-                    }
-                })
-                .map_err(cannot_read(&path))?;
-            for (index, unit) in wrong {
-                let (path, position) = match checked.queue.locate(index) {
-                    Some((path, position)) => (path.to_path_buf(), position),
-                    None => (path.clone(), 0),
-                };
+            still_missing(checked, findings)?;
+            for (index, unit) in without_record(checked, &log, damaged, units)? {
+                let (path, position) = checked.place(index);
                 findings.add(
                     Finding::new("queue_unit", "the unit points to no record of its queue")
                         .path(&path)
                         .offset(position)
                         .differs(
-                            format!("a record in {log_min} to {log_end}"),
+                            format!("a record in {} to {}", log.start, log.end),
                             format!("{} bytes at {}", unit.size, unit.physical_offset),
                         ),
                 )?;
@@ -155,6 +187,45 @@ impl QueueCheck {
         }
         Ok(())
     }
+}
+
+/// A queue that lags behind the log has no unit behind the first one it does not have.
+fn still_missing(checked: &mut Checked, findings: &mut Findings) -> Outcome {
+    match checked.lagging.take() {
+        Some((index, finding)) if checked.newest > Some(index) => {
+            if checked.unit_now(index)?.is_none() {
+                findings.add(finding)?;
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The units that point to no record of their queue in the log, and counts all units.
+fn without_record(
+    checked: &mut Checked,
+    log: &Range<u64>,
+    damaged: bool,
+    units: &mut u64,
+) -> Result<Vec<(u64, Unit)>, Failure> {
+    let own_records = !checked.queue.topic.starts_with(LIGHT_QUEUE_PREFIX);
+    let mut wrong = Vec::new();
+    checked.queue.refresh().map_err(cannot_read(&checked.queue.path))?;
+    for index in checked.queue.first_index()..checked.end {
+        // Retention may have removed the file, and only then is there no unit.
+        let Some(unit) = checked.unit(index)? else {
+            continue;
+        };
+        *units += 1;
+        let start = u64::try_from(unit.physical_offset).unwrap_or_default();
+        let end = start + u64::try_from(unit.size).unwrap_or_default();
+        let has_record = checked.is_claimed(index) || !own_records;
+        if start >= log.start && (end > log.end || !has_record && !damaged) {
+            wrong.push((index, unit));
+        }
+    }
+    Ok(wrong)
 }
 
 fn missing(record: &RecordView<'_>, what: &str) -> Finding {
