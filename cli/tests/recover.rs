@@ -23,9 +23,10 @@ fn the_end_of_every_fixture_is_the_manifest_s() {
         if name == "v533-corrupt-middle" || name.ends_with("empty") {
             continue;
         }
-        let (_directory, store) = fixture_copy(&name);
-        let planned = report(&[&store, "--dry-run"]);
-        let done = report(&[&store]);
+        let (directory, store) = fixture_copy(&name);
+        let conf = fixture_conf(&name, &directory);
+        let planned = report(&[&store, "--dry-run", "--conf", &conf]);
+        let done = report(&[&store, "--conf", &conf]);
         let abort = if name.ends_with("running") || name.ends_with("torn") {
             "abort_present"
         } else {
@@ -45,32 +46,36 @@ fn the_end_of_every_fixture_is_the_manifest_s() {
 
 #[test]
 fn a_torn_tail_is_removed() {
-    let (_directory, store) = fixture_copy("v533-torn");
-    let text = stdout_of(&run(&["recover", &store, "--dry-run"]));
+    let (directory, store) = fixture_copy("v533-torn");
+    let conf = fixture_conf("v533-torn", &directory);
+    let text = stdout_of(&run(&["recover", &store, "--dry-run", "--conf", &conf]));
     assert!(text.contains("was not closed"), "{text}");
     assert!(text.contains("to 123517"), "{text}");
     assert!(text.contains("would set aside"), "{text}");
-    let text = stdout_of(&run(&["recover", &store]));
+    let text = stdout_of(&run(&["recover", &store, "--conf", &conf]));
     assert!(!text.contains("would"), "{text}");
     assert_eq!(run(&["inspect", &store, "records"]).status.code(), Some(0));
 }
 
 #[test]
 fn damage_in_the_middle_needs_the_word_truncate() {
-    let (_directory, store) = fixture_copy("v533-corrupt-middle");
+    let (directory, store) = fixture_copy("v533-corrupt-middle");
+    let conf = fixture_conf("v533-corrupt-middle", &directory);
+    let conf = ["--conf", &conf];
     let before = snapshot(Path::new(&store));
     for arguments in [&["recover", &store][..], &["recover", &store, "--dry-run"]] {
-        assert_fails(&run(arguments), 1, &["143523", "--truncate"]);
+        let arguments = [arguments, &conf].concat();
+        assert_fails(&run(&arguments), 1, &["143523", "--truncate"]);
     }
     let after = snapshot(Path::new(&store));
     let log = |all: &std::collections::BTreeMap<std::path::PathBuf, _>| {
         all.keys().filter(|path| path.to_str().unwrap().contains("commitlog")).count()
     };
     assert_eq!(log(&before), log(&after));
-    let planned = report(&[&store, "--dry-run", "--truncate"]);
+    let planned = report(&[&store, "--dry-run", "--truncate", conf[0], conf[1]]);
     assert_eq!(planned["end_offset"], 143_523);
     assert!(!Path::new(&store).join("lost+found").exists());
-    let done = report(&[&store, "--truncate"]);
+    let done = report(&[&store, "--truncate", conf[0], conf[1]]);
     assert_eq!(done["end_offset"], 143_523);
     let kept = fs::metadata(done["set_aside"].as_str().unwrap()).unwrap().len();
     assert_eq!(done["bytes_set_aside"], kept);

@@ -142,6 +142,22 @@ pub(crate) fn fixture_copy(name: &str) -> (TempDir, String) {
     (directory, store)
 }
 
+/// A `broker.conf` beside a copied fixture, with the file sizes it was made with.
+pub(crate) fn fixture_conf(name: &str, directory: &TempDir) -> String {
+    let lines: Vec<String> = manifests()[name]["config"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            format!("{name}={value}\n")
+        })
+        .collect();
+    let path = directory.path().join("broker.conf");
+    fs::write(&path, lines.concat()).unwrap();
+    text(&path)
+}
+
 fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
