@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cairnlog::Filter;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::failure;
+use crate::failure::{self, Failure};
 
 /// Append to, read, inspect, verify, recover and measure cairnlog stores: message logs in the
 /// file format of Apache RocketMQ.
@@ -27,6 +28,14 @@ pub(crate) enum Command {
     Append(Append),
     /// Print message bodies, one per line
     Cat(Cat),
+    /// Find messages by key or id
+    Query(Query),
+    /// List topics and their queues
+    Topics(Topics),
+    /// Show how far each group has consumed, and how much it has left
+    Groups(Groups),
+    /// Show the delayed messages that wait, by level
+    Delays(Delays),
     /// Show what a store holds; creates, locks and changes nothing
     Inspect(Inspect),
     /// Check everything in a store; creates, locks and changes nothing
@@ -127,6 +136,8 @@ pub(crate) struct Cat {
     /// Start at the first message stored at this time, in milliseconds since 1970, or later
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub(crate) from_time: Option<i64>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArguments,
     /// Print at most N messages
     #[arg(long, value_name = "N")]
     pub(crate) max: Option<u64>,
@@ -134,6 +145,136 @@ pub(crate) struct Cat {
     #[arg(long)]
     pub(crate) follow: bool,
     /// Print one JSON object per message, as append --format jsonl takes it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which messages are wanted.
+#[derive(Debug, Args)]
+pub(crate) struct FilterArguments {
+    /// Only messages with one of these tags, as in 'new || paid'
+    #[arg(long, value_name = "EXPR", conflicts_with = "sql")]
+    pub(crate) tag: Option<String>,
+    /// Only messages whose properties fulfil this condition, as in "price > 5 AND region = 'x'"
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) sql: Option<String>,
+}
+
+impl FilterArguments {
+    /// The filter; a malformed expression is wrong usage.
+    pub(crate) fn filter(&self) -> Result<Filter, Failure> {
+        let parsed = match (&self.tag, &self.sql) {
+            (Some(tags), _) => Filter::tags(tags),
+            (None, Some(condition)) => Filter::sql(condition),
+            (None, None) => Ok(Filter::all()),
+        };
+        parsed.map_err(|error| Failure::Usage(format!("wrong usage: {error}")))
+    }
+}
+
+/// Prints the bodies of the messages found, one per line, in the order of the log. It reads the
+/// key index of the store and changes nothing.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("wanted").required(true))]
+pub(crate) struct Query {
+    /// The store's directory
+    pub(crate) dir: PathBuf,
+    /// The topic; with --id only a message of this topic
+    #[arg(short, long, required_unless_present = "id")]
+    pub(crate) topic: Option<String>,
+    /// Messages with this key, or with this unique key of a RocketMQ client
+    #[arg(long, group = "wanted")]
+    pub(crate) key: Option<String>,
+    /// The message with this id: RocketMQ's offset message id, or the unique key of its client;
+    /// exit status 1 if there is none
+    #[arg(long, value_name = "MESSAGE_ID", group = "wanted",
+          conflicts_with_all = ["begin", "end", "max"])]
+    pub(crate) id: Option<String>,
+    /// Stored at this time, in milliseconds since 1970, or later
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) begin: i64,
+    /// Stored at this time or before
+    #[arg(long, value_name = "MS", default_value_t = i64::MAX, hide_default_value = true)]
+    pub(crate) end: i64,
+    /// At most the newest N messages
+    #[arg(long, value_name = "N", default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max: u32,
+    /// Print one JSON object per message, as cat --json does
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One line per queue: topic, queue id, first and next queue offset, messages, store time of the
+/// last message, and from config/topics.json the permission (4 read, 2 write) and the numbers of
+/// read and write queues. What is not known is a dash, in JSON null.
+#[derive(Debug, Args)]
+pub(crate) struct Topics {
+    /// The store's directory
+    pub(crate) dir: PathBuf,
+    /// One JSON object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One line per group and queue: group, topic, queue id, the queue offset the group consumes
+/// next, first and next offset of the queue, and the messages that the group has left. What is
+/// not known is a dash, in JSON null. Only --reset-to changes anything; it opens the store, which
+/// nobody else may have in use.
+#[derive(Debug, Args)]
+pub(crate) struct Groups {
+    /// The store's directory
+    pub(crate) dir: PathBuf,
+    /// Only this group
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+    /// Only this topic
+    #[arg(short, long)]
+    pub(crate) topic: Option<String>,
+    /// Only this queue
+    #[arg(short, long, value_name = "N", requires = "topic")]
+    pub(crate) queue: Option<i32>,
+    /// Let the group go on there in every queue of the topic, or in the one of --queue: at the
+    /// first or behind the last message, at a queue offset, or at a store time in milliseconds
+    #[arg(long, value_name = "first|last|OFFSET|@TIME_MS", requires = "group", requires = "topic",
+          value_parser = parse_reset)]
+    pub(crate) reset_to: Option<ResetTo>,
+    /// One JSON object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where a group is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResetTo {
+    /// At the first message.
+    First,
+    /// Behind the last message.
+    Last,
+    /// At this queue offset.
+    Offset(u64),
+    /// At the message stored around this time.
+    TimeMs(i64),
+}
+
+fn parse_reset(text: &str) -> Result<ResetTo, String> {
+    let parsed = match (text, text.strip_prefix('@')) {
+        ("first", _) => Some(ResetTo::First),
+        ("last", _) => Some(ResetTo::Last),
+        (_, Some(time)) => time.parse().ok().map(ResetTo::TimeMs),
+        (offset, None) => offset.parse().ok().map(ResetTo::Offset),
+    };
+    parsed.ok_or_else(|| "first, last, a queue offset, or @ and a time".to_owned())
+}
+
+/// One line per delay level: level, delay in milliseconds, the queue offset that is delivered
+/// next, messages that wait, and when the next of them is due, in milliseconds since 1970. The
+/// levels are those of --conf or RocketMQ's. What is not known is a dash, in JSON null.
+#[derive(Debug, Args)]
+pub(crate) struct Delays {
+    /// The store's directory
+    pub(crate) dir: PathBuf,
+    /// One JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -13,6 +13,7 @@ mod latency;
 mod open;
 mod output;
 mod progress;
+mod queue_reader;
 mod record_json;
 mod walk;
 
@@ -31,15 +32,26 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Outcome {
-    let interruption = match arguments.command {
+    let interruption = match &arguments.command {
+        Command::Groups(command) if command.reset_to.is_some() => Interruption::Wait,
         Command::Append(_) | Command::Recover(_) | Command::Bench(_) => Interruption::Wait,
-        Command::Cat(_) | Command::Inspect(_) | Command::Verify(_) => Interruption::End,
+        Command::Cat(_)
+        | Command::Query(_)
+        | Command::Topics(_)
+        | Command::Groups(_)
+        | Command::Delays(_)
+        | Command::Inspect(_)
+        | Command::Verify(_) => Interruption::End,
     };
     interrupt::install(interruption)?;
     let options = || open::options(arguments.conf.as_deref());
     match &arguments.command {
         Command::Append(command) => commands::append::run(command, options()?),
         Command::Cat(command) => commands::cat::run(command, &options()?),
+        Command::Query(command) => commands::query::run(command, &options()?),
+        Command::Topics(command) => commands::topics::run(command, &options()?),
+        Command::Groups(command) => commands::groups::run(command, &options()?),
+        Command::Delays(command) => commands::delays::run(command, &options()?),
         Command::Inspect(command) => commands::inspect::run(command, &options()?),
         Command::Verify(command) => commands::verify::run(command, &options()?),
         Command::Recover(command) => commands::recover::run(command, options()?),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cairnlog::{LogReader, Status, StoreOptions};
 
 use crate::failure::Failure;
+use crate::queue_reader::QueueReader;
 
 /// The options that `--conf` names, or the defaults. Names that are no store option are a
 /// broker's own settings and are passed over.
@@ -64,4 +65,10 @@ pub(crate) fn log(store: &Path, options: &StoreOptions) -> Result<Option<LogRead
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// How commands read by queue and by key. It takes no lock and changes nothing, so that a store
+/// may be in use, by cairnlog or by RocketMQ, or may not have been closed.
+pub(crate) fn queues(store: &Path, options: &StoreOptions) -> Result<QueueReader, Failure> {
+    QueueReader::open(store, options)
 }

@@ -44,6 +44,11 @@ impl Output {
     }
 }
 
+/// What is not known is a dash.
+pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
 fn cannot_write(error: &io::Error) -> Failure {
     Failure::write("cannot write to standard output", error)
 }

@@ -165,6 +165,68 @@ fn units_without_records_and_records_without_units_are_found() {
 }
 
 #[test]
+fn a_queue_that_lags_lacks_only_its_last_units() {
+    let (_directory, store) = fixture_copy("v533-basic");
+    let path = queue_file(&store, "pay-events", "1");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[5 * 20..6 * 20].fill(0);
+    fs::write(&path, &bytes).unwrap();
+    fs::write(Path::new(&store).join("abort"), "1").unwrap();
+    let found = only(&store);
+    assert_eq!(found["kind"], "queue_missing");
+    assert!(found["what"].as_str().unwrap().contains("queue 1 offset 5"), "{found}");
+}
+
+#[test]
+fn a_unit_of_another_queue_s_record_is_found() {
+    let (_directory, store) = fixture_copy("v533-basic");
+    let path = queue_file(&store, "pay-events", "1");
+    let other = fs::read(queue_file(&store, "OrderTopic", "0")).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[16 * 20..17 * 20].copy_from_slice(&other[..20]);
+    fs::write(&path, &bytes).unwrap();
+    // It belongs to no message, in a store that is in use, too.
+    for _ in 0..2 {
+        let found = only(&store);
+        assert_eq!(
+            (found["kind"].as_str(), found["offset"].as_u64()),
+            (Some("queue_unit"), Some(320))
+        );
+        fs::write(Path::new(&store).join("abort"), "1").unwrap();
+    }
+}
+
+#[test]
+fn state_files_are_checked() {
+    let (_directory, store) = fixture_copy("v533-basic");
+    let config = Path::new(&store).join("config");
+    fs::create_dir(&config).unwrap();
+    let offsets = config.join("consumerOffset.json");
+    // 16 messages; the second group is at its end.
+    fs::write(&offsets, r#"{"offsetTable":{"pay-events@g":{1:17},"pay-events@h":{1:16}}}"#)
+        .unwrap();
+    let found = only(&store);
+    assert_eq!((&found["kind"], &found["found"]), (&"group_offset".into(), &"17".into()));
+    assert!(found["what"].as_str().unwrap().contains("group g "), "{found}");
+    fs::write(&offsets, r#"{"offsetTable":{"never-was@g":{0:1},"never-was@h":{0:0}}}"#).unwrap();
+    assert_eq!(only(&store)["expected"], "at most 0");
+    fs::write(&offsets, "{nonsense").unwrap();
+    assert_eq!(only(&store)["kind"], "state_file");
+    fs::remove_file(&offsets).unwrap();
+    let topics = config.join("topics.json");
+    let topic = |perm: i32, read: i32| {
+        let fields = format!(r#""topicName":"T","perm":{perm},"readQueueNums":{read}"#);
+        format!(r#"{{"topicConfigTable":{{"T":{{{fields},"writeQueueNums":4}}}}}}"#)
+    };
+    for (content, findings_expected) in [(topic(6, 4), 0), (topic(99, 4), 1), (topic(6, -1), 1)] {
+        fs::write(&topics, &content).unwrap();
+        let found = findings(&store);
+        assert_eq!(found.len(), findings_expected, "{content} {found:#?}");
+        assert!(found.iter().all(|finding| finding["kind"] == "topic"));
+    }
+}
+
+#[test]
 fn a_missing_queue_is_found() {
     let (_directory, store) = fixture_copy("v533-basic");
     fs::remove_dir_all(Path::new(&store).join("consumequeue/pay-events/1")).unwrap();
@@ -261,7 +323,7 @@ fn a_store_that_is_being_written_has_no_findings() {
     let (_directory, store) = new_store();
     let arguments = ["append", &store, "-t", "T", "--segment-size", "4M"];
     stdout_of(&run_with_input(&arguments, b"first\n"));
-    let mut writer = cairnlog(["append", &store, "-t", "T", "--queues", "4"])
+    let mut writer = cairnlog(["append", &store, "-t", "T", "--queues", "4", "--keys", "a", "b"])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .spawn()

@@ -12,7 +12,7 @@ use crate::failure::{Failure, Outcome, report};
 use crate::formats::consume_queue::{ConsumeQueue, ConsumeQueues, QueueRange};
 use crate::formats::index::{self, Entry, Geometry, IndexFile};
 use crate::formats::name;
-use crate::output::Output;
+use crate::output::{Output, or_dash};
 use crate::record_json::{BlankJson, RecordJson};
 use crate::walk::Walk;
 use crate::{interrupt, open};
@@ -345,10 +345,6 @@ impl Viewer<'_> {
         }
         Ok(())
     }
-}
-
-fn or_dash(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 fn record_line(record: &RecordView<'_>) -> String {

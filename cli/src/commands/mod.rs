@@ -3,6 +3,10 @@
 pub(crate) mod append;
 pub(crate) mod bench;
 pub(crate) mod cat;
+pub(crate) mod delays;
+pub(crate) mod groups;
 pub(crate) mod inspect;
+pub(crate) mod query;
 pub(crate) mod recover;
+pub(crate) mod topics;
 pub(crate) mod verify;

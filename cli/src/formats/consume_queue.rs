@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{NamedFile, i32_at, i64_at, list, name, number_of, read_full};
@@ -154,6 +155,18 @@ impl ConsumeQueue {
         Ok(self.window.as_ref().and_then(|window| window.unit(at)))
     }
 
+    /// One queue of a store; `None` if it has no directory.
+    pub(crate) fn open(store: &Path, topic: &str, queue_id: i32) -> io::Result<Option<Self>> {
+        let path = store.join("consumequeue").join(topic).join(queue_id.to_string());
+        if topic.contains('/') || !path.is_dir() {
+            return Ok(None);
+        }
+        let mut queue =
+            Self { topic: topic.to_owned(), queue_id, path, files: Vec::new(), window: None };
+        queue.refresh()?;
+        Ok(Some(queue))
+    }
+
     /// Looks at the directory and the files anew: a writer may have added to them.
     pub(crate) fn refresh(&mut self) -> io::Result<()> {
         self.window = None;
@@ -233,6 +246,42 @@ impl ConsumeQueue {
     }
 }
 
+impl ConsumeQueue {
+    /// The indexes of the first message that the log still holds and one past the last, as
+    /// [`ConsumeQueue::range`] finds them, but with few reads: units have no gaps, and lead the
+    /// further into the log the higher their index.
+    pub(crate) fn find_range(&mut self, log_min_offset: u64) -> io::Result<Range<u64>> {
+        let first = self.first_index();
+        let last = self
+            .files
+            .last()
+            .map_or(first, |file| file.start.saturating_add(file.size) / UNIT_BYTES);
+        let end = self.first_without(first..last, |unit| unit.is_message() || unit.is_filler())?;
+        let log_min = i64::try_from(log_min_offset).unwrap_or(i64::MAX);
+        let start = self
+            .first_without(first..end, |unit| unit.is_filler() || unit.physical_offset < log_min)?;
+        Ok(start..end)
+    }
+
+    /// The first index whose unit is not so, or that has none. If it is not so for one index, it
+    /// is not for any higher one.
+    fn first_without(
+        &mut self,
+        mut range: Range<u64>,
+        is_so: impl Fn(&Unit) -> bool,
+    ) -> io::Result<u64> {
+        while range.start < range.end {
+            let middle = range.start + (range.end - range.start) / 2;
+            if self.unit(middle)?.is_some_and(|unit| is_so(&unit)) {
+                range.start = middle + 1;
+            } else {
+                range.end = middle;
+            }
+        }
+        Ok(range.start)
+    }
+}
+
 impl Window {
     fn holds(&self, at: u64) -> bool {
         at >= self.start && at + UNIT_BYTES <= self.start + self.bytes.len() as u64
@@ -286,6 +335,7 @@ mod tests {
         let (_root, mut queue) = queue_of(&units, 0, 3);
         let range = queue.range(0).unwrap();
         assert_eq!((range.min_offset, range.max_offset), (2, 4));
+        assert_eq!(queue.find_range(0).unwrap(), 2..4);
         assert_eq!(range.ends.unwrap().1.tags_code, 7);
         assert_eq!(queue.unit(3).unwrap().unwrap().physical_offset, 600);
         assert_eq!(queue.unit(6).unwrap(), None);
@@ -297,6 +347,8 @@ mod tests {
         let (_root, mut queue) = queue_of(&units, 2000, 5);
         let range = queue.range(350).unwrap();
         assert_eq!((range.min_offset, range.max_offset), (104, 107));
+        assert_eq!(queue.find_range(350).unwrap(), 104..107);
+        assert_eq!(queue.find_range(5000).unwrap(), 107..107);
         let range = queue.range(5000).unwrap();
         assert_eq!((range.min_offset, range.max_offset), (107, 107));
         assert_eq!(queue.locate(105).unwrap().1, 0);

@@ -218,6 +218,31 @@ impl IndexFile {
         Ok(bytes.chunks_exact(4).map(|slot| i32_at(slot, 0)).collect())
     }
 
+    /// The entries with a hash, newest first. What a writer adds meanwhile is not seen.
+    pub(crate) fn find(&self, geometry: Geometry, hash: i32) -> io::Result<Vec<Entry>> {
+        let mut file = File::open(&self.path)?;
+        let slot = hash.unsigned_abs() % geometry.slots.max(1);
+        let mut bytes = [0; ENTRY_BYTES as usize];
+        file.seek(SeekFrom::Start(Geometry::slot_position(slot)))?;
+        read_full(&mut file, &mut bytes)?;
+        // A chain leads to ever lower numbers; one that does not is damaged.
+        let mut number = i32_at(&bytes, 0);
+        let mut above = i32::MAX;
+        let mut found = Vec::new();
+        while let Some(at) = u32::try_from(number).ok().filter(|at| *at > 0 && number < above) {
+            above = number;
+            file.seek(SeekFrom::Start(geometry.entry_position(at)))?;
+            bytes = [0; ENTRY_BYTES as usize];
+            read_full(&mut file, &mut bytes)?;
+            let entry = Entry::decode(&bytes);
+            if entry.key_hash == hash {
+                found.push(entry);
+            }
+            number = entry.previous;
+        }
+        Ok(found)
+    }
+
     /// The entries, from number 1 on.
     pub(crate) fn entries(&self, geometry: Geometry) -> io::Result<EntryReader> {
         let mut file = File::open(&self.path)?;

@@ -4,6 +4,7 @@
 //! is read as it is at that moment.
 
 pub(crate) mod consume_queue;
+pub(crate) mod delay_offsets;
 pub(crate) mod index;
 
 use std::fs::{self, File};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cairnlog::{PROPERTY_KEYS, RecordView};
+use cairnlog::{PROPERTY_KEYS, PROPERTY_UNIQUE_KEY, RecordView};
 
 use super::finding::{Finding, Findings};
 use super::usage::Usage;
@@ -12,7 +12,6 @@ use crate::commands::inspect::cannot_read;
 use crate::failure::Outcome;
 use crate::formats::index::{self, Chains, Entry, EntryReader, Geometry, IndexFile, key_hash};
 
-const PROPERTY_UNIQUE_KEY: &str = "UNIQ_KEY";
 /// Rolled back messages are not indexed.
 const TRANSACTION_ROLLBACK: i32 = 0xC;
 

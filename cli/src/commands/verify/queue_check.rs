@@ -9,13 +9,12 @@ use cairnlog::{PROPERTY_TAGS, RecordView};
 
 use super::finding::{Finding, Findings};
 use super::usage::Usage;
+use crate::commands::delays::SCHEDULE_TOPIC;
 use crate::commands::inspect::cannot_read;
 use crate::failure::{Failure, Outcome};
 use crate::formats::consume_queue::{ConsumeQueue, ConsumeQueues, Unit};
 use crate::formats::java_hash;
 
-/// Here the third field of a unit is a delivery time, not the hash of a tag.
-const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 /// The record holds several messages.
 pub(crate) const INNER_BATCH: i32 = 0x80;
 /// Queues beside the messages' own, named in a property of the messages.
@@ -271,6 +270,7 @@ fn compare(record: &RecordView<'_>, unit: &Unit) -> Option<Finding> {
                 .differs(record.size_bytes(), unit.size),
         );
     }
+    // Here the third field is a delivery time, not the hash of a tag.
     if record.topic() == SCHEDULE_TOPIC {
         let earliest = record.store_timestamp_ms();
         return (unit.tags_code < earliest && record.property("DELAY").is_some()).then(|| {

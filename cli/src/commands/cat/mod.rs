@@ -3,10 +3,12 @@
 //! It reads the files and nothing else: a store may be in use, by cairnlog or by RocketMQ, or may
 //! not have been closed.
 
+mod queue_order;
+
 use std::thread;
 use std::time::Duration;
 
-use cairnlog::{Error, LogEntry, LogReader, PhysicalOffset, RecordView, StoreOptions};
+use cairnlog::{Error, Filter, LogEntry, LogReader, PhysicalOffset, RecordView, StoreOptions};
 
 use crate::arguments::Cat;
 use crate::failure::{Failure, Outcome, report};
@@ -32,11 +34,28 @@ pub(crate) fn is_in_queue(record: &RecordView<'_>) -> bool {
 pub(crate) fn run(command: &Cat, options: &StoreOptions) -> Outcome {
     let mut printer = Printer {
         command,
+        filter: command.filter.filter()?,
         output: Output::new(),
         left: command.max.unwrap_or(u64::MAX),
         time_reached: command.from_time.is_none(),
         damaged: false,
     };
+    if let (Some(topic), Some(queue), None) = (&command.topic, command.queue, command.from_offset)
+        && open::queues(&command.dir, options)?.queue_range(topic, queue)?.is_some()
+    {
+        queue_order::run(&mut printer, topic, queue, options)?;
+    } else {
+        in_log_order(&mut printer, options)?;
+    }
+    if printer.damaged {
+        return Err(Failure::Damage);
+    }
+    Ok(())
+}
+
+/// Prints from the log alone: also a queue that has no files, since they are made from the log.
+fn in_log_order(printer: &mut Printer<'_>, options: &StoreOptions) -> Outcome {
+    let command = printer.command;
     let mut position = command.from_offset.map(PhysicalOffset::new);
     loop {
         let before = position;
@@ -53,21 +72,18 @@ pub(crate) fn run(command: &Cat, options: &StoreOptions) -> Outcome {
         }
         printer.output.flush()?;
         if !command.follow || printer.left == 0 {
-            break;
+            return Ok(());
         }
         interrupt::check()?;
         if position == before {
             thread::sleep(FOLLOW_PAUSE);
         }
     }
-    if printer.damaged {
-        return Err(Failure::Damage);
-    }
-    Ok(())
 }
 
 struct Printer<'a> {
     command: &'a Cat,
+    filter: Filter,
     output: Output,
     left: u64,
     time_reached: bool,
@@ -110,11 +126,14 @@ impl Printer<'_> {
     }
 
     fn tell(&mut self, damage: Option<Error>) -> Outcome {
-        if let Some(error) = damage {
-            self.output.flush()?;
-            report(&error.to_string());
-            self.damaged = true;
-        }
+        damage.map_or(Ok(()), |error| self.report(&error.to_string()))
+    }
+
+    /// Tells what is damaged, at its place between the messages.
+    fn report(&mut self, damage: &str) -> Outcome {
+        self.output.flush()?;
+        report(damage);
+        self.damaged = true;
         Ok(())
     }
 
@@ -130,7 +149,7 @@ impl Printer<'_> {
             command.queue.is_none_or(|queue| record.queue_id() == queue && is_in_queue(record));
         let offset =
             command.from_queue_offset.is_none_or(|offset| record.queue_offset().get() >= offset);
-        self.time_reached && topic && queue && offset
+        self.time_reached && topic && queue && offset && self.filter.matches_record(record)
     }
 
     fn print(&mut self, record: &RecordView<'_>) -> Outcome {

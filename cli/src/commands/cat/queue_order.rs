@@ -1,0 +1,69 @@
+//! A queue's messages in its own order, found through its consume queue.
+
+use std::thread;
+
+use cairnlog::StoreOptions;
+
+use super::{FOLLOW_PAUSE, Printer};
+use crate::failure::{Failure, Outcome};
+use crate::queue_reader::{Place, QueueReader};
+use crate::{interrupt, open};
+
+/// Prints a queue that has files.
+pub(super) fn run(
+    printer: &mut Printer<'_>,
+    topic: &str,
+    queue_id: i32,
+    options: &StoreOptions,
+) -> Outcome {
+    let command = printer.command;
+    let mut reader = open::queues(&command.dir, options)?;
+    let mut position = command.from_queue_offset.unwrap_or(0);
+    if let Some(time_ms) = command.from_time {
+        position = position.max(reader.offset_at_time(topic, queue_id, time_ms)?);
+    }
+    loop {
+        let before = position;
+        position = print_from(printer, &mut reader, topic, queue_id, position)?;
+        printer.output.flush()?;
+        if !command.follow || printer.left == 0 {
+            return Ok(());
+        }
+        interrupt::check()?;
+        if position == before {
+            thread::sleep(FOLLOW_PAUSE);
+        }
+        reader = open::queues(&command.dir, options)?;
+    }
+}
+
+/// Prints up to the present end of the queue and returns its offset.
+fn print_from(
+    printer: &mut Printer<'_>,
+    reader: &mut QueueReader,
+    topic: &str,
+    queue_id: i32,
+    position: u64,
+) -> Result<u64, Failure> {
+    let Some(range) = reader.queue_range(topic, queue_id)? else {
+        return Ok(position);
+    };
+    // Retention may have removed what was to be read next.
+    let mut position = position.max(range.start);
+    while printer.left > 0 && position < range.end {
+        interrupt::check()?;
+        match reader.read(topic, queue_id, position)? {
+            Place::Message(message) => {
+                let record = message.record();
+                if printer.filter.matches_record(&record) {
+                    printer.print(&record)?;
+                }
+            }
+            Place::Damaged(text) => printer.report(&text)?,
+            Place::Removed => {}
+            Place::End => break,
+        }
+        position += 1;
+    }
+    Ok(position)
+}
