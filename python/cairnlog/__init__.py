@@ -9,6 +9,14 @@ it back without copying.
 ...     [bytes(message.body) for message in store.scan()]
 [b'20 pears']
 
+Messages are also found by queue (:meth:`Store.read`, :meth:`Store.tail`), by time
+(:meth:`Store.offset_at_time`) and by key (:meth:`Store.query_key`):
+
+>>> with cairnlog.Store.open(directory) as store:
+...     with store.read("orders", 0, 0, filter="new || old") as batch:
+...         batch.outcome.name, batch.next_offset, [bytes(message.body) for message in batch]
+('FOUND', 1, [b'20 pears'])
+
 Errors are subclasses of :class:`Error`. Diagnostics go to the logger ``cairnlog``. For ``asyncio``
 see :mod:`cairnlog.aio`.
 """
@@ -20,15 +28,18 @@ from . import _diagnostics, _native
 from ._native import (
     AppendResult,
     Batch,
+    Filter,
     MappedBytes,
     Message,
     MessageView,
     Positions,
     QueueAppender,
+    QueueRange,
     RecoveryReport,
     Scan,
     Store,
     StoreStats,
+    Tail,
     TopicStats,
     encode_batch,
 )
@@ -39,6 +50,7 @@ from .errors import (
     DiskFullError,
     Error,
     FencedError,
+    FilterError,
     FlushTimeoutError,
     ForkedError,
     InternalError,
@@ -51,6 +63,7 @@ from .errors import (
     StoreNotFoundError,
     WaitTimeoutError,
 )
+from .outcome import ReadOutcome
 from .status import Status
 
 __all__ = [
@@ -62,6 +75,8 @@ __all__ = [
     "DiskFullError",
     "Error",
     "FencedError",
+    "Filter",
+    "FilterError",
     "FlushTimeoutError",
     "ForkedError",
     "InternalError",
@@ -74,6 +89,8 @@ __all__ = [
     "OffsetError",
     "Positions",
     "QueueAppender",
+    "QueueRange",
+    "ReadOutcome",
     "RecoveryReport",
     "Scan",
     "StateError",
@@ -82,6 +99,7 @@ __all__ = [
     "Store",
     "StoreNotFoundError",
     "StoreStats",
+    "Tail",
     "TopicStats",
     "WaitTimeoutError",
     "encode_batch",

@@ -8,26 +8,33 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, final, overload
 
 from _typeshed import ReadableBuffer
 
+from .errors import Error
+from .outcome import ReadOutcome
+
 _Size: TypeAlias = int | str
 _Path: TypeAlias = str | os.PathLike[str]
 _Paths: TypeAlias = _Path | Sequence[_Path]
 
 __all__ = [
     "OPTION_NAMES",
+    "READ_OUTCOMES",
     "STATUSES",
     "VERSION",
     "AppendResult",
     "Batch",
     "CompletionGroup",
+    "Filter",
     "MappedBytes",
     "Message",
     "MessageView",
     "Positions",
     "QueueAppender",
+    "QueueRange",
     "RecoveryReport",
     "Scan",
     "Store",
     "StoreStats",
+    "Tail",
     "TopicStats",
     "begin_child",
     "close_all",
@@ -41,6 +48,7 @@ __all__ = [
 
 VERSION: str
 STATUSES: list[tuple[int, str]]
+READ_OUTCOMES: list[tuple[int, str]]
 OPTION_NAMES: list[tuple[str, str]]
 
 @final
@@ -162,7 +170,13 @@ class MessageView:
 @final
 class Batch(Sequence[MessageView]):
     @property
+    def outcome(self) -> ReadOutcome: ...
+    @property
     def next_offset(self) -> int: ...
+    @property
+    def min_offset(self) -> int: ...
+    @property
+    def max_offset(self) -> int: ...
     @property
     def closed(self) -> bool: ...
     def close(self) -> None: ...
@@ -200,6 +214,49 @@ class Scan:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
+
+@final
+class Filter:
+    @staticmethod
+    def all() -> Filter: ...
+    @staticmethod
+    def tags(expression: str) -> Filter: ...
+    @staticmethod
+    def sql(expression: str) -> Filter: ...
+    @property
+    def is_all(self) -> bool: ...
+    def matches(self, message: MessageView) -> bool: ...
+
+@final
+class Tail:
+    @property
+    def offset(self) -> int: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def queue_id(self) -> int: ...
+    def next_message(self, timeout: float | None = None) -> MessageView | None: ...
+    def close(self) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> MessageView: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class QueueRange:
+    @property
+    def first(self) -> int: ...
+    @property
+    def next(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @final
 class Positions:
@@ -349,6 +406,16 @@ class Store:
         append_record_crc: bool | None = ...,
         check_crc_on_recover: bool | None = ...,
         damage_policy: Literal["refuse", "truncate"] | None = ...,
+        consume_queue_enable: bool | None = ...,
+        consume_queue_file_size_bytes: _Size | None = ...,
+        max_open_queue_files: _Size | None = ...,
+        flush_consume_queue_interval_ms: int | None = ...,
+        message_index_enable: bool | None = ...,
+        max_hash_slot_num: _Size | None = ...,
+        max_index_num: _Size | None = ...,
+        flush_consumer_offset_interval_ms: int | None = ...,
+        read_uncommitted: bool | None = ...,
+        message_delay_level: str | None = ...,
         store_host: str | tuple[str, int] | None = ...,
         **rocketmq_options: bool | int | str | None,
     ) -> Self: ...
@@ -382,6 +449,16 @@ class Store:
         append_record_crc: bool | None = ...,
         check_crc_on_recover: bool | None = ...,
         damage_policy: Literal["refuse", "truncate"] | None = ...,
+        consume_queue_enable: bool | None = ...,
+        consume_queue_file_size_bytes: _Size | None = ...,
+        max_open_queue_files: _Size | None = ...,
+        flush_consume_queue_interval_ms: int | None = ...,
+        message_index_enable: bool | None = ...,
+        max_hash_slot_num: _Size | None = ...,
+        max_index_num: _Size | None = ...,
+        flush_consumer_offset_interval_ms: int | None = ...,
+        read_uncommitted: bool | None = ...,
+        message_delay_level: str | None = ...,
         store_host: str | tuple[str, int] | None = ...,
         **rocketmq_options: bool | int | str | None,
     ) -> RecoveryReport: ...
@@ -465,7 +542,55 @@ class Store:
         self, from_offset: int, *, max_messages: int = 32, max_bytes: int = 4194304
     ) -> Batch: ...
     def scan(self, from_offset: int | None = None) -> Scan: ...
-    def tail(self, from_offset: int | None = None, *, timeout: float | None = None) -> Scan: ...
+    def tail_log(self, from_offset: int | None = None, *, timeout: float | None = None) -> Scan: ...
+    def read(
+        self,
+        topic: str,
+        queue_id: int,
+        offset: int,
+        *,
+        max_messages: int = 32,
+        max_bytes: int = 134217728,
+        filter: Filter | str | None = None,
+    ) -> Batch: ...
+    def tail(
+        self,
+        topic: str,
+        queue_id: int = 0,
+        offset: int = 0,
+        *,
+        filter: Filter | str | None = None,
+        timeout: float | None = None,
+    ) -> Tail: ...
+    def queue_range(self, topic: str, queue_id: int) -> QueueRange | None: ...
+    def offset_at_time(
+        self,
+        topic: str,
+        queue_id: int,
+        timestamp_ms: int,
+        *,
+        boundary: Literal["lower", "upper"] = "lower",
+    ) -> int | None: ...
+    def topics(self) -> list[str]: ...
+    def queues_of(self, topic: str) -> list[int]: ...
+    def query_key(
+        self,
+        topic: str,
+        key: str,
+        *,
+        begin_ms: int = 0,
+        end_ms: int | None = None,
+        max_messages: int = 64,
+    ) -> list[MessageView]: ...
+    def find_by_message_id(self, topic: str, id: str) -> MessageView | None: ...
+    def wait_message(
+        self, topic: str, queue_id: int, offset: int, timeout: float | None = None
+    ) -> bool: ...
+    def wait_dispatched(self, offset: int, timeout: float | None = None) -> bool: ...
+    @property
+    def dispatched_offset(self) -> int: ...
+    @property
+    def dispatch_error(self) -> Error | None: ...
     def positions(self) -> Positions: ...
     def next_queue_offset(self, topic: str, queue_id: int) -> int: ...
     def stats(self) -> StoreStats: ...

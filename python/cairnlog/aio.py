@@ -14,27 +14,35 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ._native import (
     AppendResult,
     Batch,
     CompletionGroup,
+    Filter,
     Message,
     MessageView,
     Positions,
+    QueueRange,
     Scan,
     Store,
     StoreStats,
+    Tail,
 )
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["AsyncStore"]
+    from .errors import Error
+
+__all__ = ["AsyncStore", "AsyncTail"]
 
 # A group of completions: each a token with what came of it.
 _Group = list[tuple[int, AppendResult | BaseException]]
+
+# What a tail gave, and where it goes on.
+_Given = tuple[MessageView | None, int]
 
 # A wait on a thread looks at least this often whether its task was cancelled.
 _SLICE_SECONDS = 0.1
@@ -151,22 +159,127 @@ class AsyncStore:
             while (found := await asyncio.to_thread(_next, scan)) is not None:
                 yield found
 
-    async def tail(
+    def tail_log(
         self, from_offset: int | None = None, *, timeout: float | None = None
-    ) -> AsyncIterator[MessageView]:
-        """The messages from ``from_offset`` (default: those appended from now on), waiting for more
-        at the end; stops when there was none for ``timeout`` seconds."""
-        with self._store.tail(from_offset) as scan:
-            while (found := await self._next_within(scan, timeout)) is not None:
-                yield found
+    ) -> AsyncTail:
+        """The log from ``from_offset`` (default: what is appended from now on), waiting for more at
+        the end; stops when there was none for ``timeout`` seconds."""
+        return AsyncTail(self._store.tail_log(from_offset), timeout)
 
-    async def _next_within(self, scan: Scan, timeout: float | None) -> MessageView | None:
+    async def read(
+        self,
+        topic: str,
+        queue_id: int,
+        offset: int,
+        *,
+        max_messages: int = 32,
+        max_bytes: int = 128 * 1024 * 1024,
+        filter: Filter | str | None = None,
+    ) -> Batch:
+        """Messages of a queue from index ``offset`` on, as :meth:`cairnlog.Store.read`."""
+        return await asyncio.to_thread(
+            self._store.read,
+            topic,
+            queue_id,
+            offset,
+            max_messages=max_messages,
+            max_bytes=max_bytes,
+            filter=filter,
+        )
+
+    def tail(
+        self,
+        topic: str,
+        queue_id: int = 0,
+        offset: int = 0,
+        *,
+        filter: Filter | str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncTail:
+        """The messages of a queue from index ``offset`` on, waiting for more at the end; stops when
+        there was none for ``timeout`` seconds. The queue need not exist yet."""
+        return AsyncTail(self._store.tail(topic, queue_id, offset, filter=filter), timeout)
+
+    async def queue_range(self, topic: str, queue_id: int) -> QueueRange | None:
+        """The messages a queue holds, as :meth:`cairnlog.Store.queue_range`."""
+        return await asyncio.to_thread(self._store.queue_range, topic, queue_id)
+
+    async def offset_at_time(
+        self,
+        topic: str,
+        queue_id: int,
+        timestamp_ms: int,
+        *,
+        boundary: Literal["lower", "upper"] = "lower",
+    ) -> int | None:
+        """The index of the message stored around a time, as
+        :meth:`cairnlog.Store.offset_at_time`."""
+        return await asyncio.to_thread(
+            self._store.offset_at_time, topic, queue_id, timestamp_ms, boundary=boundary
+        )
+
+    async def topics(self) -> list[str]:
+        """The topics that have had messages, sorted."""
+        return await asyncio.to_thread(self._store.topics)
+
+    async def queues_of(self, topic: str) -> list[int]:
+        """The numbers of a topic's queues that have had messages, ascending."""
+        return await asyncio.to_thread(self._store.queues_of, topic)
+
+    async def query_key(
+        self,
+        topic: str,
+        key: str,
+        *,
+        begin_ms: int = 0,
+        end_ms: int | None = None,
+        max_messages: int = 64,
+    ) -> list[MessageView]:
+        """The newest messages with a key, as :meth:`cairnlog.Store.query_key`."""
+        return await asyncio.to_thread(
+            self._store.query_key,
+            topic,
+            key,
+            begin_ms=begin_ms,
+            end_ms=end_ms,
+            max_messages=max_messages,
+        )
+
+    async def find_by_message_id(self, topic: str, id: str) -> MessageView | None:
+        """The message with an id, as :meth:`cairnlog.Store.find_by_message_id`."""
+        return await asyncio.to_thread(self._store.find_by_message_id, topic, id)
+
+    async def wait_message(
+        self, topic: str, queue_id: int, offset: int, timeout: float | None = None
+    ) -> bool:
+        """Waits until a queue can be read at an index; False when the time ran out."""
+        return await self._wait(
+            timeout, lambda slice: self._store.wait_message(topic, queue_id, offset, slice)
+        )
+
+    async def wait_dispatched(self, offset: int, timeout: float | None = None) -> bool:
+        """Waits until everything below ``offset`` of the log is in the queues and the key index;
+        False when the time ran out."""
+        return await self._wait(timeout, lambda slice: self._store.wait_dispatched(offset, slice))
+
+    async def _wait(self, timeout: float | None, wait: Callable[[float], bool]) -> bool:
         end = None if timeout is None else self._loop.time() + timeout
         while True:
-            rest = _SLICE_SECONDS if end is None else max(0.0, end - self._loop.time())
-            found = await asyncio.to_thread(scan.next_message, min(rest, _SLICE_SECONDS))
-            if found is not None or rest == 0.0:
-                return found
+            slice = _slice(self._loop, end)
+            if await asyncio.to_thread(wait, slice):
+                return True
+            if end is not None and self._loop.time() >= end:
+                return False
+
+    @property
+    def dispatched_offset(self) -> int:
+        """Everything of the log below this offset is in the queues and the key index."""
+        return self._store.dispatched_offset
+
+    @property
+    def dispatch_error(self) -> Error | None:
+        """Why the log is not put into the queues at present; None while it is."""
+        return self._store.dispatch_error
 
     def positions(self) -> Positions:
         """The positions of the log now."""
@@ -195,6 +308,87 @@ class AsyncStore:
         /,
     ) -> None:
         await self.close()
+
+
+class AsyncTail:
+    """Follows a queue or the log: an asynchronous iterator, from :meth:`AsyncStore.tail` or
+    :meth:`AsyncStore.tail_log`.
+
+    One that stopped because nothing came in time goes on when there is more. A message that a
+    cancelled wait would have given is given by the next: none is lost. Tasks can share the
+    iterator; each message goes to one of them. It waits in the loop's default executor, for at most
+    100 ms at a time, so that it never keeps a thread for itself.
+    """
+
+    def __init__(self, tail: Tail | Scan, timeout: float | None = None) -> None:
+        """Wraps the iterator of a store; call it inside the running loop."""
+        self._tail = tail
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._turn = asyncio.Lock()
+        self._offset = tail.offset
+        self._running: asyncio.Future[_Given] | None = None
+
+    @property
+    def offset(self) -> int:
+        """Behind the message that was returned last, where a later tail goes on."""
+        return self._offset
+
+    async def next_message(self, timeout: float | None = None) -> MessageView | None:
+        """The next message, awaited at most ``timeout`` seconds (None: without end), or None when
+        the time ran out."""
+        end = None if timeout is None else self._loop.time() + timeout
+        async with self._turn:
+            while True:
+                if self._running is None:
+                    slice = _slice(self._loop, end)
+                    self._running = self._loop.run_in_executor(None, self._next, slice)
+                    self._running.add_done_callback(_look_at_outcome)
+                # A cancelled task leaves the work to whoever asks next.
+                await asyncio.wait([self._running])
+                done, self._running = self._running, None
+                found, self._offset = done.result()
+                if found is not None or (end is not None and self._loop.time() >= end):
+                    return found
+
+    def close(self) -> None:
+        """Gives up the place. A wait under way ends within 100 ms, with ClosedError."""
+        self._tail.close()
+
+    def _next(self, timeout: float) -> _Given:
+        return self._tail.next_message(timeout), self._tail.offset
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> MessageView:
+        found = await self.next_message(self._timeout)
+        if found is None:
+            raise StopAsyncIteration
+        return found
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        self.close()
+
+
+def _look_at_outcome(done: asyncio.Future[_Given]) -> None:
+    """Keeps asyncio from logging an exception that nobody asks for."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _slice(loop: asyncio.AbstractEventLoop, end: float | None) -> float:
+    """How long a thread waits before it looks again; zero once the end is over."""
+    return _SLICE_SECONDS if end is None else min(_SLICE_SECONDS, max(0.0, end - loop.time()))
 
 
 def _next(scan: Scan) -> MessageView | None:

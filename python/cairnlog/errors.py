@@ -19,6 +19,7 @@ __all__ = [
     "DiskFullError",
     "Error",
     "FencedError",
+    "FilterError",
     "FlushTimeoutError",
     "ForkedError",
     "InternalError",
@@ -41,7 +42,7 @@ class Error(Exception):
     path: str | None
     """The file or directory concerned, if there is one."""
     offset: int | None
-    """The offset concerned: a physical offset, or a position in the file."""
+    """The offset concerned: a physical offset, or a position in the file or filter expression."""
     os_code: int | None
     """The operating system's error number, if a system call failed."""
     appended: AppendResult | None
@@ -81,6 +82,10 @@ class InvalidMessageError(InvalidArgumentError):
 
 class OffsetError(InvalidArgumentError):
     """The offset lies outside the readable log, or no record begins there."""
+
+
+class FilterError(InvalidArgumentError):
+    """The filter expression is malformed, ``offset`` says where, or exceeds a limit."""
 
 
 class StoreNotFoundError(InvalidArgumentError):
@@ -162,6 +167,7 @@ _CLASSES: dict[int, type[Error]] = {
     Status.OFFSET_OUT_OF_RANGE: OffsetError,
     Status.NOT_A_RECORD: OffsetError,
     Status.STORE_NOT_FOUND: StoreNotFoundError,
+    Status.FILTER_ILLEGAL: FilterError,
     Status.STORE_CLOSED: ClosedError,
     Status.STORE_LOCKED: LockedError,
     Status.FENCED: FencedError,

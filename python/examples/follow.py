@@ -12,7 +12,7 @@ with cairnlog.Store.open(sys.argv[1], segment_size_bytes="1M") as store:
         for number in range(3):
             orders.append(f"order {number}".encode())
 
-    tail = store.tail(timeout=1.0)
+    tail = store.tail_log(timeout=1.0)
     writer = threading.Thread(target=write)
     writer.start()
     for message in tail:

@@ -1,5 +1,6 @@
 //! Several messages read at once.
 
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyIndexError;
@@ -7,26 +8,42 @@ use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 
 use crate::errors::closed;
+use crate::read::outcome;
 use crate::view::MessageView;
 
-/// The messages of one `Store.read_log`, a sequence. Closing it gives up the pins on their files
-/// at once; messages and memoryviews taken from it keep theirs.
+/// The messages of one `Store.read` or `Store.read_log`, a sequence, with what came of the read.
+/// Its offsets are indexes in the queue, or positions in the log. Closing it gives up the pins on
+/// their files at once; messages and memoryviews taken from it keep theirs.
 #[pyclass(frozen, sequence, module = "cairnlog")]
 pub(crate) struct Batch {
     messages: Mutex<Option<Vec<cairnlog::MessageView>>>,
-    next_offset: u64,
+    outcome: cairnlog::ReadOutcome,
+    next_offset: i64,
+    range: Range<u64>,
 }
 
-impl From<cairnlog::Batch> for Batch {
-    fn from(batch: cairnlog::Batch) -> Self {
+impl From<cairnlog::QueueBatch> for Batch {
+    fn from(batch: cairnlog::QueueBatch) -> Self {
         Self {
-            messages: Mutex::new(Some(batch.messages().to_vec())),
-            next_offset: batch.next_offset().get(),
+            outcome: batch.outcome(),
+            next_offset: batch.next_offset(),
+            range: batch.min_offset().get()..batch.max_offset().get(),
+            messages: Mutex::new(Some(batch.into_messages())),
         }
     }
 }
 
 impl Batch {
+    /// What was read from a log that reached over this range of offsets.
+    pub(crate) fn of_log(batch: cairnlog::Batch, range: Range<u64>) -> Self {
+        let outcome = match batch.messages() {
+            [] => cairnlog::ReadOutcome::OffsetOverflowOne,
+            _ => cairnlog::ReadOutcome::Found,
+        };
+        let next_offset = batch.next_offset().to_i64();
+        Self { messages: Mutex::new(Some(batch.into_messages())), outcome, next_offset, range }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Vec<cairnlog::MessageView>>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -44,10 +61,28 @@ impl Batch {
 
 #[pymethods]
 impl Batch {
+    /// What came of the read; of a log, FOUND or, at its end, OFFSET_OVERFLOW_ONE.
+    #[getter]
+    fn outcome<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        outcome(py, self.outcome)
+    }
+
     /// Where to go on reading.
     #[getter]
-    fn next_offset(&self) -> u64 {
+    fn next_offset(&self) -> i64 {
         self.next_offset
+    }
+
+    /// Where the queue, or the log, began at the time of the read.
+    #[getter]
+    fn min_offset(&self) -> u64 {
+        self.range.start
+    }
+
+    /// Where the queue, or the log, ended at the time of the read: one past the last message.
+    #[getter]
+    fn max_offset(&self) -> u64 {
+        self.range.end
     }
 
     /// Whether the batch was closed.
@@ -136,7 +171,12 @@ impl Batch {
     fn __repr__(&self) -> String {
         match &*self.lock() {
             Some(messages) => {
-                format!("Batch(<{} messages>, next_offset={})", messages.len(), self.next_offset)
+                format!(
+                    "Batch(<{} messages>, {}, next_offset={})",
+                    messages.len(),
+                    self.outcome.name(),
+                    self.next_offset
+                )
             }
             None => "Batch(<closed>)".to_owned(),
         }

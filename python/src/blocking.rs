@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::errors::OrRaise;
+
 /// The longest time between two looks for signals.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
 
@@ -36,7 +38,7 @@ pub(crate) fn wait_until<T: Send>(
     mut step: impl FnMut(Duration) -> Option<T> + Send,
 ) -> PyResult<Option<T>> {
     loop {
-        let slice = limit.remaining().map_or(SLICE, |rest| rest.min(SLICE));
+        let slice = limit.slice();
         if let Some(outcome) = py.detach(|| step(slice)) {
             return Ok(Some(outcome));
         }
@@ -45,6 +47,19 @@ pub(crate) fn wait_until<T: Send>(
             return Ok(None);
         }
     }
+}
+
+/// As [`wait_until`] for a call of the engine that says whether something happened in time.
+pub(crate) fn wait_for(
+    py: Python<'_>,
+    limit: Limit,
+    mut call: impl FnMut(Duration) -> cairnlog::Result<bool> + Send,
+) -> PyResult<bool> {
+    let happened = wait_until(py, limit, |slice| match call(slice) {
+        Ok(false) => None,
+        outcome => Some(outcome),
+    })?;
+    happened.unwrap_or(Ok(false)).or_raise(py)
 }
 
 /// Runs a call that offers no slices on a thread of its own and waits for it as [`wait`] does.
@@ -89,6 +104,11 @@ impl Limit {
     /// What is left, zero once it is over; `None` without an end.
     pub(crate) fn remaining(self) -> Option<Duration> {
         self.0.map(|end| end.saturating_duration_since(Instant::now()))
+    }
+
+    /// How long to wait until signals are looked for again.
+    pub(crate) fn slice(self) -> Duration {
+        self.remaining().map_or(SLICE, |rest| rest.min(SLICE))
     }
 }
 

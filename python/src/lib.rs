@@ -17,10 +17,12 @@ mod errors;
 mod message;
 mod options;
 mod queue;
+mod read;
 mod reports;
 mod scan;
 mod shutdown;
 mod store;
+mod tail;
 mod view;
 
 use pyo3::prelude::*;
@@ -43,6 +45,8 @@ mod _native {
     #[pymodule_export]
     use super::queue::QueueAppender;
     #[pymodule_export]
+    use super::read::{Filter, QueueRange};
+    #[pymodule_export]
     use super::reports::{Positions, RecoveryReport, StoreStats, TopicStats};
     #[pymodule_export]
     use super::scan::Scan;
@@ -50,6 +54,8 @@ mod _native {
     use super::shutdown::{begin_child, close_all, hold_locks, release_locks};
     #[pymodule_export]
     use super::store::Store;
+    #[pymodule_export]
+    use super::tail::Tail;
     #[pymodule_export]
     use super::view::{MappedBytes, MessageView};
 
@@ -65,6 +71,9 @@ fn add_constants(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let statuses: Vec<(i32, &str)> =
         cairnlog::Status::ALL.iter().map(|status| (status.code(), status.name())).collect();
     module.add("STATUSES", statuses)?;
+    let outcomes: Vec<(i32, &str)> =
+        cairnlog::ReadOutcome::ALL.iter().map(|outcome| (outcome.code(), outcome.name())).collect();
+    module.add("READ_OUTCOMES", outcomes)?;
     module.add("OPTION_NAMES", cairnlog::StoreOptions::NAMES.to_vec())?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))
 }

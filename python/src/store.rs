@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairnlog::{CompletionSink, EncodedBatch, Pending, PhysicalOffset, Status};
+use cairnlog::{
+    CompletionSink, EncodedBatch, Pending, PhysicalOffset, QueueOffset, ReadRequest, Status,
+};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList, PyType};
@@ -17,9 +19,11 @@ use crate::errors::{OrRaise, closed, exception, invalid_argument};
 use crate::message::{Body, CommonFields, Fields, Keys, Properties, collect};
 use crate::options::from_keywords;
 use crate::queue::QueueAppender;
+use crate::read::{self, FilterArgument, QueueRange};
 use crate::reports::{Positions, RecoveryReport, StoreStats};
 use crate::scan::{AtEnd, Scan};
 use crate::shutdown;
+use crate::tail::Tail;
 use crate::view::MessageView;
 
 /// A store: one directory, open for appending and reading. Any thread may call any method. Use it
@@ -371,8 +375,11 @@ impl Store {
         max_bytes: usize,
     ) -> PyResult<Batch> {
         let from = PhysicalOffset::new(from_offset);
-        let read = blocking::run(py, || self.engine.read_log(from, max_messages, max_bytes));
-        Ok(read.or_raise(py)?.into())
+        let (read, range) = blocking::run(py, || {
+            let read = self.engine.read_log(from, max_messages, max_bytes);
+            (read, self.engine.min_offset().get()..self.engine.max_offset().get())
+        });
+        Ok(Batch::of_log(read.or_raise(py)?, range))
     }
 
     /// An iterator over the messages from `from_offset` (default: the first) to the readable end.
@@ -384,11 +391,11 @@ impl Store {
         Scan::open(slf, from, AtEnd::Stop)
     }
 
-    /// An iterator over the messages from `from_offset` (default: those appended from now on) that
+    /// An iterator over the log from `from_offset` (default: what is appended from now on) that
     /// waits for more at the end. With `timeout` it stops when there was none for so many seconds;
     /// without, it follows until the store is closed.
     #[pyo3(signature = (from_offset=None, *, timeout=None))]
-    fn tail(
+    fn tail_log(
         slf: &Bound<'_, Self>,
         from_offset: Option<u64>,
         timeout: Option<f64>,
@@ -398,6 +405,166 @@ impl Store {
         let timeout = blocking::timeout(timeout)?;
         let from = from_offset.map_or_else(|| store.engine.max_offset(), PhysicalOffset::new);
         Scan::open(slf, from, AtEnd::Follow(timeout))
+    }
+
+    /// Messages of a queue from index `offset` on: at most `max_messages` and, beyond the first,
+    /// `max_bytes` of records. A read ends with the file of the queue, and looks at no more than
+    /// 800 messages or `max_messages`, so that an empty batch need not be the end: its `outcome`
+    /// says what came of the read, its `next_offset` where to go on. `filter` is a Filter, or the
+    /// text of a tag expression.
+    ///
+    /// A message can be read a moment after its append returned, in a synchronous store once it is
+    /// durable (unless opened with `read_uncommitted`).
+    #[pyo3(signature = (topic, queue_id, offset, *, max_messages=32, max_bytes=134_217_728,
+                        filter=None))]
+    #[expect(clippy::too_many_arguments, reason = "most are keyword arguments in Python")]
+    fn read(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        queue_id: i32,
+        offset: i64,
+        max_messages: usize,
+        max_bytes: usize,
+        filter: Option<FilterArgument<'_>>,
+    ) -> PyResult<Batch> {
+        let filter = read::filter(py, filter)?;
+        let request = ReadRequest { topic, queue_id, offset, max_messages, max_bytes, filter };
+        Ok(blocking::run(py, || self.engine.read(&request)).or_raise(py)?.into())
+    }
+
+    /// An iterator over the messages of a queue from index `offset` on that waits for more at the
+    /// end. With `timeout` it stops when there was none for so many seconds; without, it follows
+    /// until the store is closed. The queue need not exist yet.
+    #[pyo3(signature = (topic, queue_id=0, offset=0, *, filter=None, timeout=None))]
+    fn tail(
+        slf: &Bound<'_, Self>,
+        topic: &str,
+        queue_id: i32,
+        offset: u64,
+        filter: Option<FilterArgument<'_>>,
+        timeout: Option<f64>,
+    ) -> PyResult<Tail> {
+        let filter = read::filter(slf.py(), filter)?;
+        let timeout = blocking::timeout(timeout)?;
+        let from = read::queue_offset(slf.py(), offset)?;
+        Tail::open(slf, topic, queue_id, from, filter, timeout)
+    }
+
+    /// The indexes of a queue's first message and one past its last; None if the queue never had a
+    /// message.
+    fn queue_range(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        queue_id: i32,
+    ) -> PyResult<Option<QueueRange>> {
+        let range = blocking::run(py, || self.engine.queue_range(topic, queue_id)).or_raise(py)?;
+        Ok(range.map(|range| QueueRange { first: range.start.get(), next: range.end.get() }))
+    }
+
+    /// The index of the message of a queue that was stored around a time, in milliseconds since the
+    /// Unix epoch; None if the queue never had a message. With boundary "lower" the first stored at
+    /// the time or later (the queue's end if there is none), with "upper" the last stored at the
+    /// time or earlier (the first message if there is none).
+    #[pyo3(signature = (topic, queue_id, timestamp_ms, *, boundary="lower"))]
+    fn offset_at_time(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        queue_id: i32,
+        timestamp_ms: i64,
+        boundary: &str,
+    ) -> PyResult<Option<u64>> {
+        let boundary = read::boundary(py, boundary)?;
+        let at = blocking::run(py, || {
+            self.engine.offset_at_time(topic, queue_id, timestamp_ms, boundary)
+        });
+        Ok(at.or_raise(py)?.map(QueueOffset::get))
+    }
+
+    /// The topics that have had messages, sorted.
+    fn topics(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        blocking::run(py, || self.engine.topics()).or_raise(py)
+    }
+
+    /// The numbers of a topic's queues that have had messages, ascending.
+    fn queues_of(&self, py: Python<'_>, topic: &str) -> PyResult<Vec<i32>> {
+        blocking::run(py, || self.engine.queues_of(topic)).or_raise(py)
+    }
+
+    /// The newest messages of a topic that have a key (one of their `keys`, or the unique key that
+    /// a RocketMQ client gave them) and were stored from `begin_ms` to `end_ms`, both included
+    /// (None: without end). At most `max_messages`, in the order of the log.
+    #[pyo3(signature = (topic, key, *, begin_ms=0, end_ms=None, max_messages=64))]
+    fn query_key(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        key: &str,
+        begin_ms: i64,
+        end_ms: Option<i64>,
+        max_messages: usize,
+    ) -> PyResult<Vec<MessageView>> {
+        let end_ms = end_ms.unwrap_or(i64::MAX);
+        let found =
+            blocking::run(py, || self.engine.query_key(topic, key, begin_ms, end_ms, max_messages));
+        Ok(found.or_raise(py)?.into_iter().map(MessageView::from).collect())
+    }
+
+    /// The message with an id: RocketMQ's `offsetMsgId`, or else the unique key that its client
+    /// gave it. None if there is none, or it has another topic.
+    fn find_by_message_id(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        id: &str,
+    ) -> PyResult<Option<MessageView>> {
+        let found = blocking::run(py, || self.engine.find_by_message_id(topic, id));
+        Ok(found.or_raise(py)?.map(MessageView::from))
+    }
+
+    /// Waits at most `timeout` seconds (None: without end) until a queue, which need not exist yet,
+    /// can be read at index `offset`. False when the time ran out.
+    #[pyo3(signature = (topic, queue_id, offset, timeout=None))]
+    fn wait_message(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        queue_id: i32,
+        offset: u64,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
+        let limit = Limit::after(blocking::timeout(timeout)?);
+        let offset = read::queue_offset(py, offset)?;
+        blocking::wait_for(py, limit, |slice| {
+            self.engine.wait_message(topic, queue_id, offset, slice)
+        })
+    }
+
+    /// Waits at most `timeout` seconds (None: without end) until everything below `offset` of the
+    /// log is in the queues and the key index. False when the time ran out.
+    #[pyo3(signature = (offset, timeout=None))]
+    fn wait_dispatched(&self, py: Python<'_>, offset: u64, timeout: Option<f64>) -> PyResult<bool> {
+        let limit = Limit::after(blocking::timeout(timeout)?);
+        let end = PhysicalOffset::new(offset);
+        blocking::wait_for(py, limit, |slice| self.engine.wait_dispatched(end, slice))
+    }
+
+    /// Everything of the log below this offset is in the queues and the key index.
+    #[getter]
+    fn dispatched_offset(&self, py: Python<'_>) -> PyResult<u64> {
+        self.check_open(py)?;
+        Ok(blocking::run(py, || self.engine.dispatched_offset()).get())
+    }
+
+    /// Why the log is not put into the queues at present, as an exception that is not raised; None
+    /// while it is. The store tries again every second.
+    #[getter]
+    fn dispatch_error<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.check_open(py)?;
+        let error = blocking::run(py, || self.engine.dispatch_error());
+        Ok(error.map(|error| exception(py, &error).into_value(py).into_bound(py).into_any()))
     }
 
     /// The positions of the log now.

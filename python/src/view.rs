@@ -75,6 +75,12 @@ impl From<cairnlog::MessageView> for MessageView {
     }
 }
 
+impl MessageView {
+    pub(crate) fn engine(&self) -> &cairnlog::MessageView {
+        &self.0
+    }
+}
+
 #[pymethods]
 impl MessageView {
     /// The payload: a read-only memoryview on the mapped file.

@@ -38,6 +38,17 @@ def engine_threads() -> list[str]:
     return names
 
 
+def damage_after_crash(directory: Path, offset: int) -> None:
+    """Changes a byte of a store's log, and makes the store look as if its process had died before
+    it noted that anything was sound: what it noted is not read again at the next opening."""
+    (log,) = (directory / "commitlog").iterdir()
+    with log.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\xee")
+    (directory / "abort").touch()
+    (directory / "checkpoint").unlink()
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left(tmp_path: Path) -> Iterator[None]:
     """After each test no file of its stores is mapped and no thread of theirs runs."""

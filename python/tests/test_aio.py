@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -96,7 +98,7 @@ def test_a_tail_follows_and_runs_out(directory: Path) -> None:
                 await store.append("orders", b"%d" % n)
 
         writer = asyncio.create_task(write())
-        found = [bytes(message.body) async for message in store.tail(0, timeout=0.5)]
+        found = [bytes(message.body) async for message in store.tail_log(0, timeout=0.5)]
         await writer
         assert found == [b"%d" % n for n in range(20)]
 
@@ -106,7 +108,7 @@ def test_a_tail_follows_and_runs_out(directory: Path) -> None:
 def test_a_tail_can_be_cancelled(directory: Path) -> None:
     async def work(store: AsyncStore) -> None:
         async def follow() -> None:
-            async for _ in store.tail():
+            async for _ in store.tail_log():
                 pass
 
         task = asyncio.create_task(follow())
@@ -168,3 +170,128 @@ def test_a_loop_that_ends_first_is_no_error(directory: Path) -> None:
     asyncio.run(main())
     kept[0].store.close()
     assert kept[0].closed
+
+
+def test_reading_by_queue_time_and_key(directory: Path) -> None:
+    async def work(store: AsyncStore) -> None:
+        placed = [
+            await store.append("orders", b"%d" % n, tag="even" if n % 2 == 0 else "odd", keys=["k"])
+            for n in range(6)
+        ]
+        assert await store.wait_dispatched(placed[-1].end_offset)
+        assert not await store.wait_dispatched(1 << 40, 0.05)
+        assert store.dispatched_offset == placed[-1].end_offset
+        assert store.dispatch_error is None
+        with await store.read("orders", 0, 1, max_messages=2, filter="even") as batch:
+            assert [bytes(message.body) for message in batch] == [b"2", b"4"]
+            assert (batch.outcome, batch.next_offset) == (cairnlog.ReadOutcome.FOUND, 5)
+        assert await store.queue_range("orders", 0) == store.store.queue_range("orders", 0)
+        assert (await store.topics(), await store.queues_of("orders")) == (["orders"], [0])
+        assert await store.offset_at_time("orders", 0, 0, boundary="upper") == 0
+        assert len(await store.query_key("orders", "k", max_messages=4)) == 4
+        found = await store.find_by_message_id("orders", placed[3].offset_message_id)
+        assert found is not None
+        assert bytes(found.body) == b"3"
+        assert await store.wait_message("orders", 0, 5)
+        assert not await store.wait_message("orders", 0, 6, 0.15)
+
+    run(directory, work)
+
+
+def test_a_queue_is_followed(directory: Path) -> None:
+    async def work(store: AsyncStore) -> None:
+        async def write() -> None:
+            for n in range(20):
+                await store.append("orders", b"%d" % n)
+
+        writer = asyncio.create_task(write())
+        async with store.tail("orders", 0, 5, timeout=0.5) as tail:
+            assert [bytes(m.body) async for m in tail] == [b"%d" % n for n in range(5, 20)]
+            assert tail.offset == 20
+        await writer
+        with pytest.raises(cairnlog.ClosedError):
+            await tail.next_message(0)
+
+    run(directory, work)
+
+
+def test_a_cancelled_wait_loses_no_message(directory: Path) -> None:
+    async def work(store: AsyncStore) -> None:
+        tail = store.tail("orders")
+        found = []
+        for n in range(40):
+            # The wait ends at any moment around the append.
+            waiting = asyncio.ensure_future(tail.next_message())
+            appending = asyncio.ensure_future(store.append("orders", b"%d" % n))
+            await asyncio.sleep(0.0005 * (n % 10))
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                message = await waiting
+                assert message is not None
+                found.append(bytes(message.body))
+            assert tail.offset == len(found)
+            await appending
+        while (message := await tail.next_message(0.5)) is not None:
+            found.append(bytes(message.body))
+        assert found == [b"%d" % n for n in range(40)]
+        tail.close()
+
+    run(directory, work)
+
+
+def test_tasks_share_a_tail(directory: Path) -> None:
+    async def work(store: AsyncStore) -> None:
+        await store.append_many(Message("orders", b"%d" % n) for n in range(100))
+        tail = store.tail("orders", timeout=0.3)
+
+        async def take() -> list[bytes]:
+            return [bytes(message.body) async for message in tail]
+
+        found = await asyncio.gather(*(take() for _ in range(4)))
+        assert sorted((body for one in found for body in one), key=int) == [
+            b"%d" % n for n in range(100)
+        ]
+
+    run(directory, work)
+
+
+def test_cancelled_tails_leave_no_thread_at_work(directory: Path) -> None:
+    async def work(store: AsyncStore) -> None:
+        async def follow(n: int) -> None:
+            async for _ in store.tail("orders", n):
+                pass
+
+        tasks = [asyncio.create_task(follow(n)) for n in range(30)]
+        await asyncio.sleep(0.15)
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in ended)
+        # Every thread of the executor comes back for other work.
+        started = asyncio.get_running_loop().time()
+        await asyncio.gather(*(store.topics() for _ in range(100)))
+        assert asyncio.get_running_loop().time() - started < 5
+
+    before = threading.active_count()
+    run(directory, work)
+    assert threading.active_count() == before
+
+
+def test_closing_ends_a_tail(directory: Path) -> None:
+    async def main() -> None:
+        store = await AsyncStore.open(directory, segment_size_bytes="1M")
+        waiting = asyncio.ensure_future(store.tail("orders").next_message())
+        forgotten = asyncio.ensure_future(store.tail("orders").next_message())
+        closed = store.tail("orders")
+        alone = asyncio.ensure_future(closed.next_message())
+        await asyncio.sleep(0.05)
+        closed.close()
+        with pytest.raises(cairnlog.ClosedError, match="tail"):
+            await alone
+        # What goes wrong in a wait that nobody wants any more is not logged.
+        forgotten.cancel()
+        await store.close()
+        with pytest.raises(cairnlog.ClosedError):
+            await waiting
+
+    asyncio.run(main(), debug=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import OpenStore
+from conftest import OpenStore, damage_after_crash
 
 import cairnlog
 
@@ -53,10 +53,7 @@ def test_a_logger_set_to_warnings_gets_warnings_only(
     caplog.set_level(logging.WARNING, logger="cairnlog")
     with open_store() as store:
         placed = [store.append("orders", bytes(100)) for _ in range(4)]
-    (log,) = (directory / "commitlog").iterdir()
-    with log.open("r+b") as file:
-        file.seek(placed[1].physical_offset + 120)
-        file.write(b"\xee")
+    damage_after_crash(directory, placed[1].physical_offset + 120)
     with open_store(damage_policy="truncate") as store:
         assert len(list(store.scan())) == 1
     assert within_seconds(10, lambda: caplog.records)

@@ -13,20 +13,20 @@ import pytest
 
 import cairnlog
 import cairnlog.aio
-from cairnlog import _native, errors, status
+from cairnlog import _native, errors, outcome, status
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
 def doctests() -> list[doctest.DocTest]:
     finder = doctest.DocTestFinder(exclude_empty=True)
-    modules: list[ModuleType] = [cairnlog, cairnlog.aio, errors, status, _native]
+    modules: list[ModuleType] = [cairnlog, cairnlog.aio, errors, outcome, status, _native]
     found = {
         test.name: test
         for module in modules
         for test in finder.find(module, globs={"cairnlog": cairnlog, "asyncio": asyncio})
     }
-    for name in ("encode_batch", "Message", "Store"):
+    for name in ("encode_batch", "Filter", "Message", "Store"):
         # What the native module defines is passed over by the finder's look at modules.
         text = getattr(cairnlog, name).__doc__
         example = doctest.DocTestParser().get_doctest(
@@ -38,8 +38,9 @@ def doctests() -> list[doctest.DocTest]:
 
 def test_there_are_examples_to_run() -> None:
     names = {test.name for test in doctests()}
-    assert {"cairnlog", "cairnlog.aio", "cairnlog.Store", "cairnlog.encode_batch"} <= names
-    assert len(EXAMPLES) >= 4
+    native = {f"cairnlog.{name}" for name in ("Filter", "Store", "encode_batch")}
+    assert {"cairnlog", "cairnlog.aio"} | native <= names
+    assert len(EXAMPLES) >= 6
 
 
 @pytest.mark.parametrize("example", doctests(), ids=lambda test: test.name)
@@ -70,12 +71,13 @@ def expected_output(example: Path) -> str:
     return "".join(line.removeprefix("# ") + "\n" for line in block.splitlines())
 
 
-def test_the_readme_shows_the_quick_start() -> None:
+def test_what_the_readme_shows_is_in_the_examples() -> None:
     text = (EXAMPLES[0].parent.parent / "README.md").read_text()
-    _, _, rest = text.partition("```python\n")
-    snippet, _, _ = rest.partition("```")
-    assert len(snippet.splitlines()) > 5
-    assert snippet in (EXAMPLES[0].parent / "quick_start.py").read_text()
+    snippets = [part.partition("```")[0] for part in text.split("```python\n")[1:]]
+    programs = {path.stem: path.read_text() for path in EXAMPLES}
+    for snippet, name in zip(snippets, ("quick_start", "consume"), strict=True):
+        assert len(snippet.splitlines()) > 5
+        assert snippet in programs[name]
 
 
 def test_every_public_item_is_documented() -> None:

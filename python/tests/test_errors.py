@@ -16,6 +16,11 @@ def test_numbers_and_names_are_the_engines() -> None:
     assert [(status.value, status.name) for status in Status] == _native.STATUSES
 
 
+def test_outcomes_are_the_engines() -> None:
+    outcomes = [(outcome.value, outcome.name) for outcome in cairnlog.ReadOutcome]
+    assert outcomes == _native.READ_OUTCOMES
+
+
 def test_every_exception_derives_from_error() -> None:
     classes = [
         value

@@ -76,3 +76,12 @@ def test_every_record_equals_its_manifest(
         if "." in record["born_host"]:
             assert host(message.born_host) == record["born_host"]
     assert store.positions().max_offset == manifest["max_phy_offset"]
+    assert store.wait_dispatched(manifest["max_phy_offset"], 30)
+    for queue in manifest["queues"]:
+        if queue["max_offset"]:
+            found_range = store.queue_range(queue["topic"], queue["queue_id"])
+            assert found_range is not None
+            assert (found_range.first, found_range.next) == (
+                queue["min_offset"],
+                queue["max_offset"],
+            )

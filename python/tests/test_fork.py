@@ -28,6 +28,9 @@ if child == 0:
         lambda: store.flush(),
         lambda: store.close(),
         lambda: store.read_at(0),
+        lambda: store.read("orders", 0, 0),
+        lambda: next(store.tail("orders")),
+        lambda: store.wait_message("orders", 0, 0),
         lambda: cairnlog.Store.open(sys.argv[2]),
     ]
     for use in uses:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OpenStore
+from conftest import OpenStore, damage_after_crash
 
 import cairnlog
 from cairnlog import Message, Status, Store, _native
@@ -30,7 +30,19 @@ USES: dict[str, Callable[[Store], Any]] = {
     "read_at": lambda store: store.read_at(0),
     "read_log": lambda store: store.read_log(0),
     "scan": lambda store: list(store.scan()),
-    "tail": lambda store: next(store.tail()),
+    "tail": lambda store: next(store.tail("orders", 0, 1)),
+    "tail_log": lambda store: next(store.tail_log()),
+    "read": lambda store: store.read("orders", 0, 0),
+    "queue_range": lambda store: store.queue_range("orders", 0),
+    "offset_at_time": lambda store: store.offset_at_time("orders", 0, 0),
+    "topics": lambda store: store.topics(),
+    "queues_of": lambda store: store.queues_of("orders"),
+    "query_key": lambda store: store.query_key("orders", "42"),
+    "find_by_message_id": lambda store: store.find_by_message_id("orders", "42"),
+    "wait_message": lambda store: store.wait_message("orders", 0, 1 << 40, 5),
+    "wait_dispatched": lambda store: store.wait_dispatched(1 << 40, 5),
+    "dispatched_offset": lambda store: store.dispatched_offset,
+    "dispatch_error": lambda store: store.dispatch_error,
     "positions": lambda store: store.positions(),
     "next_queue_offset": lambda store: store.next_queue_offset("orders", 0),
     "stats": lambda store: store.stats(),
@@ -176,7 +188,7 @@ def test_a_store_that_nobody_holds_any_more_is_closed(
     gc.collect()
     with open_store() as again:
         assert again.recovery_report.clean_stop
-        assert again.recovery_report.records >= 1
+        assert again.recovery_report.end_offset > 0
         assert bytes(again.read_at(0).body) == b"x"
 
 
@@ -186,7 +198,7 @@ def test_a_store_left_open_at_exit_is_closed(open_store: OpenStore, directory: P
         "store = cairnlog.Store.open(sys.argv[1], segment_size_bytes='1M', flush_mode='sync')\n"
         "futures = [store.append_async('orders', b'%d' % n) for n in range(500)]\n"
         "def follow():\n"
-        "    for message in store.tail(0): pass\n"
+        "    for message in store.tail_log(0): pass\n"
         "threading.Thread(target=follow, daemon=True).start()\n"
     )
     for _ in range(3):
@@ -217,19 +229,12 @@ def test_opening_again_recovers_and_counts_on(open_store: OpenStore, directory: 
         assert store.append("orders", b"x", queue_id=1).queue_offset == 3
 
 
-def damage(directory: Path, offset: int) -> None:
-    (log,) = (directory / "commitlog").iterdir()
-    with log.open("r+b") as file:
-        file.seek(offset)
-        file.write(b"\xee")
-
-
 def test_damage_in_the_middle_is_refused_or_set_aside(
     open_store: OpenStore, directory: Path
 ) -> None:
     with open_store() as store:
         placed = [store.append("orders", bytes([n]) * 100) for n in range(1, 6)]
-    damage(directory, placed[2].physical_offset + 120)
+    damage_after_crash(directory, placed[2].physical_offset + 120)
     with pytest.raises(cairnlog.CorruptionError) as caught:
         open_store()
     assert caught.value.status is Status.CORRUPTION
@@ -288,7 +293,8 @@ def test_impossible_options_are_refused(directory: Path, options: dict[str, Any]
 
 def test_the_stubs_list_every_option() -> None:
     stub = (Path(cairnlog.__file__).parent / "_native.pyi").read_text()
-    opening = stub[stub.index("    def open(") : stub.index("    @staticmethod")]
+    start = stub.index("    def open(")
+    opening = stub[start : stub.index("    @staticmethod", start)]
     lines = [line for line in opening.splitlines() if " | None = ..." in line]
     listed = [line.split(":")[0].strip() for line in lines]
     assert listed == [ours for ours, _ in _native.OPTION_NAMES]

@@ -50,7 +50,7 @@ def test_next_message_waits_for_its_time(store: Store) -> None:
 
 def test_a_tail_gives_what_is_appended_later(store: Store) -> None:
     store.append("orders", b"before")
-    tail = store.tail(timeout=10)
+    tail = store.tail_log(timeout=10)
     writer = threading.Thread(target=lambda: [store.append("orders", b"%d" % n) for n in range(50)])
     writer.start()
     bodies = [bytes(next(tail).body) for _ in range(50)]
@@ -60,7 +60,7 @@ def test_a_tail_gives_what_is_appended_later(store: Store) -> None:
 
 def test_a_tail_ends_when_nothing_comes_in_time(store: Store) -> None:
     store.append("orders", b"x")
-    assert [bytes(message.body) for message in store.tail(0, timeout=0.05)] == [b"x"]
+    assert [bytes(message.body) for message in store.tail_log(0, timeout=0.05)] == [b"x"]
 
 
 def test_closing_the_store_ends_an_endless_tail(open_store: OpenStore) -> None:
@@ -68,7 +68,7 @@ def test_closing_the_store_ends_an_endless_tail(open_store: OpenStore) -> None:
     closer = threading.Timer(0.1, store.close)
     closer.start()
     with pytest.raises(cairnlog.ClosedError):
-        next(store.tail())
+        next(store.tail_log())
     closer.join()
 
 
@@ -84,7 +84,7 @@ def test_an_iterator_keeps_its_store_alive(directory: Path) -> None:
 def test_a_scan_of_a_store_closed_meanwhile_raises(open_store: OpenStore) -> None:
     store = open_store()
     store.append("orders", b"x")
-    scan, tail = store.scan(), store.tail(0)
+    scan, tail = store.scan(), store.tail_log(0)
     store.close()
     for iterator in (scan, tail):
         with pytest.raises(cairnlog.ClosedError):

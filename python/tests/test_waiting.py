@@ -14,9 +14,13 @@ import cairnlog
 from cairnlog import Store
 
 WAITS: dict[str, Callable[[Store], Any]] = {
-    "tail": lambda store: next(store.tail()),
+    "tail of the log": lambda store: next(store.tail_log()),
+    "tail of a queue": lambda store: next(store.tail("orders")),
+    "next_message of a queue": lambda store: store.tail("orders", 1).next_message(60),
+    "wait_message": lambda store: store.wait_message("orders", 0, 0),
+    "wait_dispatched": lambda store: store.wait_dispatched(1 << 40),
     "next_message": lambda store: store.scan().next_message(60),
-    "read through an iterator": lambda store: list(store.tail(0, timeout=60)),
+    "read through an iterator": lambda store: list(store.tail_log(0, timeout=60)),
 }
 
 
