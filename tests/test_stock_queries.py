@@ -4,13 +4,19 @@ The stores are the fixtures, and what cairnlog wrote: there a log is all that Ro
 builds queues and index itself. All directories are asked by one process per release, both at the
 same time. What the questions are, and how to repeat them, is in stock_queries.py.
 
+cairnlog is asked the same: about the fixtures, what its Python package wrote and closed or was
+killed in, where RocketMQ reads the very queues and index that cairnlog wrote, and logs alone.
+
 SPDX-License-Identifier: Apache-2.0
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -20,11 +26,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cairnlog
 import pytest
 
 from build_outputs import built
 from stock_judge import RELEASES, Abort, Observation, Record, Release, judge_all
-from stock_queries import Case, ask_stock, case, compare_answers, seed, stock_differences
+from stock_queries import (
+    Case,
+    ask_stock,
+    cairnlog_answers,
+    case,
+    compare_answers,
+    open_as_asked,
+    seed,
+    stock_differences,
+)
 from store_model import NO_LIMIT, Limits, Properties, StoreModel, tags_code
 from writer_program import write
 
@@ -55,6 +71,11 @@ WIDE = Limits(units_per_file=5_000, index_items=8_000)
 UNLIMITED = Limits(
     units_per_file=5_000, transfer_count=NO_LIMIT, transfer_bytes=NO_LIMIT, index_items=8_000
 )
+# What the Python package writes, with queues and index of these sizes.
+OWN = Limits(
+    units_per_file=200, transfer_count=NO_LIMIT, transfer_bytes=NO_LIMIT, index_items=8_000
+)
+OWN_SLOTS = 1_000
 # Queue files are full at the end of the long queue; an index file is before the last round.
 FULL = Limits(units_per_file=500, index_items=4 * 700 + 1)
 
@@ -79,12 +100,13 @@ def inspected(root: Path) -> list[Record]:
 
 
 def fixture_case(
-    name: str, abort: Abort, release: Release, questions: int = QUESTIONS
+    name: str, abort: Abort, release: Release, questions: int = QUESTIONS, **wider: int
 ) -> Case:
     config = manifest(name)["config"]
     limits = Limits(
         units_per_file=config["mappedFileSizeConsumeQueue"] // 20,
         index_items=config["maxIndexNum"],
+        **wider,
     )
     return case(
         f"{name}, abort {abort}",
@@ -365,6 +387,115 @@ def test_the_stores_are_what_they_are_made_for(base: Path) -> None:
     assert late.time_ms - late.record["store_timestamp"] >= 1000
     retained = asked(base)["533", "retained"][0].model
     assert all(units.first > 0 for units in retained.queues.values())
+
+
+def write_mixed_here(root: Path, killed: bool) -> None:
+    """Writes a store through the Python package, with queue files of 200 messages."""
+    store = cairnlog.Store.open(
+        root,
+        segment_size_bytes="64K",
+        consume_queue_file_size_bytes=20 * OWN.units_per_file,
+        max_hash_slot_num=OWN_SLOTS,
+        max_index_num=OWN.index_items,
+    )
+    for pause_seconds in (0.0, 0.004, 0.02, 1.3):
+        time.sleep(pause_seconds)
+        for number in range(600):
+            message = mixed_message(number)
+            tag = message.pop("tags", None)
+            placed = store.append(message.pop("topic"), message.pop("body").encode(), tag=tag,
+                                  **message)
+    if killed:
+        # Some of it is in the queues, some is not.
+        assert store.wait_dispatched(placed.physical_offset // 2, 60)
+        os.kill(os.getpid(), signal.SIGKILL)
+    store.close()
+
+
+@cache
+def own_stores(base: Path) -> dict[str, Path]:
+    """Writes the stores that the Python package wrote."""
+    write_mixed_here(base / "own-closed", killed=False)
+    process = multiprocessing.get_context("spawn").Process(
+        target=write_mixed_here, args=(base / "own-killed", True)
+    )
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    return {name: base / name for name in ("own-closed", "own-killed")}
+
+
+def own_case(name: str, root: Path, release: Release, drop: tuple[str, ...]) -> Case:
+    model = StoreModel(inspected(root), OWN)
+    model.predicates = PREDICATES
+    return case(
+        name, model, SEED, MORE_QUESTIONS, release, root=root, drop=drop, index_slots=OWN_SLOTS
+    )
+
+
+@cache
+def asked_with_us(base: Path) -> dict[tuple[Release, str], tuple[Case, Observation]]:
+    """The cases that cairnlog is asked about, too: RocketMQ has no limits of its own there."""
+    own = own_stores(base)
+    written = stores(base)
+    no_limits = {"transfer_count": NO_LIMIT, "transfer_bytes": NO_LIMIT}
+    alone = (*SCENARIOS, "killed", "retained", "unlimited")
+
+    def ask(release: Release) -> dict[tuple[Release, str], tuple[Case, Observation]]:
+        cases = [
+            fixture_case(name, abort, release, **no_limits)
+            for name in NAMES
+            for abort in ABORTS
+            if release == "533" or name not in ONLY_533
+        ]
+        cases += [
+            written_case(name, written[name][0], replace(written[name][1], **no_limits), release)
+            for name in alone
+            if release == "533" or name not in ONLY_533
+        ]
+        cases += [own_case(name, root, release, ()) for name, root in own.items()]
+        seen = ask_stock(cases, release)
+        return {(release, one.name): (one, all_) for one, all_ in zip(cases, seen, strict=True)}
+
+    with ThreadPoolExecutor() as pool:
+        return {key: one for part in pool.map(ask, RELEASES) for key, one in part.items()}
+
+
+WITH_US = [pair for pair in ALL if pair[1] not in ("tight", "mixed", "full-files")]
+WITH_US += [(release, name) for release in RELEASES for name in ("own-closed", "own-killed")]
+
+
+@pytest.mark.parametrize(("release", "name"), WITH_US)
+def test_cairnlog_answers_what_rocketmq_does(
+    base: Path, tmp_path: Path, release: Release, name: str
+) -> None:
+    print(f"CAIRNLOG_SEED={SEED}")
+    one, seen = asked_with_us(base)[release, name]
+    assert stock_differences(one, seen, SEED) == []
+    with open_as_asked(one, tmp_path / "store") as store:
+        assert store.wait_dispatched(store.positions().max_offset, 60)
+        ours = cairnlog_answers(store)
+        differences = compare_answers(one, seen, ours, SEED, tag_rule="text")
+        assert not differences, "\n".join(differences)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_cairnlog_was_asked_enough(base: Path, release: Release) -> None:
+    cases = {name: one for (of, name), (one, _) in asked_with_us(base).items() if of == release}
+    assert set(cases) == {name for of, name in WITH_US if of == release}
+    assert sum(len(one.queries) for one in cases.values()) >= 1000
+    for name in ("own-closed", "own-killed"):
+        kinds = {query["op"] for query in cases[name].queries}
+        assert kinds == {"read", "time", "key", "range", "topics"}
+
+
+def test_a_wrong_answer_of_cairnlog_is_noticed(base: Path, tmp_path: Path) -> None:
+    one, seen = asked_with_us(base)["533", "own-closed"]
+    with open_as_asked(one, tmp_path / "store") as store:
+        ours = cairnlog_answers(store)
+        for operation, name, change in CHANGES:
+            wrong = one_changed(ours, operation, name, change)
+            assert compare_answers(one, seen, wrong, SEED, tag_rule="text") != [], (operation, name)
 
 
 def test_a_seed_repeats_the_questions() -> None:
