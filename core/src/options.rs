@@ -201,8 +201,8 @@ options! {
     /// spaces. Default RocketMQ's 18 levels from 1s to 2h.
     message_delay_level: String = DEFAULT_DELAY_LEVELS.to_owned(),
         "message_delay_level" | "messageDelayLevel", |text| Ok(text.to_owned());
-    /// Whether delayed messages are delivered when their time has come. Without, they are stored and
-    /// wait for an opening with it. Needs consume queues. Default true.
+    /// Whether delayed messages are delivered when their time has come. Without, they are stored
+    /// and wait for an opening with it. Needs consume queues. Default true.
     schedule_enable: bool = true, "schedule_enable" | "", parse_bool;
     /// How soon it is stored which delayed messages were delivered, in milliseconds, at least 1.
     /// After a crash those are delivered again for which that was not. Default 10000.
@@ -238,9 +238,9 @@ options! {
     /// `disk_space_clean_forcibly_ratio`. Default true.
     clean_file_forcibly_enable: bool = true,
         "clean_file_forcibly_enable" | "cleanFileForciblyEnable", parse_bool;
-    /// The use of the file system, in per cent from 10 to 95, beyond which expired files are removed
-    /// at any hour. Of several commit log directories the one on the least used file system counts,
-    /// here and below; the consume queues count by themselves. Default 75.
+    /// The use of the file system, in per cent from 10 to 95, beyond which expired files are
+    /// removed at any hour. Of several commit log directories the one on the least used file system
+    /// counts, here and below; the consume queues count by themselves. Default 75.
     disk_max_used_space_ratio: u32 = 75,
         "disk_max_used_space_ratio" | "diskMaxUsedSpaceRatio", parse_per_cent;
     /// The use, in per cent from 30 to 85, beyond which the oldest files are removed whatever their

@@ -120,8 +120,8 @@ impl<'a> PropertySource<'a> {
         raw_only && self.raw.last().is_some_and(|&last| last != PROPERTY_SEPARATOR)
     }
 
-    /// Writes the properties. A `__CRC32#` pair is left out, because it belongs to the record it was
-    /// copied from, and so are pairs in whose place others are written.
+    /// Writes the properties. A `__CRC32#` pair is left out, because it belongs to the record it
+    /// was copied from, and so are pairs in whose place others are written.
     pub(crate) fn encode(&self, sink: &mut impl Sink) {
         sink.put(self.raw);
         if self.raw.last().is_some_and(|&last| last != PROPERTY_SEPARATOR)

@@ -171,9 +171,9 @@ fn not_a_record(pin: &Pin, offset: PhysicalOffset) -> Error {
 ///
 /// `next` returns `None` at the readable end and may be called again when more was appended;
 /// [`Scan::next_timeout`] waits for it. Damage is an error, after which the scan stays where it is.
-/// A scan that retention overtook fails with [`Status::OffsetOutOfRange`], which names where the log
-/// begins now; the file it was reading stays readable to its end. It never jumps by itself: go on
-/// with a new scan.
+/// A scan that retention overtook fails with [`Status::OffsetOutOfRange`], which names where the
+/// log begins now; the file it was reading stays readable to its end. It never jumps by itself: go
+/// on with a new scan.
 #[derive(Debug)]
 pub struct Scan {
     queue: Arc<MappedFileQueue>,

@@ -435,7 +435,7 @@ mod tests {
         // What nobody completes in time is read again.
         read(&mut group, 0, 2, now);
         let later = now + Duration::from_secs(60);
-        assert_eq!(group.candidates(0, BOUNDS, later), [queue.clone()]);
+        assert_eq!(group.candidates(0, BOUNDS, later), std::slice::from_ref(&queue));
         assert_eq!(group.begin_read(0, &queue, BOUNDS).unwrap().next, 4);
         assert_eq!(
             group.complete(0, &queue, 4, BOUNDS),
