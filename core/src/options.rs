@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::consume_queue::UNIT_BYTES;
+use crate::consume_queue::{BATCH_UNIT_BYTES, UNIT_BYTES};
 use crate::delay::{DEFAULT_DELAY_LEVELS, DelayLevels};
 use crate::error::{Error, Result};
 use crate::retention::delete_hours;
@@ -176,6 +176,10 @@ options! {
     /// multiple of 20; from 20 to 1 GiB. Default 6000000.
     consume_queue_file_size_bytes: u64 = 6_000_000,
         "consume_queue_file_size_bytes" | "mappedFileSizeConsumeQueue", parse_size;
+    /// The size of a file of a batch consume queue in bytes, for queues that have none yet, rounded
+    /// up to a multiple of 46; from 46 to 1 GiB. Default 13800000.
+    batch_consume_queue_file_size_bytes: u64 = 13_800_000,
+        "batch_consume_queue_file_size_bytes" | "mapperFileSizeBatchConsumeQueue", parse_size;
     /// Consume queue files kept open at the same time, at least 1. Default 512.
     max_open_queue_files: usize = 512, "max_open_queue_files" | "", parse_count;
     /// How soon dispatched records are made durable in consume queues, in milliseconds, at least 1.
@@ -328,6 +332,11 @@ impl StoreOptions {
         self.consume_queue_file_size_bytes.next_multiple_of(UNIT_BYTES)
     }
 
+    /// The size of a new file of a batch consume queue: whole units.
+    pub(crate) fn batch_consume_queue_file_bytes(&self) -> u64 {
+        self.batch_consume_queue_file_size_bytes.next_multiple_of(BATCH_UNIT_BYTES)
+    }
+
     /// The limits of the options of retention.
     fn validate_retention(&self) -> Result<()> {
         let hours = self.file_reserved_time_hours;
@@ -400,6 +409,12 @@ impl StoreOptions {
             "consume_queue_file_size_bytes",
             "20 bytes to 1 GiB",
             self.consume_queue_file_size_bytes,
+        )?;
+        check(
+            (46..=1 << 30).contains(&self.batch_consume_queue_file_size_bytes),
+            "batch_consume_queue_file_size_bytes",
+            "46 bytes to 1 GiB",
+            self.batch_consume_queue_file_size_bytes,
         )?;
         DelayLevels::parse(&self.message_delay_level)?;
         self.validate_retention()?;

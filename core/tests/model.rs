@@ -17,7 +17,9 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const CASES: &str = "CAIRNLOG_MODEL_CASES";
 const SEED: &str = "CAIRNLOG_MODEL_SEED";
 const SEGMENT: u64 = 64 * 1024;
-const TOPICS: [&str; 3] = ["orders", "a", "pay-events"];
+/// The last one is of inner batches.
+const TOPICS: [&str; 4] = ["orders", "a", "pay-events", "batches"];
+const BATCHES: usize = TOPICS.len() - 1;
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -50,7 +52,7 @@ struct Stored {
 }
 
 fn queues() -> impl Strategy<Value = Queue> {
-    (0..TOPICS.len(), 0..2).prop_map(|(topic, queue_id)| Queue { topic, queue_id })
+    (0..BATCHES, 0..2).prop_map(|(topic, queue_id)| Queue { topic, queue_id })
 }
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
@@ -62,8 +64,9 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
     let operation = prop_oneof![
         20 => append,
         4 => batch,
-        2 => (queues(), 1..5usize)
-            .prop_map(|(queue, count)| Operation::InnerBatch { queue, count }),
+        2 => (0..2, 1..5usize).prop_map(|(queue_id, count)| {
+            Operation::InnerBatch { queue: Queue { topic: BATCHES, queue_id }, count }
+        }),
         1 => queues().prop_map(|queue| Operation::Refused { queue }),
         3 => Just(Operation::Flush),
         3 => (0..100usize).prop_map(|at| Operation::Read { at }),

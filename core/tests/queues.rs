@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cairnlog::{
-    EncodedBatch, Filter, FlushMode, Message, QueueOffset, ReadOutcome, ReadRequest, Status, Store,
-    StoreOptions, TimeBoundary, encode_batch_item,
+    Filter, FlushMode, Message, QueueOffset, ReadOutcome, ReadRequest, Status, Store, StoreOptions,
+    TimeBoundary,
 };
 use serde_json::Value;
 
@@ -246,27 +246,6 @@ fn a_waiting_reader_is_woken_by_the_message_and_by_the_end() {
     });
     let error = store.wait_message("t", 3, QueueOffset::new(0), Duration::ZERO).unwrap_err();
     assert_eq!(error.status(), Status::StoreClosed);
-}
-
-/// An inner batch takes as many indexes as it has messages, and is one record.
-#[test]
-fn an_inner_batch_is_read_as_one() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), &small()).unwrap();
-    let mut items = Vec::new();
-    for body in [b"1", b"2", b"3"] {
-        encode_batch_item(&mut items, 0, body, b"").unwrap();
-    }
-    let batch = EncodedBatch { shared: Message::new("t", b""), items: &items };
-    for _ in 0..5 {
-        store.append_inner_batch(&batch).unwrap();
-    }
-    settle(&store);
-    assert_eq!(store.queue_range("t", 0).unwrap().unwrap().end.get(), 15);
-    let batch = store.read(&ReadRequest::new("t", 0, 0)).unwrap();
-    let offsets: Vec<_> = batch.messages().iter().map(|view| view.queue_offset().get()).collect();
-    assert_eq!(offsets, [0, 3, 6, 9]);
-    assert_eq!(batch.next_offset(), 12);
 }
 
 fn fixtures() -> Vec<(PathBuf, Value)> {

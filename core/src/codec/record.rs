@@ -9,6 +9,7 @@ use super::properties::{
 };
 use super::{Sink, read_i16, read_i32};
 use crate::error::{Error, Result};
+use crate::state::QueueKind;
 use crate::status::Status;
 
 /// Magic of a record with a one-byte topic length.
@@ -46,6 +47,14 @@ pub(crate) mod sys_flag {
     pub(crate) const STORE_HOST_V6: i32 = 0x20;
     pub(crate) const NEED_UNWRAP: i32 = 0x40;
     pub(crate) const INNER_BATCH: i32 = 0x80;
+}
+
+/// The kind of queue that a record of this system flag goes to.
+pub(crate) fn queue_kind(sys_flag: i32) -> QueueKind {
+    match sys_flag & sys_flag::INNER_BATCH {
+        0 => QueueKind::Simple,
+        _ => QueueKind::Batch,
+    }
 }
 
 /// The shortest record: V1, IPv4 hosts, no body, topic or properties.
@@ -167,6 +176,11 @@ impl<'a> RecordDraft<'a> {
             self.sys_flag & sys_flag::TRANSACTION_TYPE,
             sys_flag::TRANSACTION_NONE | sys_flag::TRANSACTION_COMMIT
         )
+    }
+
+    /// The kind of queue the record goes to.
+    pub(crate) fn queue_kind(&self) -> QueueKind {
+        queue_kind(self.sys_flag)
     }
 
     /// Writes the record, `size_bytes` bytes in order.

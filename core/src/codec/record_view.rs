@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::host::decode_host;
 use super::properties::{PROPERTY_INNER_NUM, PROPERTY_KEYS, PROPERTY_TAGS, PropertyIter};
-use super::record::{RecordLayout, at, host_bytes, sys_flag};
+use super::record::{RecordLayout, at, host_bytes, queue_kind, sys_flag};
 use super::{read_i32, read_i64};
 use crate::offset::{PhysicalOffset, QueueOffset};
+use crate::state::QueueKind;
 
 /// An item of a batch with an empty body and no properties.
 const MIN_ITEM_BYTES: usize = 22;
@@ -201,9 +202,14 @@ impl<'a> RecordView<'a> {
             .collect()
     }
 
+    /// The kind of queue the record goes to.
+    pub(crate) fn queue_kind(&self) -> QueueKind {
+        queue_kind(self.sys_flag())
+    }
+
     /// The number of messages the record stands for: more than one in an inner batch only.
     pub(crate) fn message_count(&self) -> u32 {
-        let inner = self.sys_flag() & sys_flag::INNER_BATCH != 0;
+        let inner = self.queue_kind() == QueueKind::Batch;
         let count = inner.then(|| self.property(PROPERTY_INNER_NUM)?.parse::<u32>().ok());
         // No more than the body has room for, whatever the property says.
         let most = u32::try_from(self.body().len() / MIN_ITEM_BYTES).unwrap_or(u32::MAX);

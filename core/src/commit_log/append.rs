@@ -16,6 +16,7 @@ use crate::mapped::allocate::{AllocateMappedFileService, AppendTarget};
 use crate::message::AppendResult;
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::options::StoreOptions;
+use crate::state::QueueKind;
 use crate::status::Status;
 
 /// What the lock guards.
@@ -123,12 +124,17 @@ impl CommitLog {
 impl Appender<'_> {
     /// Writes the records one after the other into one file and counts them as `message_count`
     /// messages of their queue. On failure nothing is in the log and no offset is used up.
+    ///
+    /// The first message of a topic tells of what kind its queues are. Records of the other kind
+    /// are refused.
     pub(crate) fn place(
         &mut self,
         drafts: &[RecordDraft<'_>],
         queue: &QueueState,
         message_count: u32,
     ) -> Result<AppendResult> {
+        let kind = drafts.first().map_or(QueueKind::Simple, RecordDraft::queue_kind);
+        queue.topic.check_kind(kind)?;
         let size: u64 = drafts.iter().map(|draft| u64::from(draft.size_bytes())).sum();
         self.make_room(size)?;
         let state = &mut *self.state;
@@ -154,6 +160,7 @@ impl Appender<'_> {
         state.last_timestamp_ms = now;
         state.position = stamp.physical_offset;
         if takes_offset {
+            queue.topic.set_kind(kind);
             queue.set_next_offset(first_queue_offset + u64::from(message_count));
         }
         queue.topic.messages.add(u64::from(message_count));

@@ -8,6 +8,7 @@ use crate::codec::properties::{
     InnerBatch, PROPERTY_DELAY, PropertySource, RealQueue, without_record_crc,
 };
 use crate::codec::record::{BLANK_BYTES, DraftFields, RecordDraft, sys_flag};
+use crate::consume_queue::MAX_BATCH_MESSAGES;
 use crate::delay::{DelayLevels, SCHEDULE_TOPIC};
 use crate::error::{Error, Result};
 use crate::message::{EncodedBatch, Message};
@@ -148,6 +149,10 @@ impl Preparer {
         for item in BatchItems::new(batch.items) {
             item?;
             count += 1;
+        }
+        if count > MAX_BATCH_MESSAGES {
+            return Err(Error::new(Status::BatchIllegal, "the inner batch has too many items")
+                .expected(format!("at most {MAX_BATCH_MESSAGES}"), count));
         }
         Ok(count)
     }

@@ -165,7 +165,8 @@ fn free_space_is_used(queue: &MappedFileQueue, end: u64, tail: &Range<u64>) -> E
     error.expected("zeros", format!("bytes up to {}", tail.end))
 }
 
-/// Makes sure that the queue goes on behind this record.
+/// Makes sure that the queue goes on behind this record. The first record of a topic that goes to a
+/// queue tells of what kind its queues are.
 fn count_in_queue(record: &RecordView<'_>, topics: &TopicTable) {
     let transaction = record.sys_flag() & sys_flag::TRANSACTION_TYPE;
     let counts = [sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction);
@@ -173,7 +174,11 @@ fn count_in_queue(record: &RecordView<'_>, topics: &TopicTable) {
         return;
     }
     let next = record.queue_offset().get().saturating_add(u64::from(record.message_count()));
-    topics.queue(&record.topic(), record.queue_id()).raise_next_offset(next);
+    let queue = topics.queue(&record.topic(), record.queue_id());
+    if queue.topic.kind().is_none() {
+        queue.topic.set_kind(record.queue_kind());
+    }
+    queue.raise_next_offset(next);
 }
 
 /// Does what was planned: copies what lies behind the end to `lost+found/`, zeroes it, removes the

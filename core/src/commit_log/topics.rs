@@ -2,18 +2,58 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
+use crate::error::{Error, Result};
+use crate::state::QueueKind;
 use crate::stats::{LockedCounter, TopicStats};
+use crate::status::Status;
 
-/// A topic's name and counters, shared by its queues.
+/// A topic's name, kind and counters, shared by its queues.
 #[derive(Debug)]
 pub(crate) struct TopicState {
     name: Box<str>,
+    /// 0 before the first message, 1 simple, 2 batch. Once the store is open it moves under the
+    /// append lock only.
+    kind: AtomicU8,
     pub(crate) messages: LockedCounter,
     pub(crate) bytes: LockedCounter,
+}
+
+impl TopicState {
+    /// Of what kind the topic's queues are; `None` before its first message.
+    pub(crate) fn kind(&self) -> Option<QueueKind> {
+        match self.kind.load(Ordering::Relaxed) {
+            0 => None,
+            1 => Some(QueueKind::Simple),
+            _ => Some(QueueKind::Batch),
+        }
+    }
+
+    /// Sets of what kind the topic's queues are.
+    pub(crate) fn set_kind(&self, kind: QueueKind) {
+        let number = match kind {
+            QueueKind::Simple => 1,
+            QueueKind::Batch => 2,
+        };
+        self.kind.store(number, Ordering::Relaxed);
+    }
+
+    /// Refuses a record whose kind of queue is not the topic's.
+    pub(crate) fn check_kind(&self, kind: QueueKind) -> Result<()> {
+        let what = match (self.kind(), kind) {
+            (Some(QueueKind::Simple), QueueKind::Batch) => {
+                "the topic has single messages and takes no inner batches"
+            }
+            (Some(QueueKind::Batch), QueueKind::Simple) => {
+                "the topic has inner batches and takes nothing else"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::new(Status::BatchIllegal, format!("{what}: {}", self.name)))
+    }
 }
 
 /// One queue of a topic.
@@ -75,7 +115,12 @@ impl TopicTable {
         let topic = topics.entry(topic.into()).or_insert_with(|| {
             let messages = LockedCounter::default();
             let bytes = LockedCounter::default();
-            let state = Arc::new(TopicState { name: topic.into(), messages, bytes });
+            let state = Arc::new(TopicState {
+                name: topic.into(),
+                kind: AtomicU8::new(0),
+                messages,
+                bytes,
+            });
             Topic { state, queues: HashMap::new() }
         });
         let queue = topic.queues.entry(queue_id).or_insert_with(|| {

@@ -30,7 +30,7 @@ use crate::consume_queue::ConsumeQueues;
 use crate::error::Result;
 use crate::offset::QueueOffset;
 use crate::service::{ServiceThread, Signal, Wake};
-use crate::state::{ConsumerOffsets, QueueKind, Topics};
+use crate::state::{ConsumerOffsets, Topics};
 
 /// Begins the topic of a group's messages that are to be processed once more.
 pub(crate) const RETRY_TOPIC_PREFIX: &str = "%RETRY%";
@@ -142,7 +142,7 @@ impl Groups {
         for queue in self.queues.all() {
             if queue.exists()
                 && let Err(error) =
-                    self.topics.ensure(queue.topic(), queue.queue_id(), QueueKind::Simple)
+                    self.topics.ensure(queue.topic(), queue.queue_id(), queue.kind())
             {
                 tracing::debug!(%error, topic = queue.topic(), "a topic's configuration differs");
             }

@@ -1,13 +1,20 @@
 //! Consume queues: for every message of a (topic, queue) where it lies in the log.
 //!
-//! A queue is `consumequeue/<topic>/<queue id>/`, files of 20-byte units named by the byte offset
-//! of their beginning. Everything here follows from the log: a queue that is missing, damaged or
-//! behind is built again from it.
+//! A simple queue is `consumequeue/<topic>/<queue id>/`, files of 20-byte units named by the byte
+//! offset of their beginning. A batch queue is `batchconsumequeue/<topic>/<queue id>/`, files of
+//! 46-byte units, each of which stands for an inner batch. Everything here follows from the log: a
+//! queue that is missing, damaged or behind is built again from it.
 //!
 //! 1. One thread at a time stages and writes units, in the order of the log: the dispatcher.
-//! 2. The unit of index n stands at byte 20 n of the queue, or nowhere.
-//! 3. Units below a queue's `max` are written; what is behind it in its files is zero.
+//! 2. The unit of index n stands at byte 20 n of a simple queue, or nowhere. In a batch queue it is
+//!    the one whose indexes contain n: they rise from unit to unit.
+//! 3. Units below a queue's end are written; what is behind it in its files is zero.
+//! 4. All queues of a topic are of one kind: that of its queues on the disk or else of the first
+//!    record that goes to a queue. Appends keep to it. A log that others wrote may not: then a
+//!    single message is a batch of one in a batch queue, and an inner batch has a unit and fillers
+//!    in a simple one.
 
+mod files;
 mod handles;
 mod queue;
 mod unit;
@@ -19,22 +26,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
+use files::{Place, Shared};
 use handles::HandleCache;
+use queue::Identity;
 pub(crate) use queue::{ConsumeQueue, Staged};
-use queue::{Identity, Shared};
-pub(crate) use unit::{Slot, UNIT_BYTES, Unit, decode_units, partition_point};
+pub(crate) use unit::{
+    BATCH_UNIT_BYTES, MAX_BATCH_MESSAGES, Slot, UNIT_BYTES, Unit, partition_point,
+};
 
 use crate::error::{Error, Result};
 use crate::mapped::sync_parent;
+use crate::state::QueueKind;
 use crate::sys::disk::{Access, Disk, Entry};
+use crate::watermark::Watermark;
 
-/// The directory of the queues in the store's root.
-pub(crate) const CONSUME_QUEUE_DIRECTORY: &str = "consumequeue";
+/// Whether a store has a directory of queues.
+pub(crate) fn has_queues(store_path: &Path) -> bool {
+    QueueKind::ALL.iter().any(|kind| store_path.join(kind.directory()).is_dir())
+}
 
 /// How queue files are made and kept open.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QueueSettings {
+    /// The size of a simple queue's file.
     pub(crate) file_bytes: u64,
+    /// The size of a batch queue's file.
+    pub(crate) batch_file_bytes: u64,
     pub(crate) max_open_files: usize,
     pub(crate) access: Access,
 }
@@ -56,29 +73,74 @@ pub(crate) struct LeftOut {
     pub(crate) empty: Vec<PathBuf>,
 }
 
-type Topic = Vec<(i32, Arc<ConsumeQueue>)>;
+/// The queues of a topic, ascending.
+#[derive(Debug)]
+struct Topic {
+    kind: QueueKind,
+    queues: Vec<(i32, Arc<ConsumeQueue>)>,
+}
+
+impl Topic {
+    fn find(&self, queue_id: i32) -> Option<&Arc<ConsumeQueue>> {
+        let place = self.queues.binary_search_by_key(&queue_id, |(id, _)| *id).ok()?;
+        self.queues.get(place).map(|(_, queue)| queue)
+    }
+}
+
+/// What is known of queues.
+#[derive(Debug)]
+struct Table {
+    topics: HashMap<Box<str>, Topic>,
+    /// The sizes of the files of new queues: those of what is there, as RocketMQ knows one size
+    /// only for each kind.
+    file_bytes: u64,
+    batch_file_bytes: u64,
+    /// The ends of queues that are waited for and do not exist yet: their first message tells of
+    /// what kind they will be.
+    awaited: HashMap<(Box<str>, i32), Arc<Watermark>>,
+    closed: bool,
+}
+
+impl Table {
+    fn new(settings: QueueSettings) -> Self {
+        let QueueSettings { file_bytes, batch_file_bytes, .. } = settings;
+        let (topics, awaited) = (HashMap::new(), HashMap::new());
+        Self { topics, file_bytes, batch_file_bytes, awaited, closed: false }
+    }
+
+    fn file_bytes(&mut self, kind: QueueKind) -> &mut u64 {
+        match kind {
+            QueueKind::Simple => &mut self.file_bytes,
+            QueueKind::Batch => &mut self.batch_file_bytes,
+        }
+    }
+
+    fn find(&self, topic: &str, queue_id: i32) -> Option<&Arc<ConsumeQueue>> {
+        self.topics.get(topic)?.find(queue_id)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<ConsumeQueue>> {
+        self.topics.values().flat_map(|topic| &topic.queues).map(|(_, queue)| queue)
+    }
+}
 
 /// All queues of a store.
 #[derive(Debug)]
 pub(crate) struct ConsumeQueues {
     shared: Arc<Shared>,
-    root: PathBuf,
-    /// The size of the files of new queues: that of those which are there, as RocketMQ knows one
-    /// size only.
-    file_bytes: AtomicU64,
+    store_path: PathBuf,
     next_serial: AtomicU64,
     /// Counts the queues that were taken in.
     version: AtomicU64,
-    topics: RwLock<HashMap<Box<str>, Topic>>,
+    table: RwLock<Table>,
 }
 
 /// A queue directory as it was found.
 struct FoundQueue {
-    topic: String,
+    topic: Box<str>,
     queue_id: i32,
-    directory: PathBuf,
-    file_bytes: u64,
-    files: Vec<u64>,
+    place: Place,
+    starts: Vec<u64>,
 }
 
 impl ConsumeQueues {
@@ -87,94 +149,136 @@ impl ConsumeQueues {
         let handles = HandleCache::new(settings.access, settings.max_open_files);
         Self {
             shared: Arc::new(Shared { disk, handles }),
-            root: store_path.join(CONSUME_QUEUE_DIRECTORY),
-            file_bytes: AtomicU64::new(settings.file_bytes),
+            store_path: store_path.to_path_buf(),
             next_serial: AtomicU64::new(0),
             version: AtomicU64::new(0),
-            topics: RwLock::default(),
+            table: RwLock::new(Table::new(settings)),
         }
     }
 
     /// Takes in the queues of the directory. Units that point below `log_end` count; those that
     /// point below `log_min` are in front of their queue. Reads only. Returns what it did not take
-    /// in.
+    /// in: also queues of a topic that has queues of the other kind.
     pub(crate) fn load(&self, log_min: u64, log_end: u64) -> Result<LeftOut> {
         let mut left_out = LeftOut::default();
-        self.topics.write().clear();
-        for_each_queue(&*self.shared.disk, &self.root, |topic, queue_id, directory| {
-            match look_at(&*self.shared.disk, topic, queue_id, directory)? {
-                None => {}
-                Some(Err(())) => left_out.damaged.push(directory.to_path_buf()),
-                Some(Ok(found)) => {
-                    let queue = self.make(found);
-                    queue.find_range(log_min, log_end)?;
-                    if queue.exists() {
-                        self.file_bytes.store(queue.file_bytes(), Ordering::Relaxed);
-                        self.take_in(queue);
-                    } else {
-                        left_out.empty.push(directory.to_path_buf());
+        let mut table = self.table.write();
+        table.topics.clear();
+        for kind in QueueKind::ALL {
+            let root = self.store_path.join(kind.directory());
+            for_each_queue(&*self.shared.disk, &root, |topic, queue_id, directory| {
+                let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+                let place = Place { serial, kind, directory: directory.into(), file_bytes: 0 };
+                let found = match look_at(&*self.shared.disk, topic, queue_id, place)? {
+                    None => return Ok(()),
+                    Some(Ok(found)) => found,
+                    Some(Err(())) => {
+                        left_out.damaged.push(directory.to_path_buf());
+                        return Ok(());
                     }
+                };
+                let queue = self.make(found, Arc::default());
+                queue.find_range(log_min, log_end)?;
+                if !queue.exists() {
+                    left_out.empty.push(directory.to_path_buf());
+                    return Ok(());
                 }
-            }
-            Ok(())
-        })?;
+                let file_bytes = queue.file_bytes();
+                if self.take_in(&mut table, Arc::new(queue)) {
+                    *table.file_bytes(kind) = file_bytes;
+                } else {
+                    left_out.damaged.push(directory.to_path_buf());
+                }
+                Ok(())
+            })?;
+        }
         Ok(left_out)
     }
 
-    fn make(&self, found: FoundQueue) -> ConsumeQueue {
-        let FoundQueue { topic, queue_id, directory, file_bytes, files } = found;
-        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-        let topic = topic.into();
-        let identity = Identity { serial, topic, queue_id, directory, file_bytes };
-        ConsumeQueue::new(&self.shared, identity, files)
+    fn make(&self, found: FoundQueue, max: Arc<Watermark>) -> ConsumeQueue {
+        let FoundQueue { topic, queue_id, place, starts } = found;
+        ConsumeQueue::new(&self.shared, Identity { topic, queue_id, max }, place, starts)
     }
 
-    /// Adds a queue; of two that were made at once, the first is kept and returned.
-    fn take_in(&self, queue: ConsumeQueue) -> Arc<ConsumeQueue> {
-        let mut topics = self.topics.write();
-        let topic = topics.entry(queue.topic().into()).or_default();
-        let queue_id = queue.queue_id();
-        let known = topic.iter().find(|(id, _)| *id == queue_id).map(|(_, known)| known.clone());
-        known.unwrap_or_else(|| {
-            let queue = Arc::new(queue);
-            let place = topic.partition_point(|(id, _)| *id < queue_id);
-            topic.insert(place, (queue_id, Arc::clone(&queue)));
-            self.version.fetch_add(1, Ordering::Release);
-            queue
-        })
+    /// Adds a queue that is not there yet. False if its topic has queues of the other kind.
+    fn take_in(&self, table: &mut Table, queue: Arc<ConsumeQueue>) -> bool {
+        let (kind, queue_id) = (queue.kind(), queue.queue_id());
+        let made = || Topic { kind, queues: Vec::new() };
+        let topic = table.topics.entry(queue.topic().into()).or_insert_with(made);
+        if topic.kind != kind {
+            return false;
+        }
+        let place = topic.queues.partition_point(|(id, _)| *id < queue_id);
+        topic.queues.insert(place, (queue_id, queue));
+        self.version.fetch_add(1, Ordering::Release);
+        true
     }
 
     /// The queue, if it is known.
     pub(crate) fn find(&self, topic: &str, queue_id: i32) -> Option<Arc<ConsumeQueue>> {
-        let topics = self.topics.read();
-        let topic = topics.get(topic)?;
-        let place = topic.binary_search_by_key(&queue_id, |(id, _)| *id).ok()?;
-        topic.get(place).map(|(_, queue)| Arc::clone(queue))
+        self.table.read().find(topic, queue_id).cloned()
     }
 
-    /// The queue, made in memory when it is new. `None` if there can be no such queue: its topic
-    /// would leave the directory, or its number is negative.
-    pub(crate) fn queue(&self, topic: &str, queue_id: i32) -> Option<Arc<ConsumeQueue>> {
+    /// The queue, made in memory when it is new: of this kind, unless its topic is of the other.
+    /// `None` if there can be no such queue: its topic would leave the directory, or its number is
+    /// negative.
+    pub(crate) fn queue(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        kind: QueueKind,
+    ) -> Option<Arc<ConsumeQueue>> {
         if let Some(known) = self.find(topic, queue_id) {
             return Some(known);
         }
         if !names_a_directory(topic) || queue_id < 0 {
             return None;
         }
-        let queue = self.make(FoundQueue {
-            topic: topic.to_owned(),
-            queue_id,
-            directory: self.root.join(topic).join(queue_id.to_string()),
-            file_bytes: self.file_bytes.load(Ordering::Relaxed),
-            files: Vec::new(),
-        });
-        Some(self.take_in(queue))
+        let mut table = self.table.write();
+        if let Some(known) = table.find(topic, queue_id) {
+            return Some(Arc::clone(known));
+        }
+        let kind = table.topics.get(topic).map_or(kind, |topic| topic.kind);
+        let place = Place {
+            serial: self.next_serial.fetch_add(1, Ordering::Relaxed),
+            kind,
+            directory: self
+                .store_path
+                .join(kind.directory())
+                .join(topic)
+                .join(queue_id.to_string()),
+            file_bytes: *table.file_bytes(kind),
+        };
+        let max = table.awaited.remove(&(topic.into(), queue_id)).unwrap_or_default();
+        let found = FoundQueue { topic: topic.into(), queue_id, place, starts: Vec::new() };
+        let queue = Arc::new(self.make(found, max));
+        self.take_in(&mut table, Arc::clone(&queue));
+        Some(queue)
+    }
+
+    /// One past the last index of a queue, to wait for, also of one that does not exist yet.
+    /// `None` if there can be no such queue.
+    pub(crate) fn end_of(&self, topic: &str, queue_id: i32) -> Option<Arc<Watermark>> {
+        if let Some(known) = self.find(topic, queue_id) {
+            return Some(Arc::clone(known.max()));
+        }
+        if !names_a_directory(topic) || queue_id < 0 {
+            return None;
+        }
+        let mut table = self.table.write();
+        if let Some(known) = table.find(topic, queue_id) {
+            return Some(Arc::clone(known.max()));
+        }
+        let closed = table.closed;
+        let end = table.awaited.entry((topic.into(), queue_id)).or_default();
+        if closed {
+            end.close();
+        }
+        Some(Arc::clone(end))
     }
 
     /// All queues.
     pub(crate) fn all(&self) -> Vec<Arc<ConsumeQueue>> {
-        let topics = self.topics.read();
-        topics.values().flatten().map(|(_, queue)| Arc::clone(queue)).collect()
+        self.table.read().all().cloned().collect()
     }
 
     /// Changes whenever there is a new queue.
@@ -184,22 +288,25 @@ impl ConsumeQueues {
 
     /// The numbers of a topic's queues, ascending, also of those that had no message yet.
     pub(crate) fn numbers(&self, topic: &str) -> Vec<i32> {
-        let topics = self.topics.read();
-        topics.get(topic).into_iter().flatten().map(|(id, _)| *id).collect()
+        let table = self.table.read();
+        let queues = table.topics.get(topic).into_iter().flat_map(|topic| &topic.queues);
+        queues.map(|(id, _)| *id).collect()
     }
 
     /// The queues of a topic, ascending, that ever had a message.
     pub(crate) fn of_topic(&self, topic: &str) -> Vec<Arc<ConsumeQueue>> {
-        let topics = self.topics.read();
-        let queues = topics.get(topic).into_iter().flatten();
+        let table = self.table.read();
+        let queues = table.topics.get(topic).into_iter().flat_map(|topic| &topic.queues);
         queues.map(|(_, queue)| Arc::clone(queue)).filter(|queue| queue.exists()).collect()
     }
 
     /// The topics that ever had a message, sorted.
     pub(crate) fn topics(&self) -> Vec<String> {
-        let topics = self.topics.read();
-        let used = |topic: &Topic| topic.iter().any(|(_, queue)| queue.exists());
-        let mut names: Vec<String> = topics
+        let used = |topic: &Topic| topic.queues.iter().any(|(_, queue)| queue.exists());
+        let mut names: Vec<String> = self
+            .table
+            .read()
+            .topics
             .iter()
             .filter(|(_, topic)| used(topic))
             .map(|(name, _)| name.to_string())
@@ -211,12 +318,10 @@ impl ConsumeQueues {
     /// What there is, as a checkpoint notes it. Only while nothing is written.
     pub(crate) fn counts(&self) -> QueueCounts {
         let mut counts = QueueCounts::default();
-        for topic in self.topics.read().values() {
-            for (_, queue) in topic {
-                let max = queue.max().get();
-                counts.queues += u64::from(max > 0);
-                counts.units += max;
-            }
+        for queue in self.table.read().all() {
+            let max = queue.max().get();
+            counts.queues += u64::from(max > 0);
+            counts.units += max;
         }
         counts
     }
@@ -270,9 +375,11 @@ impl ConsumeQueues {
 
     /// Ends all waits for messages and closes the files.
     pub(crate) fn close(&self) {
-        for queue in self.all() {
-            queue.max().close();
-        }
+        let mut table = self.table.write();
+        table.closed = true;
+        table.all().for_each(|queue| queue.max().close());
+        table.awaited.values().for_each(|end| end.close());
+        drop(table);
         self.shared.handles.clear();
     }
 }
@@ -297,7 +404,8 @@ fn for_each_queue(
         let topic_path = root.join(topic_name);
         for queue in list(disk, &topic_path)?.iter().filter(|entry| !entry.is_file) {
             let number = queue.name.to_str().and_then(|name| name.parse::<i32>().ok());
-            if let Some(queue_id) = number.filter(|id| *id >= 0) {
+            let named = |id: &i32| *id >= 0 && queue.name.to_str() == Some(&*id.to_string());
+            if let Some(queue_id) = number.filter(named) {
                 visit(topic_name, queue_id, &topic_path.join(&queue.name))?;
             }
         }
@@ -305,39 +413,46 @@ fn for_each_queue(
     Ok(())
 }
 
-/// The files of a queue: `None` if it has none, an error if they cannot be a queue's.
+/// The files of a queue: `None` if it has none, an error if they cannot be a queue's. The size of a
+/// file is theirs.
 fn look_at(
     disk: &dyn Disk,
     topic: &str,
     queue_id: i32,
-    directory: &Path,
+    place: Place,
 ) -> Result<Option<std::result::Result<FoundQueue, ()>>> {
     // What is not named as a queue file is somebody else's, and stays.
     let named = |entry: Entry| {
         let name = entry.name.to_str().filter(|name| entry.is_file && name.len() == 20)?;
         Some((name.parse::<u64>().ok()?, entry.size_bytes))
     };
-    let found: Vec<_> = list(disk, directory)?.into_iter().filter_map(named).collect();
+    let found: Vec<_> = list(disk, &place.directory)?.into_iter().filter_map(named).collect();
     let Some(file_bytes) = found.first().map(|(_, size_bytes)| *size_bytes) else {
         return Ok(None);
     };
-    let mut files = Vec::with_capacity(found.len());
+    let unit_bytes = place.kind.unit_bytes();
+    let mut starts = Vec::with_capacity(found.len());
     for (start, size_bytes) in found {
         let fits = |start: &u64| {
             size_bytes == file_bytes
-                && file_bytes >= UNIT_BYTES
-                && file_bytes.is_multiple_of(UNIT_BYTES)
+                && file_bytes >= unit_bytes
+                && file_bytes.is_multiple_of(unit_bytes)
                 && start.is_multiple_of(file_bytes)
                 && i64::try_from(*start).is_ok()
         };
         if !fits(&start) {
             return Ok(Some(Err(())));
         }
-        files.push(start);
+        starts.push(start);
     }
-    files.sort_unstable();
-    let (topic, directory) = (topic.to_owned(), directory.to_path_buf());
-    Ok(Some(Ok(FoundQueue { topic, queue_id, directory, file_bytes, files })))
+    starts.sort_unstable();
+    // A simple queue has no file where its log skipped indexes; a batch queue has units only.
+    let follow = starts.windows(2).all(|pair| matches!(pair, [a, b] if b - a == file_bytes));
+    if place.kind == QueueKind::Batch && !follow {
+        return Ok(Some(Err(())));
+    }
+    let place = Place { file_bytes, ..place };
+    Ok(Some(Ok(FoundQueue { topic: topic.into(), queue_id, place, starts })))
 }
 
 fn list(disk: &dyn Disk, directory: &Path) -> Result<Vec<Entry>> {

@@ -1,65 +1,44 @@
-//! One consume queue: its range, its files, and the units that wait to be written.
+//! One consume queue: which indexes it has, and the units that wait to be written.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
-use super::handles::HandleCache;
-use super::unit::{Slot, UNIT_BYTES, Unit, decode, filler, partition_point};
-use crate::error::{Error, Result};
-use crate::mapped::sync_parent;
-use crate::sys::disk::{Access, Disk, DiskFile};
+use super::files::{Place, QueueFiles, Run, Shared};
+use super::unit::{MAX_BATCH_MESSAGES, Slot, Unit, Units, partition_point, put_filler};
+use crate::error::Result;
+use crate::state::QueueKind;
 use crate::watermark::Watermark;
-
-/// What all queues of a store share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) handles: HandleCache,
-}
 
 /// The queue of a topic: for every index where its message lies.
 ///
-/// Indexes from `min` to `max` can be read. One thread writes: the dispatcher.
+/// Indexes from `min` to `max` can be read. One thread writes: the dispatcher. The units of a
+/// simple queue are numbered as its indexes. Those of a batch queue are numbered as they came, and
+/// tell which indexes they stand for.
 #[derive(Debug)]
 pub(crate) struct ConsumeQueue {
-    shared: Arc<Shared>,
-    serial: u64,
     topic: Box<str>,
     queue_id: i32,
-    directory: PathBuf,
-    file_bytes: u64,
+    files: QueueFiles,
     min: AtomicU64,
-    max: Watermark,
-    /// Where the files start, in bytes, ascending.
-    files: RwLock<Vec<u64>>,
-    writer: Mutex<Writer>,
+    max: Arc<Watermark>,
+    /// One past the number of the last unit; moved before `max` is.
+    end: AtomicU64,
+    staging: Mutex<Staging>,
 }
 
+/// Units that are to be written.
 #[derive(Debug, Default)]
-struct Writer {
-    /// Units that are to be written, in runs without gaps, ascending.
-    staged: Vec<Run>,
-    /// Where files start that were written since their last sync.
-    unsynced: BTreeSet<u64>,
-    /// Whether a file was made whose directory entry is not yet durable.
-    made_file: bool,
-}
-
-#[derive(Debug)]
-struct Run {
+struct Staging {
+    /// In runs without gaps, ascending.
+    runs: Vec<Run>,
+    /// The first index.
     first: u64,
-    bytes: Vec<u8>,
-}
-
-impl Run {
-    fn end(&self) -> u64 {
-        self.first + self.bytes.len() as u64 / UNIT_BYTES
-    }
+    /// One past the last unit's number, and one past its last index.
+    end: Option<(u64, u64)>,
 }
 
 /// What became of a unit.
@@ -73,31 +52,31 @@ pub(crate) enum Staged {
     Further,
 }
 
-/// Who a queue is and where its files lie.
+/// Who a queue is, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Identity {
-    pub(super) serial: u64,
     pub(super) topic: Box<str>,
     pub(super) queue_id: i32,
-    pub(super) directory: PathBuf,
-    pub(super) file_bytes: u64,
+    pub(super) max: Arc<Watermark>,
 }
 
 impl ConsumeQueue {
-    /// A queue with these files, whose range is not known yet.
-    pub(super) fn new(shared: &Arc<Shared>, identity: Identity, files: Vec<u64>) -> Self {
-        let Identity { serial, topic, queue_id, directory, file_bytes } = identity;
+    /// A queue with files that start there, whose range is not known yet.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        identity: Identity,
+        place: Place,
+        starts: Vec<u64>,
+    ) -> Self {
+        let Identity { topic, queue_id, max } = identity;
         Self {
-            shared: Arc::clone(shared),
-            serial,
             topic,
             queue_id,
-            directory,
-            file_bytes,
+            files: QueueFiles::new(shared, place, starts),
             min: AtomicU64::new(0),
-            max: Watermark::default(),
-            files: RwLock::new(files),
-            writer: Mutex::default(),
+            max,
+            end: AtomicU64::new(0),
+            staging: Mutex::default(),
         }
     }
 
@@ -111,9 +90,14 @@ impl ConsumeQueue {
         self.queue_id
     }
 
+    /// What the queue's units stand for.
+    pub(crate) fn kind(&self) -> QueueKind {
+        self.files.kind()
+    }
+
     /// The size of its files.
     pub(super) fn file_bytes(&self) -> u64 {
-        self.file_bytes
+        self.files.file_bytes()
     }
 
     /// The first index that can be read, and one past the last.
@@ -129,367 +113,185 @@ impl ConsumeQueue {
     }
 
     /// One past the last index, to wait for.
-    pub(crate) fn max(&self) -> &Watermark {
+    pub(crate) fn max(&self) -> &Arc<Watermark> {
         &self.max
     }
 
-    fn units_per_file(&self) -> u64 {
-        self.file_bytes / UNIT_BYTES
-    }
-
-    fn path(&self, start: u64) -> PathBuf {
-        self.directory.join(format!("{start:020}"))
-    }
-
-    /// Where the file starts, in bytes, that holds an index.
-    fn start_of(&self, index: u64) -> u64 {
-        index / self.units_per_file() * self.file_bytes
-    }
-
-    fn handle(&self, start: u64) -> Result<Arc<dyn DiskFile>> {
-        let path = self.path(start);
-        self.shared
-            .handles
-            .get(&*self.shared.disk, (self.serial, start), &path)
-            .map_err(|source| Error::io("cannot open", source).at_path(path))
-    }
-
     /// Stages the unit of a record for the next [`ConsumeQueue::write_staged`]. A unit of an index
-    /// that is there already is passed over. A record that stands for several messages has its unit
-    /// at the first of their indexes.
+    /// that is there already is passed over.
     ///
-    /// A queue that starts late gets filler units in front, and so does a gap, which a log can only
-    /// have if its writer lost a message: an index always means the message that was given it (R3).
-    pub(crate) fn stage(&self, index: u64, unit: &Unit, messages: u32) -> Staged {
-        let mut writer = self.writer.lock();
-        let staged = if writer.staged.is_empty() { Staged::First } else { Staged::Further };
-        let end = writer.staged.last().map_or_else(|| self.max.get(), Run::end);
-        if index < end {
+    /// A simple queue that starts late gets filler units in front, and so does a gap, which a log
+    /// can only have if its writer lost a message: an index always means the message that was given
+    /// it (R3). Fillers also stand for the further messages of an inner batch that came into a
+    /// simple queue.
+    pub(crate) fn stage(&self, unit: &Unit) -> Staged {
+        let kind = self.kind();
+        let mut staging = self.staging.lock();
+        let staged = if staging.runs.is_empty() { Staged::First } else { Staged::Further };
+        let written = || (self.end.load(Ordering::Acquire), self.max.get());
+        let (end, end_index) = staging.end.unwrap_or_else(written);
+        if unit.index < end_index {
             return Staged::Known;
         }
-        let file_first = self.start_of(index) / UNIT_BYTES;
-        let fill_from = end.max(file_first);
-        if writer.staged.last().is_none_or(|run| run.end() != fill_from) {
-            writer.staged.push(Run { first: fill_from, bytes: Vec::new() });
-        }
-        if end > 0 && index > end {
+        if end_index > 0 && unit.index > end_index {
             tracing::warn!(
                 topic = &*self.topic,
                 queue_id = self.queue_id,
-                expected = end,
-                found = index,
+                expected = end_index,
+                found = unit.index,
                 "the log skips indexes of a queue"
             );
         }
-        if let Some(run) = writer.staged.last_mut() {
-            for _ in fill_from..index {
-                run.bytes.extend_from_slice(&filler());
-            }
-            run.bytes.extend_from_slice(&unit.encode());
-            for _ in 1..messages {
-                run.bytes.extend_from_slice(&filler());
-            }
+        let (number, units, messages) = match kind {
+            QueueKind::Simple => (unit.index, u64::from(unit.messages), unit.messages),
+            QueueKind::Batch => (end, 1, unit.messages.min(MAX_BATCH_MESSAGES)),
+        };
+        let fill_from = end.max(self.files.first_beside(number));
+        let run_end = |run: &Run| run.first + self.files.units_in(run);
+        if staging.runs.last().is_none_or(|run| run_end(run) != fill_from) {
+            staging.runs.push(Run { first: fill_from, bytes: Vec::new() });
         }
+        if let Some(Run { bytes, .. }) = staging.runs.last_mut() {
+            (fill_from..number).for_each(|_| put_filler(bytes));
+            unit.encode(kind, bytes);
+            (1..units).for_each(|_| put_filler(bytes));
+        }
+        if staged == Staged::First {
+            staging.first = unit.index;
+        }
+        staging.end = Some((number + units, unit.index + u64::from(messages)));
         staged
     }
 
     /// Writes what is staged and makes it readable. On failure nothing becomes readable, and the
-    /// call may be repeated. Returns by how many units the end of the queue moved.
-    pub(crate) fn write_staged(&self) -> Result<u64> {
-        let mut writer = self.writer.lock();
-        let Some(last) = writer.staged.last() else {
-            return Ok(0);
-        };
-        let (before, after) = (self.max.get(), last.end());
-        let staged = std::mem::take(&mut writer.staged);
-        let written = staged.iter().try_for_each(|run| self.write_run(run, &mut writer));
-        if let Err(error) = written {
-            writer.staged = staged;
-            return Err(error);
-        }
-        if before == 0 {
-            self.min.store(first_message(&staged), Ordering::Release);
-        }
-        self.max.advance(after);
-        Ok(after - before)
-    }
-
-    fn write_run(&self, run: &Run, writer: &mut Writer) -> Result<()> {
-        let mut index = run.first;
-        let mut bytes = &run.bytes[..];
-        while !bytes.is_empty() {
-            let start = self.start_of(index);
-            let room = self.file_bytes - (index * UNIT_BYTES - start);
-            let part = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
-            let (now, later) = bytes.split_at(part);
-            self.make_file(start, writer)?;
-            self.handle(start)?
-                .write_all_at(now, index * UNIT_BYTES - start)
-                .map_err(|source| Error::io("cannot write", source).at_path(self.path(start)))?;
-            writer.unsynced.insert(start);
-            index += now.len() as u64 / UNIT_BYTES;
-            bytes = later;
-        }
-        Ok(())
-    }
-
-    fn make_file(&self, start: u64, writer: &mut Writer) -> Result<()> {
-        if self.files.read().binary_search(&start).is_ok() {
+    /// call may be repeated.
+    pub(crate) fn write_staged(&self) -> Result<()> {
+        let mut staging = self.staging.lock();
+        let Some((end, end_index)) = staging.end else {
             return Ok(());
-        }
-        let disk = &*self.shared.disk;
-        let path = self.path(start);
-        let failed = |source| Error::io("cannot create", source).at_path(&path);
-        disk.create_directory(&self.directory).map_err(failed)?;
-        let file = match disk.create(&path, self.file_bytes) {
-            // An earlier attempt came this far.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                disk.open(&path, Access::Write)
-            }
-            other => other,
         };
-        self.shared.handles.insert((self.serial, start), file.map_err(failed)?.into());
-        writer.made_file = true;
-        let mut files = self.files.write();
-        if let Err(place) = files.binary_search(&start) {
-            files.insert(place, start);
+        staging.runs.iter().try_for_each(|run| self.files.write(run))?;
+        if !self.exists() {
+            self.min.store(staging.first, Ordering::Release);
         }
+        self.end.store(end, Ordering::Release);
+        self.max.advance(end_index);
+        *staging = Staging::default();
         Ok(())
     }
 
-    /// Makes durable what was written to files since the last call. Returns the directory if files
-    /// were made in it, whose entries are not durable yet.
+    /// Makes durable what was written since the last call. Returns the directory if files were made
+    /// in it, whose entries are not durable yet.
     pub(super) fn sync(&self) -> Result<Option<&Path>> {
-        let (unsynced, made_file) = {
-            let mut writer = self.writer.lock();
-            (std::mem::take(&mut writer.unsynced), std::mem::take(&mut writer.made_file))
-        };
-        for start in unsynced {
-            let file = self.handle(start)?;
-            let synced = if made_file { file.sync_all() } else { file.sync_data() };
-            synced.map_err(|source| Error::io("cannot sync", source).at_path(self.path(start)))?;
-        }
-        Ok(made_file.then_some(&*self.directory))
+        self.files.sync()
     }
 
-    /// Reads the units from `from` on, as many as the buffer holds and lie in one file and below
-    /// `to`. Returns how many, which is 0 where the file is missing.
-    pub(crate) fn read(&self, from: u64, to: u64, buffer: &mut [u8]) -> Result<usize> {
-        let start = self.start_of(from);
-        if self.files.read().binary_search(&start).is_err() {
-            return Ok(0);
+    /// Reads units from the one of an index on, at most so many, as far as they lie in one file:
+    /// none where the file is missing.
+    pub(crate) fn read(&self, index: u64, most: u64) -> Result<Units> {
+        let end = self.end.load(Ordering::Acquire);
+        let from = self.number_of(index, end)?;
+        self.files.read(from, end.min(from.saturating_add(most)))
+    }
+
+    /// The number of the unit of an index; of the next unit if there is none.
+    fn number_of(&self, index: u64, end: u64) -> Result<u64> {
+        match self.kind() {
+            QueueKind::Simple => Ok(index),
+            QueueKind::Batch => partition_point(self.files.first()..end, |number| {
+                // Where a file is missing, retention removed it from the front.
+                Ok(match self.files.unit(number)? {
+                    Slot::Unit(unit) => unit.index_end() <= index,
+                    Slot::Free | Slot::Filler => true,
+                })
+            }),
         }
-        let in_file = (start / UNIT_BYTES + self.units_per_file()).min(to).saturating_sub(from);
-        let most = usize::try_from(in_file * UNIT_BYTES).unwrap_or(usize::MAX).min(buffer.len());
-        let wanted = buffer.get_mut(..most).unwrap_or_default();
-        let file = match self.handle(start) {
+    }
+
+    /// The first index of the unit that has a number; the queue's end behind the last unit.
+    pub(crate) fn index_of(&self, number: u64) -> Result<u64> {
+        if self.kind() == QueueKind::Simple {
+            return Ok(number);
+        }
+        if number >= self.end.load(Ordering::Acquire) {
+            return Ok(self.max.get());
+        }
+        Ok(match self.files.unit(number)? {
+            Slot::Unit(unit) => unit.index,
             // Retention removed it meanwhile.
-            Err(error) if error.is_not_found() => return Ok(0),
-            other => other?,
-        };
-        let count = file
-            .read_full_at(wanted, from * UNIT_BYTES - start)
-            .map_err(|source| Error::io("cannot read", source).at_path(self.path(start)))?;
-        Ok(count / UNIT_BYTES as usize)
+            Slot::Free | Slot::Filler => self.range().start,
+        })
     }
 
-    /// The unit of an index.
-    pub(crate) fn unit(&self, index: u64) -> Result<Slot> {
-        let mut bytes = [0; UNIT_BYTES as usize];
-        Ok(if self.read(index, index + 1, &mut bytes)? == 1 { decode(&bytes) } else { Slot::Free })
+    /// The numbers of the units of a range of indexes.
+    pub(crate) fn numbers_of(&self, range: Range<u64>) -> Result<Range<u64>> {
+        let end = self.end.load(Ordering::Acquire);
+        Ok(self.number_of(range.start, end)?..self.number_of(range.end, end)?)
     }
 
-    /// The first index of the first file behind the one that holds `index`; the queue's end if
+    /// The unit that has a number.
+    pub(crate) fn unit(&self, number: u64) -> Result<Slot> {
+        self.files.unit(number)
+    }
+
+    /// The last unit.
+    pub(crate) fn last_unit(&self) -> Result<Slot> {
+        let last = self.end.load(Ordering::Acquire).checked_sub(1);
+        last.map_or(Ok(Slot::Free), |last| self.files.unit(last))
+    }
+
+    /// The first index of the first file behind the one that holds a unit; the queue's end if
     /// there is none.
-    pub(crate) fn next_file_index(&self, index: u64) -> u64 {
-        let start = self.start_of(index);
-        let files = self.files.read();
-        let next = files.iter().find(|&&file| file > start);
-        next.map_or_else(|| self.max.get(), |file| file / UNIT_BYTES)
+    pub(crate) fn index_behind_file(&self, number: u64) -> Result<u64> {
+        let next = self.files.first_behind(number);
+        next.map_or_else(|| Ok(self.max.get()), |next| self.index_of(next))
     }
 
-    /// The file that holds an index.
-    pub(crate) fn path_of(&self, index: u64) -> PathBuf {
-        self.path(self.start_of(index))
+    /// The file that holds a unit, and the unit's position in the queue in bytes.
+    pub(crate) fn locate(&self, number: u64) -> (PathBuf, u64) {
+        self.files.locate(number)
     }
 
     /// Finds the range again: units that point below `log_end` count, and those that point below
     /// `log_min` are in front of the queue. Reads only.
     pub(super) fn find_range(&self, log_min: u64, log_end: u64) -> Result<()> {
-        let files = self.files.read().clone();
-        let mut end = 0;
-        for &start in files.iter().rev() {
-            let used = self.count_units(start, |slot| match slot {
-                Slot::Free => false,
-                Slot::Filler => true,
-                Slot::Unit(unit) => unit.physical_end() <= log_end,
-            })?;
-            if used > 0 {
-                end = start / UNIT_BYTES + used;
-                break;
-            }
-        }
-        self.max.reset(end);
+        let end = self.files.end_of(|slot| match slot {
+            Slot::Free => false,
+            Slot::Filler => true,
+            Slot::Unit(unit) => unit.physical_end() <= log_end,
+        })?;
+        self.end.store(end, Ordering::Release);
+        let max = match (self.kind(), self.last_unit()?) {
+            (QueueKind::Batch, Slot::Unit(unit)) => unit.index_end(),
+            (QueueKind::Batch, _) => 0,
+            (QueueKind::Simple, _) => end,
+        };
+        self.max.reset(max);
         self.min.store(0, Ordering::Release);
         self.find_min(log_min)
     }
 
     /// Raises the first index to the first message at or behind `log_min`.
     pub(super) fn find_min(&self, log_min: u64) -> Result<()> {
-        let end = self.max.get();
-        let files = self.files.read().clone();
-        let mut min = end;
-        for start in files {
-            let first = start / UNIT_BYTES;
-            let past = first + self.units_per_file().min(end.saturating_sub(first));
-            let gone = self.count_units(start, |slot| match slot {
-                Slot::Free => false,
-                Slot::Filler => true,
-                Slot::Unit(unit) => unit.physical_offset < log_min,
-            })?;
-            if first + gone < past {
-                min = first + gone;
-                break;
-            }
-        }
-        self.min.fetch_max(min.min(end), Ordering::AcqRel);
+        let end = self.end.load(Ordering::Acquire);
+        let first = self.files.first_not(end, |slot| match slot {
+            Slot::Free => false,
+            Slot::Filler => true,
+            Slot::Unit(unit) => unit.physical_offset < log_min,
+        })?;
+        let min = self.index_of(first.min(end))?;
+        self.min.fetch_max(min, Ordering::AcqRel);
         Ok(())
     }
 
-    /// How many units at the beginning of a file are as asked for. A filler is asked for as the
-    /// unit it stands behind: it may be an index inside an inner batch.
-    fn count_units(&self, start: u64, mut wanted: impl FnMut(Slot) -> bool) -> Result<u64> {
-        let path = self.path(start);
-        let failed = |source| Error::io("cannot read", source).at_path(&path);
-        let file = self.shared.disk.open(&path, Access::Read).map_err(failed)?;
-        partition_point(0..self.units_per_file(), |unit| {
-            last_message(&*file, unit).map(&mut wanted).map_err(failed)
-        })
-    }
-
-    /// Takes out, durably, what stands behind the end: zeros in the file that holds it, and no
-    /// file behind. The log was cut there, and what is appended next comes to lie where such units
-    /// point.
+    /// Takes out, durably, what stands behind the end.
     pub(super) fn cut_behind_end(&self) -> Result<()> {
-        let end_bytes = self.max.get() * UNIT_BYTES;
-        let files = self.files.read().clone();
-        for start in files.into_iter().rev() {
-            if start >= end_bytes {
-                self.remove_file(start)?;
-                continue;
-            }
-            zero_behind(&*self.shared.disk, &self.path(start), end_bytes - start, self.file_bytes)?;
-            break;
-        }
-        Ok(())
+        self.files.cut(self.end.load(Ordering::Acquire))
     }
 
     /// Removes files whose units all point below `log_min`, oldest first. The file that follows
     /// must have a unit that points below `synced`. Returns how many.
     pub(super) fn remove_before(&self, log_min: u64, synced: u64) -> Result<u64> {
-        let mut removed = 0;
-        loop {
-            let (start, next) = match self.files.read()[..] {
-                [first, second, ..] => (first, second),
-                _ => return Ok(removed),
-            };
-            let gone = self.count_units(start, |slot| match slot {
-                Slot::Free => false,
-                Slot::Filler => true,
-                Slot::Unit(unit) => unit.physical_offset < log_min,
-            })?;
-            let next_index_is_kept = match self.unit(next / UNIT_BYTES)? {
-                Slot::Free => false,
-                Slot::Filler => true,
-                Slot::Unit(unit) => unit.physical_end() <= synced,
-            };
-            // A file before a gap may not be full.
-            let all_gone = gone == self.units_per_file()
-                || gone == self.count_units(start, |slot| slot != Slot::Free)?;
-            if !all_gone || !next_index_is_kept {
-                return Ok(removed);
-            }
-            self.remove_file(start)?;
-            removed += 1;
-        }
+        self.files.remove_before(log_min, synced)
     }
-
-    fn remove_file(&self, start: u64) -> Result<()> {
-        let path = self.path(start);
-        let disk = &*self.shared.disk;
-        let gone = match disk.remove(&path) {
-            // An earlier attempt came this far.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        };
-        gone.and_then(|()| sync_parent(disk, &path))
-            .map_err(|source| Error::io("cannot remove", source).at_path(&path))?;
-        self.files.write().retain(|&file| file != start);
-        self.writer.lock().unsynced.remove(&start);
-        self.shared.handles.forget((self.serial, start));
-        Ok(())
-    }
-}
-
-/// The unit at an index of a file; where a filler stands, the last unit in front of it. A filler is
-/// returned only if the file has no unit in front.
-fn last_message(file: &dyn DiskFile, index: u64) -> std::io::Result<Slot> {
-    let mut bytes = [0; UNIT_BYTES as usize];
-    file.read_full_at(&mut bytes, index * UNIT_BYTES)?;
-    if decode(&bytes) != Slot::Filler {
-        return Ok(decode(&bytes));
-    }
-    let mut buffer = [0; 200 * UNIT_BYTES as usize];
-    let mut end = index;
-    while end > 0 {
-        let begin = end.saturating_sub(200);
-        let length = usize::try_from((end - begin) * UNIT_BYTES).unwrap_or(0);
-        let part = buffer.get_mut(..length).unwrap_or_default();
-        file.read_full_at(part, begin * UNIT_BYTES)?;
-        let units = part.as_chunks::<{ UNIT_BYTES as usize }>().0.iter().rev();
-        let mut slots = units.map(|unit| decode(unit));
-        if let Some(unit) = slots.find(|slot| matches!(slot, Slot::Unit(_))) {
-            return Ok(unit);
-        }
-        end = begin;
-    }
-    Ok(Slot::Filler)
-}
-
-/// The index of the first unit that is a message.
-fn first_message(runs: &[Run]) -> u64 {
-    let Some(run) = runs.first() else {
-        return 0;
-    };
-    let (units, _) = run.bytes.as_chunks::<{ UNIT_BYTES as usize }>();
-    let fillers = units.iter().take_while(|unit| decode(&unit[..]) == Slot::Filler).count();
-    run.first + fillers as u64
-}
-
-/// Zeroes a file from a position on, durably, where it is not zero.
-fn zero_behind(disk: &dyn Disk, path: &Path, from: u64, to: u64) -> Result<()> {
-    let failed = |source| Error::io("cannot cut", source).at_path(path);
-    let file = disk.open(path, Access::Write).map_err(failed)?;
-    let mut buffer = vec![0; 1 << 16];
-    let mut changed = false;
-    for range in file.data_ranges(from..to).map_err(failed)? {
-        let mut position = range.start.max(from);
-        while position < range.end {
-            let most = usize::try_from(range.end - position).unwrap_or(usize::MAX);
-            let most = most.min(buffer.len());
-            let part = buffer.get_mut(..most).unwrap_or_default();
-            let count = file.read_full_at(part, position).map_err(failed)?;
-            let part = part.get_mut(..count).unwrap_or_default();
-            if count == 0 {
-                break;
-            }
-            if part.iter().any(|&byte| byte != 0) {
-                part.fill(0);
-                file.write_all_at(part, position).map_err(failed)?;
-                changed = true;
-            }
-            position += count as u64;
-        }
-    }
-    if changed { file.sync_data().map_err(failed) } else { Ok(()) }
 }

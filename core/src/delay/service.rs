@@ -16,7 +16,7 @@ use crate::codec::RecordView;
 use crate::codec::properties::{PROPERTY_REAL_QUEUE_ID, PROPERTY_REAL_TOPIC};
 use crate::codec::record::{CrcCheck, Parsed, parse};
 use crate::commit_log::MessageView;
-use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, UNIT_BYTES, Unit, decode_units};
+use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, Unit};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::mapped::MappedFileQueue;
@@ -279,18 +279,19 @@ impl ScheduleMessageService {
         if count == 0 {
             return None;
         }
-        let mut buffer = [0; (UNITS_PER_TURN * UNIT_BYTES) as usize];
-        let end = progress.next + count;
-        let read = match queue.read(progress.next, end, &mut buffer) {
-            Ok(0) => {
-                // The file was removed; what it pointed to was, too.
-                progress.next = queue.next_file_index(progress.next);
-                return Some(Duration::ZERO);
-            }
-            Ok(read) => read,
+        let units = match queue.read(progress.next, count) {
+            Ok(units) => units,
             Err(error) => return Some(self.failed(queue, progress, &error)),
         };
-        for slot in decode_units(&buffer).take(read) {
+        if units.len() == 0 {
+            // The file was removed; what it pointed to was, too.
+            match queue.index_behind_file(units.first) {
+                Ok(next) => progress.next = next,
+                Err(error) => return Some(self.failed(queue, progress, &error)),
+            }
+            return Some(Duration::ZERO);
+        }
+        for (_, slot) in units.iter() {
             if let Slot::Unit(unit) = slot {
                 match self.deliver_unit(queue, progress.next, unit, target) {
                     Ok(None) => {}

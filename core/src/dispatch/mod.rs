@@ -222,12 +222,14 @@ impl Dispatcher {
             return;
         };
         let unit = Unit {
+            index: record.queue_offset().get(),
+            messages: record.message_count(),
             physical_offset: record.physical_offset().get(),
             size_bytes: record.size_bytes(),
             tags_code: self.tags_code(&record),
+            store_timestamp_ms: Some(record.store_timestamp_ms()),
         };
-        let index = record.queue_offset().get();
-        if queue.stage(index, &unit, record.message_count()) == Staged::First {
+        if queue.stage(&unit) == Staged::First {
             work.touched.push(queue);
         }
     }
@@ -265,7 +267,7 @@ impl Dispatcher {
             return Some(Arc::clone(last));
         }
         let topic = std::str::from_utf8(topic).ok()?;
-        let queue = self.parts.queues.queue(topic, queue_id)?;
+        let queue = self.parts.queues.queue(topic, queue_id, record.queue_kind())?;
         work.last_queue = Some(Arc::clone(&queue));
         Some(queue)
     }

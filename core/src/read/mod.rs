@@ -12,13 +12,14 @@ use crate::codec::RecordView;
 use crate::codec::properties::PROPERTY_UNIQUE_KEY;
 use crate::codec::record::{CrcCheck, Parsed, parse, sys_flag};
 use crate::commit_log::MessageView;
-use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, UNIT_BYTES, Unit, decode_units};
+use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, Unit, partition_point};
 use crate::dispatch::{Dispatcher, Watching};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::index::{Index, KeyQuery};
 use crate::mapped::MappedFileQueue;
 use crate::offset::QueueOffset;
+use crate::state::QueueKind;
 use crate::status::Status;
 use crate::watermark::Watermark;
 
@@ -104,7 +105,8 @@ pub struct ReadRequest<'a> {
     pub queue_id: i32,
     /// The index of the first message wanted. A negative one is too small.
     pub offset: i64,
-    /// Messages returned at most, but at least one. Default 32.
+    /// Messages returned at most, but at least one. An inner batch in a batch queue is returned as
+    /// one and counts for as many as it has. Default 32.
     pub max_messages: usize,
     /// Bytes of records returned at most, but at least one message. Default 128 MiB.
     pub max_bytes: usize,
@@ -251,10 +253,10 @@ impl Reading {
         request: &ReadRequest<'_>,
     ) -> Result<QueueBatch> {
         let most = SCANNED_UNITS.max(request.max_messages as u64).min(range.end - offset);
-        let mut buffer = vec![0; usize::try_from(most * UNIT_BYTES).unwrap_or(0)];
-        let count = queue.read(offset, range.end, &mut buffer)?;
+        let units = queue.read(offset, most)?;
+        let count = units.len();
         if count == 0 {
-            let next_offset = signed(queue.next_file_index(offset));
+            let next_offset = signed(queue.index_behind_file(units.first)?.max(offset));
             let (outcome, messages) = (ReadOutcome::OffsetFoundNull, Vec::new());
             return Ok(QueueBatch { outcome, messages, next_offset, range });
         }
@@ -264,20 +266,20 @@ impl Reading {
             next_offset: signed(offset),
             range,
         };
-        let (mut bytes, mut next) = (0usize, offset);
-        for (slot, index) in decode_units(&buffer).take(count).zip(offset..) {
+        let (mut messages, mut bytes, mut next) = (0usize, 0usize, offset);
+        for (number, slot) in units.iter() {
             let Slot::Unit(unit) = slot else {
                 // An index without a message, or inside an inner batch that was read.
-                next = next.max(index + 1);
+                next = next.max(number + 1);
                 continue;
             };
-            let full = batch.messages.len() >= request.max_messages
+            let full = messages.saturating_add(unit.messages as usize) > request.max_messages
                 || bytes.saturating_add(unit.size_bytes as usize) > request.max_bytes;
-            if full && !batch.messages.is_empty() {
+            if full && !batch.messages.is_empty() || unit.index >= batch.range.end {
                 break;
             }
-            next = index + 1;
-            match self.examine(queue, index, unit, &request.filter)? {
+            next = unit.index_end();
+            match self.examine(queue, number, unit, &request.filter)? {
                 Examined::Filtered => {
                     batch.outcome = batch.unless_found(ReadOutcome::NoMatchedMessage)
                 }
@@ -285,8 +287,11 @@ impl Reading {
                     batch.outcome = batch.unless_found(ReadOutcome::MessageWasRemoving)
                 }
                 Examined::Message(message) => {
+                    messages = messages.saturating_add(unit.messages as usize);
                     bytes = bytes.saturating_add(unit.size_bytes as usize);
-                    next = index + u64::from(message.record().message_count());
+                    if queue.kind() == QueueKind::Simple {
+                        next = unit.index + u64::from(message.record().message_count());
+                    }
                     batch.messages.push(message);
                     batch.outcome = ReadOutcome::Found;
                 }
@@ -299,21 +304,26 @@ impl Reading {
     fn examine(
         &self,
         queue: &ConsumeQueue,
-        index: u64,
+        number: u64,
         unit: Unit,
         filter: &Filter,
     ) -> Result<Examined> {
         if !filter.may_match_tags_code(unit.tags_code) {
             return Ok(Examined::Filtered);
         }
-        let Some(message) = self.message(queue, index, unit)? else {
+        let Some(message) = self.message(queue, number, unit)? else {
             return Ok(Examined::Removed);
         };
         Ok(if filter.matches(&message) { Examined::Message(message) } else { Examined::Filtered })
     }
 
     /// The message of a unit; `None` if retention removed it.
-    fn message(&self, queue: &ConsumeQueue, index: u64, unit: Unit) -> Result<Option<MessageView>> {
+    fn message(
+        &self,
+        queue: &ConsumeQueue,
+        number: u64,
+        unit: Unit,
+    ) -> Result<Option<MessageView>> {
         if unit.physical_offset < self.log.min_offset() {
             return Ok(None);
         }
@@ -321,20 +331,21 @@ impl Reading {
             if unit.physical_offset < self.log.min_offset() {
                 return Ok(None);
             }
-            return Err(mismatch(queue, index, "a unit points behind the log"));
+            return Err(mismatch(queue, number, "a unit points behind the log"));
         };
         let parsed = parse(pin.bytes(), unit.physical_offset, CrcCheck::Skip);
         let Ok(Parsed::Record(layout)) = parsed else {
-            return Err(mismatch(queue, index, "a unit points to no record"));
+            return Err(mismatch(queue, number, "a unit points to no record"));
         };
         let message = MessageView::new(pin, layout);
-        if !belongs(&message.record(), queue, index) || message.size_bytes() != unit.size_bytes {
-            return Err(mismatch(queue, index, "a unit points to another message"));
+        if !belongs(&message.record(), queue, unit.index) || message.size_bytes() != unit.size_bytes
+        {
+            return Err(mismatch(queue, number, "a unit points to another message"));
         }
         Ok(Some(message))
     }
 
-    /// The index of the message stored around a time.
+    /// The index of the message stored around a time; of a batch queue the first of the batch.
     pub(crate) fn offset_at_time(
         &self,
         queue: &ConsumeQueue,
@@ -342,18 +353,20 @@ impl Reading {
         boundary: TimeBoundary,
     ) -> Result<u64> {
         let range = queue.range();
-        let before = |index: u64| {
-            let time = self.time_of(queue, index)?;
+        let numbers = queue.numbers_of(range.clone())?;
+        let before = |number: u64| {
+            let time = self.time_of(queue, number)?;
             Ok(time.is_none_or(|time| match boundary {
                 TimeBoundary::Lower => time < time_ms,
                 TimeBoundary::Upper => time <= time_ms,
             }))
         };
-        let first_behind = crate::consume_queue::partition_point(range.clone(), before)?;
-        Ok(match boundary {
+        let first_behind = partition_point(numbers.clone(), before)?;
+        let number = match boundary {
             TimeBoundary::Lower => first_behind,
-            TimeBoundary::Upper => first_behind.saturating_sub(1).max(range.start),
-        })
+            TimeBoundary::Upper => first_behind.saturating_sub(1).max(numbers.start),
+        };
+        Ok(queue.index_of(number)?.clamp(range.start, range.end))
     }
 
     /// Everything below is in the queues.
@@ -376,8 +389,8 @@ impl Reading {
         deadline: Option<Instant>,
     ) -> bool {
         let _watching = self.dispatcher.watch();
-        let queue = self.queues.queue(topic, queue_id);
-        queue.is_some_and(|queue| queue.max().wait_past(offset, deadline))
+        let end = self.queues.end_of(topic, queue_id);
+        end.is_some_and(|end| end.wait_past(offset, deadline))
     }
 
     /// The newest messages with a key, at most `max_messages`, in the order of the log.
@@ -415,11 +428,14 @@ impl Reading {
     }
 
     /// When a message was stored; `None` if there is none any more.
-    fn time_of(&self, queue: &ConsumeQueue, index: u64) -> Result<Option<i64>> {
-        let Slot::Unit(unit) = queue.unit(index)? else {
+    fn time_of(&self, queue: &ConsumeQueue, number: u64) -> Result<Option<i64>> {
+        let Slot::Unit(unit) = queue.unit(number)? else {
             return Ok(None);
         };
-        let message = self.message(queue, index, unit)?;
+        if unit.store_timestamp_ms.is_some() && unit.physical_offset >= self.log.min_offset() {
+            return Ok(unit.store_timestamp_ms);
+        }
+        let message = self.message(queue, number, unit)?;
         Ok(message.map(|message| message.store_timestamp_ms()))
     }
 }
@@ -448,8 +464,9 @@ fn belongs(record: &RecordView<'_>, queue: &ConsumeQueue, index: u64) -> bool {
         && record.sys_flag() & sys_flag::TRANSACTION_TYPE != sys_flag::TRANSACTION_PREPARED
 }
 
-fn mismatch(queue: &ConsumeQueue, index: u64, what: &'static str) -> Error {
-    Error::new(Status::Corruption, what).at_path(queue.path_of(index)).at_offset(index * UNIT_BYTES)
+fn mismatch(queue: &ConsumeQueue, number: u64, what: &'static str) -> Error {
+    let (path, position) = queue.locate(number);
+    Error::new(Status::Corruption, what).at_path(path).at_offset(position)
 }
 
 /// An index as RocketMQ's clients count.

@@ -50,6 +50,7 @@ impl FoundQueues {
     ) -> Result<Self> {
         let settings = QueueSettings {
             file_bytes: options.consume_queue_file_bytes(),
+            batch_file_bytes: options.batch_consume_queue_file_bytes(),
             max_open_files: options.max_open_queue_files,
             access,
         };
@@ -72,12 +73,15 @@ impl FoundQueues {
         Ok(Self { queues, index, left_out, start, trusted: false })
     }
 
-    /// Makes sure that no queue gives out an index that it already has.
+    /// Makes sure that no queue gives out an index that it already has, and that topics keep the
+    /// kind of their queues.
     pub(super) fn raise_next_offsets(&self, topics: &TopicTable) {
         for queue in self.queues.all() {
             let next = queue.range().end;
             if next > 0 {
-                topics.queue(queue.topic(), queue.queue_id()).raise_next_offset(next);
+                let state = topics.queue(queue.topic(), queue.queue_id());
+                state.topic.set_kind(queue.kind());
+                state.raise_next_offset(next);
             }
         }
     }
@@ -115,8 +119,7 @@ fn trusted_start(
 fn last_message(queues: &ConsumeQueues) -> Result<Option<u64>> {
     let mut last = None;
     for queue in queues.all() {
-        let index = queue.range().end.checked_sub(1);
-        if let Some(Slot::Unit(unit)) = index.map(|index| queue.unit(index)).transpose()? {
+        if let Slot::Unit(unit) = queue.last_unit()? {
             last = last.max(Some(unit.physical_offset));
         }
     }

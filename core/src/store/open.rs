@@ -16,7 +16,7 @@ use crate::commit_log::{
     CommitLog, CommitLogParts, Preparer, TopicTable, open_read_only, paths_of,
 };
 use crate::consume::{ConfigService, Groups};
-use crate::consume_queue::{CONSUME_QUEUE_DIRECTORY, LeftOut};
+use crate::consume_queue::{LeftOut, has_queues};
 use crate::delay::{DelayLevels, Redeliver, ScheduleMessageService, ScheduleParts};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
@@ -32,7 +32,7 @@ use crate::mapped::{
 use crate::options::{FlushMode, StoreOptions};
 use crate::retention::{CleanCommitLogService, Cleaner, CleanerParts, RetentionRules};
 use crate::state::delay_offsets::DelayOffsets;
-use crate::state::{ConsumerOffsets, Topics};
+use crate::state::{ConsumerOffsets, QueueKind, Topics};
 use crate::stats::Counters;
 use crate::status::Status;
 use crate::sys::disk::{Access, Disk, OsDisk};
@@ -131,7 +131,7 @@ pub(crate) fn open(
     let mut keep_abort = false;
     if !options.consume_queue_enable {
         queues.queues.cut(&behind)?;
-        keep_abort = path.join(CONSUME_QUEUE_DIRECTORY).is_dir();
+        keep_abort = has_queues(&path);
     }
     let ending = Ending { lock: Some(lock), abort, keep_abort, outcome: None };
     let paths = found.paths;
@@ -280,7 +280,7 @@ fn start(
     let cleaner = Arc::new(Cleaner::new(CleanerParts {
         log: Arc::clone(&queue),
         paths,
-        queues_path: path.join(CONSUME_QUEUE_DIRECTORY),
+        queues_path: path.join(QueueKind::Simple.directory()),
         store_path: path.clone(),
         queues: dispatching.as_ref().map(|parts| Arc::clone(parts.flusher())),
         fence: Arc::clone(&fence),

@@ -130,23 +130,26 @@ fn a_batch_stays_in_one_file() {
     let placed = store.append_batch(&batch).unwrap();
     assert_eq!(placed.physical_offset.get(), SEGMENT);
     assert_eq!(placed.queue_offset.get(), 1);
+    let batch = EncodedBatch { shared: Message::new("inner", b""), items: &items };
+    store.append_inner_batch(&batch).unwrap();
     let inner = store.append_inner_batch(&batch).unwrap();
-    assert_eq!((inner.queue_offset.get(), inner.message_count), (4, 3));
-    assert_eq!(store.next_queue_offset("t", 0).get(), 7);
+    assert_eq!((inner.queue_offset.get(), inner.message_count), (3, 3));
+    assert_eq!(store.next_queue_offset("inner", 0).get(), 6);
     let view = store.read_at(inner.physical_offset).unwrap();
-    assert_eq!(view.property("INNER_BASE").as_deref(), Some("4"));
+    assert_eq!(view.property("INNER_BASE").as_deref(), Some("3"));
     assert_eq!(view.property("INNER_NUM").as_deref(), Some("3"));
     assert_eq!(view.body(), items);
     store.close().unwrap();
     let store = scene.open().unwrap();
-    assert_eq!(store.next_queue_offset("t", 0).get(), 7);
+    assert_eq!(store.next_queue_offset("inner", 0).get(), 6);
+    assert_eq!(store.next_queue_offset("t", 0).get(), 4);
     assert_eq!(store.recovery_report().records, 0);
     store.close().unwrap();
     drop(store);
     scene.forget_checkpoint();
     let store = scene.open().unwrap();
-    assert_eq!(store.next_queue_offset("t", 0).get(), 7);
-    assert_eq!(store.recovery_report().records, 5);
+    assert_eq!(store.next_queue_offset("inner", 0).get(), 6);
+    assert_eq!(store.recovery_report().records, 6);
 }
 
 /// Every file ends with a blank of at least 8 bytes: a record that leaves exactly that much stays,
