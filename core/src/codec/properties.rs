@@ -29,6 +29,10 @@ pub const PROPERTY_DELAY: &str = "DELAY";
 pub const PROPERTY_REAL_TOPIC: &str = "REAL_TOPIC";
 /// The queue that a delayed or half message is meant for.
 pub const PROPERTY_REAL_QUEUE_ID: &str = "REAL_QID";
+/// Marks a half message, and the message that came of it.
+pub(crate) const PROPERTY_TRANSACTION_PREPARED: &str = "TRAN_MSG";
+/// The unique key of a half message, once more.
+pub(crate) const PROPERTY_TRANSACTION_ID: &str = "__transactionId__";
 /// The CRC over the whole record, always its last property.
 pub const PROPERTY_RECORD_CRC: &str = "__CRC32#";
 
@@ -49,6 +53,13 @@ pub(crate) struct RealQueue<'a> {
     pub(crate) queue_id: i32,
 }
 
+/// What marks a half message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HalfMark<'a> {
+    /// The unique key of the message, if it has one.
+    pub(crate) id: Option<&'a str>,
+}
+
 /// What a record's properties are made of: raw bytes first, then single ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PropertySource<'a> {
@@ -63,6 +74,8 @@ pub(crate) struct PropertySource<'a> {
     pub(crate) delay_level: u32,
     /// In the place of pairs of those names.
     pub(crate) real_queue: Option<RealQueue<'a>>,
+    /// In the place of pairs that mark a half message.
+    pub(crate) half: Option<HalfMark<'a>>,
 }
 
 impl<'a> PropertySource<'a> {
@@ -77,6 +90,7 @@ impl<'a> PropertySource<'a> {
             inner_batch: None,
             delay_level: 0,
             real_queue: None,
+            half: None,
         }
     }
 
@@ -116,6 +130,7 @@ impl<'a> PropertySource<'a> {
             && self.inner_batch.is_none()
             && self.delay_level == 0
             && self.real_queue.is_none()
+            && self.half.is_none()
             && self.stored_pairs().next().is_none();
         raw_only && self.raw.last().is_some_and(|&last| last != PROPERTY_SEPARATOR)
     }
@@ -156,6 +171,12 @@ impl<'a> PropertySource<'a> {
             // It was checked not to be negative.
             put_number(sink, PROPERTY_REAL_QUEUE_ID, u64::from(real.queue_id.unsigned_abs()));
         }
+        if let Some(half) = self.half {
+            put_pair(sink, PROPERTY_TRANSACTION_PREPARED, b"true");
+            if let Some(id) = half.id {
+                put_pair(sink, PROPERTY_TRANSACTION_ID, id.as_bytes());
+            }
+        }
         if let Some(inner) = self.inner_batch {
             put_number(sink, PROPERTY_INNER_NUM, u64::from(inner.count));
             put_number(sink, PROPERTY_INNER_BASE, inner.base);
@@ -164,10 +185,13 @@ impl<'a> PropertySource<'a> {
 
     fn stored_pairs(&self) -> impl Iterator<Item = &'a (&'a str, &'a str)> + use<'a> {
         let (delayed, moved) = (self.delay_level > 0, self.real_queue.is_some());
+        let (half, id) = (self.half.is_some(), self.half.is_some_and(|half| half.id.is_some()));
         self.pairs.iter().filter(move |(name, _)| match *name {
             PROPERTY_RECORD_CRC => false,
             PROPERTY_DELAY => !delayed,
             PROPERTY_REAL_TOPIC | PROPERTY_REAL_QUEUE_ID => !moved,
+            PROPERTY_TRANSACTION_PREPARED => !half,
+            PROPERTY_TRANSACTION_ID => !id,
             _ => true,
         })
     }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use crate::codec::RecordView;
 use crate::codec::batch::BatchItems;
 use crate::codec::properties::{
-    InnerBatch, PROPERTY_DELAY, PropertySource, RealQueue, without_record_crc,
+    HalfMark, InnerBatch, PROPERTY_DELAY, PROPERTY_UNIQUE_KEY, PropertySource, RealQueue,
+    without_record_crc,
 };
 use crate::codec::record::{BLANK_BYTES, DraftFields, RecordDraft, sys_flag};
 use crate::consume_queue::MAX_BATCH_MESSAGES;
@@ -85,6 +86,50 @@ impl Preparer {
         Ok(Delayed { draft, queue_id })
     }
 
+    /// Checks a message and makes the record that waits in `topic` until its transaction ends. The
+    /// topic and queue that it names were checked.
+    pub(crate) fn half<'m>(
+        &self,
+        message: &Message<'m>,
+        topic: &'m str,
+        queue_id: i32,
+    ) -> Result<RecordDraft<'m>> {
+        self.check_body(message.body)?;
+        check_sys_flag(message)?;
+        let unique_key = |(name, _): &&(&str, &str)| *name == PROPERTY_UNIQUE_KEY;
+        let id = message.properties.iter().rev().find(unique_key).map(|(_, value)| *value);
+        let mut properties = properties_of(message, &[]);
+        properties.delay_level = level_of(message)?.min(self.max_delay_level);
+        properties.real_queue =
+            Some(RealQueue { topic: message.topic, queue_id: message.queue_id });
+        properties.half = Some(HalfMark { id });
+        properties.validate()?;
+        let message =
+            Message { sys_flag: message.sys_flag & !sys_flag::TRANSACTION_TYPE, ..*message };
+        self.draft(&message, topic, queue_id, message.body, message.flag, properties, 0)
+    }
+
+    /// The level a stored message is to be delayed by when it is put once more; 0 for none.
+    pub(crate) fn stored_delay_level(&self, record: &RecordView<'_>) -> u32 {
+        let level = record.property(PROPERTY_DELAY).and_then(|level| level.parse::<i32>().ok());
+        level.and_then(|level| u32::try_from(level).ok()).unwrap_or(0).min(self.max_delay_level)
+    }
+
+    /// Makes the record of a half message that is committed, for a topic and queue that were
+    /// checked.
+    pub(crate) fn committed<'m>(
+        &self,
+        half: &RecordView<'m>,
+        topic: &'m str,
+        queue_id: i32,
+    ) -> Result<RecordDraft<'m>> {
+        let mut fields = self.fields_of(half, topic, queue_id);
+        fields.sys_flag &= !sys_flag::TRANSACTION_TYPE;
+        fields.sys_flag |= sys_flag::TRANSACTION_COMMIT;
+        fields.prepared_transaction_offset = half.physical_offset().to_i64();
+        self.checked(fields)
+    }
+
     /// Makes the record of a stored message for another topic and queue, which were checked.
     pub(crate) fn copy<'m>(
         &self,
@@ -92,7 +137,16 @@ impl Preparer {
         topic: &'m str,
         queue_id: i32,
     ) -> Result<RecordDraft<'m>> {
-        self.checked(DraftFields {
+        self.checked(self.fields_of(record, topic, queue_id))
+    }
+
+    fn fields_of<'m>(
+        &self,
+        record: &RecordView<'m>,
+        topic: &'m str,
+        queue_id: i32,
+    ) -> DraftFields<'m> {
+        DraftFields {
             topic: topic.as_bytes(),
             queue_id,
             body: record.body(),
@@ -105,7 +159,7 @@ impl Preparer {
             prepared_transaction_offset: 0,
             properties: PropertySource::raw(without_record_crc(record.properties_raw())),
             record_crc: self.record_crc,
-        })
+        }
     }
 
     /// Checks a message and makes its record for this topic and queue, which were checked.

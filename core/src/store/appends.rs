@@ -310,7 +310,7 @@ impl Inner {
     }
 
     /// Fences the store when an append met a bug of ours.
-    fn guarded<T>(&self, append: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(super) fn guarded<T>(&self, append: impl FnOnce() -> Result<T>) -> Result<T> {
         append().inspect_err(|error| {
             if error.status() == Status::Internal {
                 self.fence.close(error);
@@ -377,7 +377,11 @@ impl Inner {
     }
 
     /// Waits for what a message's acknowledgement needs.
-    fn acknowledge_now(&self, placed: AppendResult, message: &Message<'_>) -> Result<AppendResult> {
+    pub(super) fn acknowledge_now(
+        &self,
+        placed: AppendResult,
+        message: &Message<'_>,
+    ) -> Result<AppendResult> {
         let pending = self.acknowledgement(placed, message, Caller::WaitsHere)?;
         pending.wait().map(|()| placed)
     }

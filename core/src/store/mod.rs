@@ -7,6 +7,7 @@ pub(crate) mod open;
 mod pending;
 mod queues;
 mod retention;
+mod transactions;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ use derived::Dispatching;
 pub(crate) use groups::StoreHandle;
 use pending::Caller;
 pub use pending::{AppendFuture, Pending};
+pub use transactions::Transaction;
+use transactions::Transactions;
 
 use crate::checkpoint::CheckpointFile;
 use crate::clock::Clock;
@@ -71,6 +74,7 @@ pub(crate) struct Inner {
     cleaner: Arc<Cleaner>,
     /// Absent in a store whose old files stay until somebody asks.
     cleaning: Option<CleanCommitLogService>,
+    transactions: Transactions,
     checkpoint: Arc<CheckpointFile>,
     closed: AtomicBool,
     /// What must be given up at the end; taken by the first call of `close`.
@@ -420,6 +424,9 @@ impl Inner {
             dispatching.shutdown(published)?;
         }
         if let Some(config) = &self.config {
+            if let Some(dispatching) = &self.dispatching {
+                Transactions::note(queue, dispatching.queues(), config.groups())?;
+            }
             config.shutdown()?;
         }
         let newest = self.log.last_timestamp_ms();

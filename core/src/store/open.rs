@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::derived::{Dispatching, FoundQueues};
+use super::transactions::Transactions;
 use super::{Ending, Inner, Store};
 use crate::checkpoint::{self, CheckpointFile, Notes, StoreCheckpoint};
 use crate::clock::{Clock, SystemClock};
@@ -266,6 +267,7 @@ fn start(
     };
     let schedule = schedule(&path, options, environment, &queue, &queues, &fence)?;
     let (mut dispatching, mut config) = (None, None);
+    let mut transactions = Transactions::default();
     if options.consume_queue_enable {
         let disk = &environment.disk;
         let offsets = ConsumerOffsets::load(Arc::clone(disk), &path)?;
@@ -273,6 +275,7 @@ fn start(
         let told = schedule.clone();
         let parts = Dispatching::start(queues, before, &queue, options, &checkpoint, &fence, told)?;
         let groups = Arc::new(Groups::new(offsets, topics, Arc::clone(parts.queues())));
+        transactions = Transactions::load(&queue, parts.queues(), &groups)?;
         let interval = Duration::from_millis(options.flush_consumer_offset_interval_ms);
         config = Some(ConfigService::start(groups, interval)?);
         dispatching = Some(parts);
@@ -319,6 +322,7 @@ fn start(
         schedule,
         cleaner,
         cleaning,
+        transactions,
         checkpoint,
         closed: AtomicBool::new(false),
         ending: Mutex::new(ending),

@@ -208,7 +208,7 @@ impl Store {
 }
 
 impl Inner {
-    fn dispatching(&self) -> Result<&Dispatching> {
+    pub(super) fn dispatching(&self) -> Result<&Dispatching> {
         self.check_readable()?;
         self.dispatching.as_ref().ok_or_else(|| {
             Error::new(Status::InvalidArgument, "the store was opened without consume queues")

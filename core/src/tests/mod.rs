@@ -22,3 +22,4 @@ mod scene;
 mod state_crashes;
 mod state_files;
 mod time;
+mod transactions;
