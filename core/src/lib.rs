@@ -92,4 +92,4 @@ pub use retention::RemovedFiles;
 pub use state::{ConsumerOffsets, QueueKind, TopicConfig, Topics};
 pub use stats::{APPEND_LATENCY_BOUNDS_MS, StoreStats, TopicStats};
 pub use status::Status;
-pub use store::{AppendFuture, Pending, QueueAppender, Store, Transaction};
+pub use store::{AppendFuture, Pending, QueueAppender, Store, StoreReader, Transaction};

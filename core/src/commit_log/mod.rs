@@ -14,6 +14,6 @@ pub(crate) use prepare::{Delayed, Preparer, check_queue_id, check_topic, waits};
 pub use reader::{Entries, LogEntry, LogFile, LogReader};
 pub(crate) use reader::{open_read_only, paths_of};
 pub use scan::{Batch, MessageView, Scan};
-pub(crate) use scan::{open_scan, read_at, read_log};
+pub(crate) use scan::{FollowLog, open_scan, read_at, read_log};
 pub(crate) use topics::{QueueState, TopicTable};
 pub(crate) use walk::{Found, Walk, view};

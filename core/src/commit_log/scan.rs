@@ -167,6 +167,15 @@ fn not_a_record(pin: &Pin, offset: PhysicalOffset) -> Error {
         .at_offset(offset.get())
 }
 
+/// Moves the readable end of a log that another process writes.
+pub(crate) trait FollowLog: std::fmt::Debug + Send + Sync {
+    /// Moves the end behind what is there by now.
+    fn look(&self);
+    /// Waits until the end exceeds `position`. False when the deadline passed or the reader was
+    /// closed, without that.
+    fn wait_past(&self, position: u64, deadline: Option<Instant>) -> bool;
+}
+
 /// An iterator over the messages of the log.
 ///
 /// `next` returns `None` at the readable end and may be called again when more was appended;
@@ -181,15 +190,38 @@ pub struct Scan {
     /// Whether something was found where the scan was told to begin.
     on_boundary: bool,
     pin: Option<Pin>,
+    /// Who moves the end, if this process does not.
+    follower: Option<Arc<dyn FollowLog>>,
 }
 
 /// A scan from a record boundary.
 pub(crate) fn open_scan(queue: &Arc<MappedFileQueue>, from: PhysicalOffset) -> Result<Scan> {
     check_range(queue, from)?;
-    Ok(Scan { queue: Arc::clone(queue), position: from.get(), on_boundary: false, pin: None })
+    let (queue, position) = (Arc::clone(queue), from.get());
+    Ok(Scan { queue, position, on_boundary: false, pin: None, follower: None })
 }
 
 impl Scan {
+    /// The same scan of a log that another process writes.
+    pub(crate) fn following(mut self, follower: Arc<dyn FollowLog>) -> Self {
+        self.follower = Some(follower);
+        self
+    }
+
+    fn pin(&self) -> Option<Pin> {
+        self.queue.pin(self.position).or_else(|| {
+            self.follower.as_ref()?.look();
+            self.queue.pin(self.position)
+        })
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> bool {
+        match &self.follower {
+            None => self.queue.committed().wait_past(self.position, deadline),
+            Some(follower) => follower.wait_past(self.position, deadline),
+        }
+    }
+
     /// Where the next message will be read.
     #[must_use]
     pub fn offset(&self) -> PhysicalOffset {
@@ -210,7 +242,7 @@ impl Scan {
             if let Some(message) = self.next() {
                 return message.map(Some);
             }
-            let moved = self.queue.committed().wait_past(self.position, deadline);
+            let moved = self.wait(deadline);
             if self.queue.committed().is_closed() {
                 // What was appended before the end may still be there, or its files are gone.
                 return self.next().transpose();
@@ -224,7 +256,7 @@ impl Scan {
     fn step(&mut self) -> Option<Result<MessageView>> {
         loop {
             if self.pin.is_none() {
-                self.pin = self.queue.pin(self.position);
+                self.pin = self.pin();
             }
             let at = self.position;
             let Some(pin) = self.pin.take() else {

@@ -1,5 +1,7 @@
 //! The files of a queue: units of one size, counted from the queue's beginning.
 
+mod follow;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

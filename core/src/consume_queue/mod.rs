@@ -15,6 +15,7 @@
 //!    in a simple one.
 
 mod files;
+mod follow;
 mod handles;
 mod queue;
 mod unit;
@@ -27,6 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use files::{Place, Shared};
+pub(crate) use follow::ReadableLog;
 use handles::HandleCache;
 use queue::Identity;
 pub(crate) use queue::{ConsumeQueue, Staged};

@@ -1,11 +1,15 @@
 //! One consume queue: which indexes it has, and the units that wait to be written.
 
+mod follow;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+
+pub(super) use follow::Followed;
 
 use super::files::{Place, QueueFiles, Run, Shared};
 use super::unit::{MAX_BATCH_MESSAGES, Slot, Unit, Units, partition_point, put_filler};

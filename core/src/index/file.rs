@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::geometry::{self, Found};
 use super::keys::Keyed;
-use super::layout::{ENTRY_BYTES, Header, IndexEntry, IndexSettings, SLOT_BYTES};
+use super::layout::{ENTRY_BYTES, HEADER_BYTES, Header, IndexEntry, IndexSettings, SLOT_BYTES};
 use super::table::SlotTable;
 use crate::codec::read_i32;
 use crate::error::{Error, Result};
@@ -94,6 +94,29 @@ impl IndexFile {
         let mut file = Self::new(path, geometry);
         file.header = RwLock::new(header);
         Ok(Some(file))
+    }
+
+    /// Reads the header again: another process writes the file. False if it is another file now.
+    pub(super) fn refresh(&self, disk: &dyn Disk) -> Result<bool> {
+        let file = self.reader(disk)?;
+        let mut bytes = [0; HEADER_BYTES];
+        self.read(&*file, &mut bytes, 0)?;
+        // One that is being written may be half old: it counts when it is read twice.
+        let mut again = bytes;
+        self.read(&*file, &mut again, 0)?;
+        if bytes != again {
+            return Ok(true);
+        }
+        let (before, now) = (self.header(), Header::decode(&bytes));
+        let goes_on = now.filter(|now| {
+            now.next >= before.next
+                && now.next <= self.geometry.entries
+                && now.begin_offset == before.begin_offset
+        });
+        if let Some(now) = goes_on {
+            *self.header.write() = Some(now);
+        }
+        Ok(goes_on.is_some())
     }
 
     fn new(path: PathBuf, geometry: IndexSettings) -> Self {

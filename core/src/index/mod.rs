@@ -37,7 +37,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::mapped::sync_parent;
 use crate::status::Status;
-use crate::sys::disk::Disk;
+use crate::sys::disk::{Disk, Entry};
 use file::{IndexFile, Scratch, Wanted};
 use keys::{Keyed, key_hash};
 
@@ -102,16 +102,7 @@ impl Index {
     ) -> Result<Self> {
         settings.check()?;
         let directory = store_path.join(INDEX_DIRECTORY);
-        let listed = match disk.list(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(Error::io("cannot list", error).at_path(&directory)),
-        };
-        let mut found: Vec<_> = listed
-            .into_iter()
-            .filter_map(|entry| Some((name::checked(entry.name.to_str()?)?.to_owned(), entry)))
-            .collect();
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let found = list(&*disk, &directory)?;
         let mut writer = Writer::default();
         let mut files = Vec::new();
         for (name, entry) in found {
@@ -137,6 +128,48 @@ impl Index {
             writer: Mutex::new(writer),
             forced: Mutex::new(None),
         })
+    }
+
+    /// Looks for what another process put: in the newest file, and in files that came. Those that
+    /// went are left out.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::Io`]: a file could not be read.
+    pub(crate) fn refresh(&self) -> Result<()> {
+        let _one_at_a_time = self.writer.lock();
+        let known = self.files.read().clone();
+        let newest = known.last();
+        let mut files = Vec::new();
+        for (name, entry) in list(&*self.disk, &self.directory)? {
+            let path = self.directory.join(name);
+            if !entry.is_file || entry.size_bytes == 0 {
+                continue;
+            }
+            let same = known.iter().find(|file| file.path() == path && !file.is_damaged());
+            let changes =
+                |file: &Arc<IndexFile>| newest.is_some_and(|last| Arc::ptr_eq(last, file));
+            let same = match same {
+                Some(file) if changes(file) => {
+                    file.refresh(&*self.disk).map(|same| same.then_some(file))
+                }
+                other => Ok(other),
+            };
+            let current = same.and_then(|same| match same {
+                Some(file) => Ok(Some(Arc::clone(file))),
+                None => {
+                    let opened =
+                        IndexFile::open(&*self.disk, path, entry.size_bytes, self.settings);
+                    opened.map(|file| file.map(Arc::new))
+                }
+            });
+            match current {
+                Err(error) if error.is_not_found() => {}
+                other => files.extend(other?),
+            }
+        }
+        *self.files.write() = files;
+        Ok(())
     }
 
     /// Puts the keys of records, which come in log order; those that are in already are passed
@@ -343,6 +376,21 @@ impl Index {
         gone.and_then(|()| sync_parent(&*self.disk, path))
             .map_err(|source| Error::io("cannot remove", source).at_path(path))
     }
+}
+
+/// The names and entries of what can be a file of the index, in order.
+fn list(disk: &dyn Disk, directory: &Path) -> Result<Vec<(String, Entry)>> {
+    let listed = match disk.list(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Error::io("cannot list", error).at_path(directory)),
+    };
+    let mut found: Vec<_> = listed
+        .into_iter()
+        .filter_map(|entry| Some((name::checked(entry.name.to_str()?)?.to_owned(), entry)))
+        .collect();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(found)
 }
 
 /// The last record after these keys were added behind `before`.

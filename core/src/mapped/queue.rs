@@ -237,6 +237,33 @@ impl MappedFileQueue {
         Some(Pin::new(file, position, committed))
     }
 
+    /// The size that is stored at a position, also behind the readable end: 0 if nothing is.
+    pub(crate) fn size_stored_at(&self, position: u64) -> u32 {
+        let file = self.find(position);
+        let start = |file: &MappedFile| usize::try_from(position - file.start()).ok();
+        let bytes = file.and_then(|file| file.region().stored_last(start(&file)?));
+        bytes.map_or(0, u32::from_be_bytes)
+    }
+
+    /// A record that another process stored behind the readable end; `None` if it would leave its
+    /// file.
+    pub(crate) fn pin_stored(&self, position: u64, size: u32) -> Option<Pin> {
+        let end = position.checked_add(u64::from(size))?;
+        let file = self.find(position).filter(|file| end <= file.end())?;
+        Some(Pin::new(file, position, end))
+    }
+
+    /// Moves the readable end of a log that another process writes.
+    pub(crate) fn follow_to(&self, end: u64) {
+        self.published.fetch_max(end, Ordering::AcqRel);
+        self.committed.advance(end);
+    }
+
+    /// Takes other files for those that are known: another process made and removed some.
+    pub(crate) fn set_files(&self, files: Vec<Arc<MappedFile>>) {
+        *self.files.write() = files;
+    }
+
     /// Adds the next file.
     pub(crate) fn push(&self, file: Arc<MappedFile>) {
         self.files.write().push(file);

@@ -104,6 +104,20 @@ impl Region {
         unsafe { std::slice::from_raw_parts(start, range.end - range.start) }
     }
 
+    /// The four bytes at `start`, which whoever writes a record stores last: what lies behind them
+    /// is there if they are not zero. `None` when they leave the region.
+    pub(crate) fn stored_last(&self, start: usize) -> Option<[u8; 4]> {
+        if start.checked_add(4)? > self.length {
+            return None;
+        }
+        // SAFETY: four bytes from `start` lie inside the region.
+        let source = unsafe { self.base.as_ptr().add(start) };
+        // SAFETY: as above. The read is volatile: another process may write the bytes meanwhile.
+        let bytes = unsafe { source.cast::<[u8; 4]>().read_volatile() };
+        fence(Ordering::Acquire);
+        Some(bytes)
+    }
+
     /// A writer for `length` bytes at `start`; `None` when they leave the region or it is
     /// read-only.
     pub(crate) fn writer(&self, start: usize, length: usize) -> Option<RegionWriter<'_>> {

@@ -1,7 +1,9 @@
 //! Reading by queue: from an index through the consume queue to the records in the log.
 
+mod follow;
 mod tail;
 
+pub(crate) use follow::Follower;
 pub use tail::Tail;
 
 use std::ops::ControlFlow;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::codec::RecordView;
+use crate::codec::message_id::decode_offset_message_id;
 use crate::codec::properties::PROPERTY_UNIQUE_KEY;
 use crate::codec::record::{CrcCheck, Parsed, parse, sys_flag};
 use crate::commit_log::MessageView;
@@ -207,7 +210,16 @@ pub(crate) struct Reading {
     pub(crate) queues: Arc<ConsumeQueues>,
     /// Absent in a store without a key index.
     pub(crate) index: Option<Arc<Index>>,
-    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) source: Source,
+}
+
+/// Who brings messages to the queues.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// This process.
+    Dispatcher(Arc<Dispatcher>),
+    /// Another one, which is followed.
+    Follower(Arc<Follower>),
 }
 
 /// What became of one unit.
@@ -223,8 +235,7 @@ impl Reading {
         let end = |outcome, next_offset, range| {
             Ok(QueueBatch { outcome, messages: Vec::new(), next_offset, range })
         };
-        let queue = self.queues.find(request.topic, request.queue_id);
-        let Some(queue) = queue.filter(|queue| queue.exists()) else {
+        let Some(queue) = self.queue(request.topic, request.queue_id)? else {
             return end(ReadOutcome::NoMatchedLogicQueue, 0, 0..0);
         };
         let range = queue.range();
@@ -256,7 +267,19 @@ impl Reading {
         let units = queue.read(offset, most)?;
         let count = units.len();
         if count == 0 {
-            let next_offset = signed(queue.index_behind_file(units.first)?.max(offset));
+            let missing = match &self.source {
+                Source::Dispatcher(_) => true,
+                // The queue may be about to be built again, up to here or beyond.
+                Source::Follower(follower) => {
+                    follower.queue(request.topic, request.queue_id)?;
+                    offset < queue.range().end && queue.read(offset, most)?.len() == 0
+                }
+            };
+            let next = match missing {
+                true => queue.index_behind_file(units.first)?.max(offset),
+                false => offset,
+            };
+            let next_offset = signed(next);
             let (outcome, messages) = (ReadOutcome::OffsetFoundNull, Vec::new());
             return Ok(QueueBatch { outcome, messages, next_offset, range });
         }
@@ -268,6 +291,10 @@ impl Reading {
         };
         let (mut messages, mut bytes, mut next) = (0usize, 0usize, offset);
         for (number, slot) in units.iter() {
+            if slot == Slot::Free && matches!(self.source, Source::Follower(_)) {
+                // The queue is being built again, and will have this index again.
+                break;
+            }
             let Slot::Unit(unit) = slot else {
                 // An index without a message, or inside an inner batch that was read.
                 next = next.max(number + 1);
@@ -371,12 +398,28 @@ impl Reading {
 
     /// Everything below is in the queues.
     pub(crate) fn dispatched(&self) -> &Watermark {
-        self.dispatcher.dispatched()
+        match &self.source {
+            Source::Dispatcher(dispatcher) => dispatcher.dispatched(),
+            Source::Follower(_) => self.log.committed(),
+        }
     }
 
     /// Counts a caller that waits for messages until the guard is dropped.
-    pub(crate) fn watch(&self) -> Watching<'_> {
-        self.dispatcher.watch()
+    pub(crate) fn watch(&self) -> Option<Watching<'_>> {
+        match &self.source {
+            Source::Dispatcher(dispatcher) => Some(dispatcher.watch()),
+            Source::Follower(_) => None,
+        }
+    }
+
+    /// The queue as it is now, if it ever had a message.
+    pub(crate) fn queue(&self, topic: &str, queue_id: i32) -> Result<Option<Arc<ConsumeQueue>>> {
+        match &self.source {
+            Source::Dispatcher(_) => {
+                Ok(self.queues.find(topic, queue_id).filter(|queue| queue.exists()))
+            }
+            Source::Follower(follower) => follower.queue(topic, queue_id),
+        }
     }
 
     /// Waits until a queue can be read at an index. False when the deadline passed, the store was
@@ -388,7 +431,10 @@ impl Reading {
         offset: u64,
         deadline: Option<Instant>,
     ) -> bool {
-        let _watching = self.dispatcher.watch();
+        if let Source::Follower(follower) = &self.source {
+            return follower.wait_message(topic, queue_id, offset, deadline);
+        }
+        let _watching = self.watch();
         let end = self.queues.end_of(topic, queue_id);
         end.is_some_and(|end| end.wait_past(offset, deadline))
     }
@@ -406,6 +452,9 @@ impl Reading {
         if max_messages == 0 {
             return Ok(found);
         }
+        if let Source::Follower(follower) = &self.source {
+            follower.look_at_index()?;
+        }
         index.query(query, |offset| {
             // What retention removed, or a cut log no longer has, is not found.
             if let Some(message) = self.message_at(offset).filter(|message| has(message, query)) {
@@ -416,6 +465,18 @@ impl Reading {
         })?;
         found.reverse();
         Ok(found)
+    }
+
+    /// The message of a topic with an id: `offsetMsgId`, or else the unique key.
+    pub(crate) fn find_by_message_id(&self, topic: &str, id: &str) -> Result<Option<MessageView>> {
+        if let Some((_, offset)) = decode_offset_message_id(id)
+            && let Some(message) = self.message_at(offset.get())
+            && message.offset_message_id().eq_ignore_ascii_case(id)
+        {
+            return Ok(Some(message).filter(|message| message.topic() == topic));
+        }
+        let query = KeyQuery { topic, key: id, begin_ms: 0, end_ms: i64::MAX };
+        Ok(self.query_key(&query, 1)?.pop())
     }
 
     /// The message whose record begins at an offset, if one does.

@@ -6,6 +6,7 @@ mod groups;
 pub(crate) mod open;
 mod pending;
 mod queues;
+mod reader;
 mod retention;
 mod transactions;
 
@@ -22,6 +23,7 @@ use derived::Dispatching;
 pub(crate) use groups::StoreHandle;
 use pending::Caller;
 pub use pending::{AppendFuture, Pending};
+pub use reader::StoreReader;
 pub use transactions::Transaction;
 use transactions::Transactions;
 

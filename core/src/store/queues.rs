@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Inner, Store};
-use crate::codec::message_id::decode_offset_message_id;
 use crate::commit_log::{MessageView, check_queue_id, check_topic};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::index::KeyQuery;
 use crate::offset::{PhysicalOffset, QueueOffset};
-use crate::read::{QueueBatch, ReadRequest, Reading, Tail, TimeBoundary};
+use crate::read::{QueueBatch, ReadRequest, Reading, Source, Tail, TimeBoundary};
 use crate::status::Status;
 use crate::store::derived::Dispatching;
 
@@ -161,16 +160,7 @@ impl Store {
     ///
     /// As [`Store::query_key`].
     pub fn find_by_message_id(&self, topic: &str, id: &str) -> Result<Option<MessageView>> {
-        let reading = self.inner.reading()?;
-        if let Some((_, offset)) = decode_offset_message_id(id)
-            && let Some(message) = reading.message_at(offset.get())
-            && message.offset_message_id().eq_ignore_ascii_case(id)
-        {
-            return Ok(Some(message).filter(|message| message.topic() == topic));
-        }
-        let query = KeyQuery { topic, key: id, begin_ms: 0, end_ms: i64::MAX };
-        let mut found = reading.query_key(&query, 1)?;
-        Ok(found.pop())
+        self.inner.reading()?.find_by_message_id(topic, id)
     }
 
     /// Everything below is in the consume queues and the key index; the log's minimum in a store
@@ -221,7 +211,7 @@ impl Inner {
             log: Arc::clone(self.log.queue()),
             queues: Arc::clone(dispatching.queues()),
             index: dispatching.index().cloned(),
-            dispatcher: Arc::clone(&dispatching.dispatcher),
+            source: Source::Dispatcher(Arc::clone(&dispatching.dispatcher)),
         })
     }
 }

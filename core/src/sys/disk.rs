@@ -119,17 +119,21 @@ pub(crate) struct OsDisk;
 
 impl Disk for OsDisk {
     fn list(&self, directory: &Path) -> io::Result<Vec<Entry>> {
-        fs::read_dir(directory)?
-            .map(|entry| {
-                let entry = entry?;
-                let metadata = fs::metadata(entry.path())?;
-                Ok(Entry {
-                    name: entry.file_name(),
-                    is_file: metadata.is_file(),
-                    size_bytes: metadata.len(),
-                })
-            })
-            .collect()
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let metadata = match fs::metadata(entry.path()) {
+                // Removed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            entries.push(Entry {
+                name: entry.file_name(),
+                is_file: metadata.is_file(),
+                size_bytes: metadata.len(),
+            });
+        }
+        Ok(entries)
     }
 
     fn create_directory(&self, directory: &Path) -> io::Result<()> {
