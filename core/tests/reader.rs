@@ -466,6 +466,60 @@ fn queues_that_are_built_again_are_followed() {
     });
 }
 
+/// The same, one moment after the other: a tail waits where units are missing, and passes over a
+/// file that is missing between others, as RocketMQ does.
+#[test]
+fn nothing_is_passed_over_that_is_about_to_come_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let store = Store::open(path, &options(0)).unwrap();
+    for index in 0..950 {
+        store.append(&Message::new("t", &body(0, index))).unwrap();
+    }
+    store.close().unwrap();
+    let file = |number: usize| path.join(format!("consumequeue/t/0/{:020}", number * 2000));
+    let whole: Vec<_> = (0..10).map(|number| std::fs::read(file(number)).unwrap()).collect();
+    let reader = Store::open_reader(path, &options(0)).unwrap();
+    let read = |offset| {
+        let batch = reader.read(&ReadRequest::new("t", 0, offset).max_messages(100)).unwrap();
+        (batch.outcome(), batch.messages().len(), batch.next_offset())
+    };
+    assert_eq!(read(700), (ReadOutcome::Found, 100, 800));
+    // Units are gone from the middle of a file, and then from another one.
+    let mut holes = whole[7].clone();
+    holes[20 * 50..20 * 60].fill(0);
+    std::fs::write(file(7), &holes).unwrap();
+    assert_eq!(read(700), (ReadOutcome::Found, 50, 750));
+    assert_eq!(read(750), (ReadOutcome::NoMatchedMessage, 0, 750));
+    let wait = |index| {
+        reader.wait_message("t", 0, QueueOffset::new(index), Duration::from_millis(5)).unwrap()
+    };
+    assert!(wait(749) && !wait(750));
+    std::fs::write(file(7), &whole[7]).unwrap();
+    assert!(wait(750));
+    assert_eq!(read(750), (ReadOutcome::Found, 50, 800));
+    // All are gone, and come back one after the other.
+    let mut tail = reader.tail("t", 0, QueueOffset::new(350), Filter::all()).unwrap();
+    assert_eq!(tail.next().unwrap().unwrap().queue_offset().get(), 350);
+    (0..10).rev().for_each(|number| std::fs::remove_file(file(number)).unwrap());
+    let mut seen = 351;
+    for (number, bytes) in whole.iter().enumerate() {
+        // Without any file the queue is as it was known, and open files can be read.
+        assert!(number == 0 || !wait(100 * number as u64));
+        std::fs::write(file(number), bytes).unwrap();
+        while let Some(message) = tail.next_timeout(Duration::from_millis(2)).unwrap() {
+            assert_eq!(message.queue_offset().get(), seen);
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 950);
+    // RocketMQ's queues can miss a file.
+    std::fs::remove_file(file(4)).unwrap();
+    let reader = Store::open_reader(path, &options(0)).unwrap();
+    let batch = reader.read(&ReadRequest::new("t", 0, 420)).unwrap();
+    assert_eq!((batch.outcome(), batch.next_offset()), (ReadOutcome::OffsetFoundNull, 500));
+}
+
 /// A message is seen a moment after the append, and one that comes late not much later.
 #[test]
 fn a_waiting_reader_sees_what_comes() {
