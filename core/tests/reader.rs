@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -48,7 +48,7 @@ fn write_until_killed(directory: &Path, mode: usize) -> ! {
             let (body, key) = (body(queue_id, index), format!("{queue_id}-{index}"));
             store.append(&Message::new("t", &body).queue_id(queue_id).keys(&[&key])).unwrap();
             if index == 0 && queue_id == QUEUES - 1 {
-                eprintln!("ready");
+                std::io::stderr().write_all(b"ready\n").unwrap();
             }
         }
     }

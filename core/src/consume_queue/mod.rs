@@ -20,7 +20,7 @@ mod handles;
 mod queue;
 mod unit;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -167,6 +167,8 @@ impl ConsumeQueues {
         table.topics.clear();
         for kind in QueueKind::ALL {
             let root = self.store_path.join(kind.directory());
+            // How many queues have files of which size.
+            let mut sizes: BTreeMap<u64, usize> = BTreeMap::new();
             for_each_queue(&*self.shared.disk, &root, |topic, queue_id, directory| {
                 let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
                 let place = Place { serial, kind, directory: directory.into(), file_bytes: 0 };
@@ -179,19 +181,20 @@ impl ConsumeQueues {
                     }
                 };
                 let queue = self.make(found, Arc::default());
+                *sizes.entry(queue.file_bytes()).or_default() += 1;
                 queue.find_range(log_min, log_end)?;
                 if !queue.exists() {
                     left_out.empty.push(directory.to_path_buf());
                     return Ok(());
                 }
-                let file_bytes = queue.file_bytes();
-                if self.take_in(&mut table, Arc::new(queue)) {
-                    *table.file_bytes(kind) = file_bytes;
-                } else {
+                if !self.take_in(&mut table, Arc::new(queue)) {
                     left_out.damaged.push(directory.to_path_buf());
                 }
                 Ok(())
             })?;
+            if let Some((usual, _)) = sizes.into_iter().max_by_key(|(_, count)| *count) {
+                *table.file_bytes(kind) = usual;
+            }
         }
         Ok(left_out)
     }

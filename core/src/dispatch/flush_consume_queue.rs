@@ -67,9 +67,9 @@ impl QueueFlusher {
             return Ok(());
         }
         self.checkpoint.update(|fields, notes| {
-            let moved = snapshot.timestamp_ms.max(fields.logics_msg_timestamp_ms);
-            fields.logics_msg_timestamp_ms = moved;
-            fields.physic_msg_timestamp_ms = moved.max(fields.physic_msg_timestamp_ms);
+            fields.logics_msg_timestamp_ms = self.rebuilt_from(snapshot.timestamp_ms);
+            fields.physic_msg_timestamp_ms =
+                fields.physic_msg_timestamp_ms.max(snapshot.timestamp_ms);
             notes.durable_offset = durable;
             notes.dispatched_offset = snapshot.position;
             notes.counts = snapshot.counts;
@@ -93,6 +93,13 @@ impl QueueFlusher {
         let _one_at_a_time = self.files.lock();
         self.queues.remove_before(log_min, self.noted())?;
         self.index.as_ref().map_or(Ok(0), |index| index.remove_before(log_min)).map(|_| ())
+    }
+
+    /// The time from which RocketMQ has to dispatch again after an unclean stop, when queues are
+    /// synced up to `timestamp_ms`: it drops the newest index file, and must find all its keys.
+    pub(crate) fn rebuilt_from(&self, timestamp_ms: i64) -> i64 {
+        let index_begin = self.index.as_ref().and_then(|index| index.newest_begin_ms());
+        index_begin.map_or(timestamp_ms, |begin| begin.min(timestamp_ms))
     }
 
     /// Whether something was dispatched that the checkpoint does not tell of.

@@ -89,7 +89,7 @@ pub(crate) struct KeyQuery<'a> {
 impl Index {
     /// Looks at the files that exist and changes nothing. A directory that does not exist is an
     /// empty index; names that are no numbers are passed over. Files keep the numbers of slots and
-    /// entries that they were made with; new ones get those of the settings.
+    /// entries that they were made with; new ones get those of the newest, or of the settings.
     ///
     /// # Errors
     ///
@@ -120,6 +120,9 @@ impl Index {
                 }
             }
         }
+        // RocketMQ takes one pair of numbers for all files, and finds nothing in others.
+        let newest = files.iter().rev().find(|file: &&Arc<IndexFile>| !file.is_damaged());
+        let settings = newest.map_or(settings, |file| file.geometry());
         Ok(Self {
             disk,
             directory,
@@ -288,6 +291,13 @@ impl Index {
     /// What [`Index::force`] returned last, or would have when the last full file was synced.
     pub(crate) fn forced_timestamp_ms(&self) -> Option<i64> {
         *self.forced.lock()
+    }
+
+    /// The store time that the newest file begins with, if it has entries. RocketMQ drops this file
+    /// after an unclean stop: the file was written to since it was last forced.
+    pub(crate) fn newest_begin_ms(&self) -> Option<i64> {
+        let newest = self.files.read().last().map(|file| file.header());
+        newest.filter(|header| !header.is_empty()).map(|header| header.begin_ms)
     }
 
     /// Where the last record lies that has a key in the index.

@@ -209,6 +209,12 @@ impl Dispatching {
             noted: AtomicU64::new(from),
             files: Mutex::new(()),
         });
+        // The index is about to be written to.
+        let noted = checkpoint.fields().logics_msg_timestamp_ms;
+        let logics = flusher.rebuilt_from(noted);
+        if logics < noted {
+            checkpoint.update(|fields, _| fields.logics_msg_timestamp_ms = logics)?;
+        }
         if let Err(error) = dispatcher.dispatch_to(log.durable().get()) {
             tracing::error!(%error, "not all of the log could be dispatched at opening");
         } else if !trusted || from < start.position {

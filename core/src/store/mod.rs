@@ -434,6 +434,9 @@ impl Inner {
         let newest = self.log.last_timestamp_ms();
         self.checkpoint.update(|fields, notes| {
             fields.physic_msg_timestamp_ms = fields.physic_msg_timestamp_ms.max(newest);
+            if self.dispatching.is_some() {
+                fields.logics_msg_timestamp_ms = fields.physic_msg_timestamp_ms;
+            }
             notes.durable_offset = durable;
         })?;
         if !ending.keep_abort {

@@ -84,7 +84,8 @@ fn write(name: &str, directory: &Path, kill_after: Option<usize>) -> Outcome<()>
 
 /// Appends a mix to a store that somebody else may have written.
 fn go_on(directory: &Path, kill_after: Option<usize>) -> Outcome<()> {
-    let options = StoreOptions::default();
+    // Sizes are for what is new: what is there goes on with those it has.
+    let options = scenarios::small_files();
     let mut writer = Writer::new(Store::open(directory, &options)?, &options, kill_after);
     scenarios::continue_mix(&mut writer)?;
     writer.close()
