@@ -87,6 +87,10 @@ fn options(mode: FlushMode, pool: Option<usize>, record_crc: bool) -> StoreOptio
     options.commit_interval_ms = 3_600_000;
     options.wake_commit_when_append = false;
     options.flush_interval_ms = 3_600_000;
+    // Directories are copied to see what a kill leaves.
+    options.consume_queue_file_size_bytes = 2000;
+    options.max_hash_slot_num = 50;
+    options.max_index_num = 200;
     options
 }
 

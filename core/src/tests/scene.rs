@@ -29,6 +29,10 @@ impl Scene {
             flush_interval_ms: 3_600_000,
             commit_interval_ms: 3_600_000,
             wake_commit_when_append: false,
+            // Directories are copied and compared.
+            consume_queue_file_size_bytes: 20_000,
+            max_hash_slot_num: 100,
+            max_index_num: 1000,
             ..StoreOptions::default()
         };
         Self {
