@@ -79,6 +79,15 @@ impl<T> Out<T> {
         NonNull::new(pointer).map(Self).ok_or_else(|| null_argument(name))
     }
 
+    /// Takes a pointer of the caller, who passes null for a result that is not wanted.
+    ///
+    /// # Safety
+    ///
+    /// - As for [`Out::new`].
+    pub(crate) unsafe fn optional(pointer: *mut T) -> Option<Self> {
+        NonNull::new(pointer).map(Self)
+    }
+
     /// Writes the result; what was there is not looked at.
     pub(crate) fn set(self, value: T) {
         // SAFETY: whoever made this promised that the pointer is writable during the call.

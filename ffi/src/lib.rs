@@ -44,6 +44,18 @@ pub mod queues;
 
 pub mod tail;
 
+pub mod consumer_options;
+
+pub mod consumer;
+
+pub mod push;
+
+pub mod groups;
+
+pub mod transactions;
+
+pub mod retention;
+
 pub mod recovery;
 
 pub mod stats;

@@ -55,6 +55,13 @@ pub struct cairn_message {
     pub wait_mode: i32,
     /// For a committed transaction, the physical offset of its half message; else 0.
     pub prepared_transaction_offset: i64,
+    /// After which delay the message comes to its queue: a level of the option
+    /// `message_delay_level`, counted from 1, the highest for a larger number; 0 for none. A
+    /// delayed message is stored in the topic `SCHEDULE_TOPIC_XXXX` at first, which is what the
+    /// result of the append then speaks of.
+    pub delay_level: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 // SAFETY: repr(C) with the size first, numbers and raw pointers only, no padding (`abi/layout.txt`
@@ -183,6 +190,9 @@ impl<'a> MessageParts<'a> {
                 return Err(invalid("there is no such wait_mode").expected("0 or 1", other));
             }
         };
+        if source.reserved != 0 {
+            return Err(invalid("message.reserved is not zero").expected(0, source.reserved));
+        }
         Ok(Message {
             topic,
             queue_id: source.queue_id,
@@ -196,7 +206,7 @@ impl<'a> MessageParts<'a> {
             born_host: source.born_host.socket_address("message.born_host")?,
             reconsume_times: source.reconsume_times,
             prepared_transaction_offset: source.prepared_transaction_offset,
-            delay_level: 0,
+            delay_level: source.delay_level,
             wait_store_ok,
         })
     }

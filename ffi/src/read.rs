@@ -1,9 +1,13 @@
 //! Reading: batches whose views point into the mapped files.
 
 use std::ffi::{CStr, c_char};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use engine::{Batch, MessageView, PROPERTY_KEYS, PROPERTY_TAGS, PhysicalOffset, Result, Store};
+use engine::{
+    Batch, Consumer, Delivery, MessageView, PROPERTY_KEYS, PROPERTY_TAGS, PhysicalOffset, Result,
+    Store,
+};
 
 use crate::boundary::{self, invalid};
 use crate::error::cairn_error;
@@ -75,6 +79,8 @@ pub struct cairn_batch {
 enum Messages {
     One(MessageView),
     Many(Vec<MessageView>),
+    /// Handed out to a consumer; with the topic each was first appended to.
+    Delivered(Vec<(Delivery, String)>, Weak<Consumer>),
 }
 
 impl cairn_batch {
@@ -96,10 +102,57 @@ impl cairn_batch {
         Self::of_queue(outcome as i32, messages, NONE, (NONE, NONE))
     }
 
-    fn messages(&self) -> &[MessageView] {
+    /// Messages handed out to a consumer; that of a callback is none that C knows.
+    pub(crate) fn of_deliveries(deliveries: Vec<Delivery>, consumer: Weak<Consumer>) -> Self {
+        let found = !deliveries.is_empty();
+        let outcome =
+            if found { cairn_read_outcome::Found } else { cairn_read_outcome::OffsetOverflowOne };
+        let with_topic = |delivery: Delivery| {
+            let topic = delivery.topic();
+            (delivery, topic)
+        };
+        let deliveries = deliveries.into_iter().map(with_topic).collect();
+        Self {
+            messages: Messages::Delivered(deliveries, consumer),
+            outcome: outcome as i32,
+            next_offset: NONE,
+            range: (NONE, NONE),
+        }
+    }
+
+    /// Whether the messages were handed out to this consumer.
+    pub(crate) fn is_of(&self, consumer: &Arc<Consumer>) -> bool {
         match &self.messages {
-            Messages::One(message) => std::slice::from_ref(message),
-            Messages::Many(messages) => messages,
+            Messages::Delivered(_, own) => std::ptr::eq(own.as_ptr(), Arc::as_ptr(consumer)),
+            _ => false,
+        }
+    }
+
+    /// A message that was handed out to a consumer, and the topic it was first appended to.
+    pub(crate) fn delivery(&self, index: usize) -> Option<(&Delivery, &str)> {
+        match &self.messages {
+            Messages::Delivered(deliveries, _) => {
+                deliveries.get(index).map(|(delivery, topic)| (delivery, &**topic))
+            }
+            _ => None,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match &self.messages {
+            Messages::One(_) => 1,
+            Messages::Many(messages) => messages.len(),
+            Messages::Delivered(deliveries, _) => deliveries.len(),
+        }
+    }
+
+    fn message(&self, index: usize) -> Option<&MessageView> {
+        match &self.messages {
+            Messages::One(message) => (index == 0).then_some(message),
+            Messages::Many(messages) => messages.get(index),
+            Messages::Delivered(deliveries, _) => {
+                deliveries.get(index).map(|(delivery, _)| delivery.message())
+            }
         }
     }
 }
@@ -334,12 +387,12 @@ pub unsafe extern "C" fn cairn_batch_len(batch: *const cairn_batch) -> usize {
     value!(0, {
         // SAFETY: null or live, says the caller.
         let batch = unsafe { batch.as_ref() }?;
-        Some(batch.messages().len())
+        Some(batch.len())
     })
 }
 
 /// Returns where to go on reading: an index of the queue, or a physical offset if the batch was
-/// read by one; -1 for messages that were looked up, and for null.
+/// read by one; -1 for messages that were looked up or handed out, and for null.
 ///
 /// # Safety
 /// - `batch` is null or live.
@@ -401,8 +454,7 @@ pub unsafe extern "C" fn cairn_batch_get(
         // SAFETY: null or as long as it says, says the caller.
         let out_view = unsafe { OutStruct::new(out_view, "out_view") }?;
         let message = batch
-            .messages()
-            .get(index)
+            .message(index)
             .ok_or_else(|| invalid(format!("the batch has no message {index}")))?;
         out_view.write(&cairn_message_view::from(message));
         Ok(())

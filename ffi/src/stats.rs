@@ -40,6 +40,11 @@ pub struct cairn_store_stats {
     /// Append calls by the time they took, waits for the sync included, in RocketMQ's classes: up
     /// to 0, 10, 50, 100, 200, 500 ms, 1, 2, 3, 4, 5, 10 s, and above.
     pub append_latency_counts: [u64; CAIRN_LATENCY_CLASSES],
+    /// Delayed messages that were put into their queues.
+    pub delayed_delivered: u64,
+    /// Delayed messages that were passed over when their time had come, because they can never be
+    /// put into a queue: they name none that can be, are damaged, or retention removed them.
+    pub delayed_undeliverable: u64,
 }
 
 // SAFETY: repr(C) with the size first, numbers only, no padding (`abi/layout.txt` is checked for
@@ -117,6 +122,8 @@ pub unsafe extern "C" fn cairn_stats_totals(
             syncs: stats.syncs,
             append_latency_max_ms: stats.append_latency_max_ms,
             append_latency_counts: stats.append_latency_counts,
+            delayed_delivered: stats.delayed_delivered,
+            delayed_undeliverable: stats.delayed_undeliverable,
         });
         Ok(())
     })
