@@ -54,6 +54,8 @@ template <typename Struct> inline Struct cairn_init() {
 #define CAIRN_POSITIONS_INIT CAIRN_INIT(cairn_positions)
 #define CAIRN_READ_REQUEST_INIT CAIRN_INIT(cairn_read_request)
 #define CAIRN_MESSAGE_VIEW_INIT CAIRN_INIT(cairn_message_view)
+#define CAIRN_ASSIGNED_QUEUE_INIT CAIRN_INIT(cairn_assigned_queue)
+#define CAIRN_QUEUE_PROGRESS_INIT CAIRN_INIT(cairn_queue_progress)
 #define CAIRN_RECOVERY_REPORT_INIT CAIRN_INIT(cairn_recovery_report)
 #define CAIRN_STORE_STATS_INIT CAIRN_INIT(cairn_store_stats)
 #define CAIRN_TOPIC_STATS_INIT CAIRN_INIT(cairn_topic_stats)
@@ -198,6 +200,64 @@ typedef int32_t cairn_append_lock;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// Who gets a message.
+enum cairn_consume_mode
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // One member of the group; the group's offsets are kept in the store. The default.
+    CAIRN_CONSUME_MODE_CLUSTERING = 0,
+    // Every member. Each begins where `cairn_consumer_options_set_start_from` says, and what it
+    // cannot process is dropped.
+    CAIRN_CONSUME_MODE_BROADCASTING = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_consume_mode cairn_consume_mode;
+#else
+typedef int32_t cairn_consume_mode;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Whether a queue's next message may be handed out before the last is acknowledged.
+enum cairn_consume_order
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // It may. The default.
+    CAIRN_CONSUME_ORDER_CONCURRENT = 0,
+    // It waits: the messages of a queue are processed in their order.
+    CAIRN_CONSUME_ORDER_ORDERLY = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_consume_order cairn_consume_order;
+#else
+typedef int32_t cairn_consume_order;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What became of messages that a callback got.
+enum cairn_consume_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // All were processed.
+    CAIRN_CONSUME_STATUS_SUCCESS = 0,
+    // They are to be handed out again, as `cairn_delivery_retry_later` says.
+    CAIRN_CONSUME_STATUS_RETRY_LATER = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_consume_status cairn_consume_status;
+#else
+typedef int32_t cairn_consume_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // What opening does with a damaged record that has good records behind it.
 enum cairn_damage_policy
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -300,6 +360,27 @@ typedef int32_t cairn_read_outcome;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// Where a group begins with a queue of which it has committed nothing.
+enum cairn_start_from
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // With the first message that comes after the consumer joined. The default.
+    CAIRN_START_FROM_LAST = 0,
+    // With the first message there is.
+    CAIRN_START_FROM_FIRST = 1,
+    // With the first message stored at or after a time.
+    CAIRN_START_FROM_TIMESTAMP = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_start_from cairn_start_from;
+#else
+typedef int32_t cairn_start_from;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // Which of the messages around a time is meant.
 enum cairn_time_boundary
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -339,6 +420,9 @@ typedef int32_t cairn_wait_mode;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// The queues that were assigned to a consumer at one moment. They do not change.
+typedef struct cairn_assigned_queues cairn_assigned_queues;
+
 // Messages that were read. Its views point into the mapped files, which stay as they are until the
 // batch is freed, also when the store was closed or freed before. It does not change, so several
 // threads may look at it, and it may be freed by any.
@@ -347,6 +431,16 @@ typedef struct cairn_batch cairn_batch;
 // Messages in RocketMQ's client encoding, for `cairn_store_append_batch`. Used by one thread at a
 // time.
 typedef struct cairn_batch_items cairn_batch_items;
+
+// A member of a consumer group that asks for messages. Any number of threads may use it.
+//
+// It may outlive the store's handle; once the store is closed, it gives
+// `CAIRN_STATUS_STORE_CLOSED`.
+typedef struct cairn_consumer cairn_consumer;
+
+// How a consumer consumes. Used by one thread at a time; opening a consumer copies it, so one
+// object may serve many, and may be freed at once.
+typedef struct cairn_consumer_options cairn_consumer_options;
 
 // Why a call failed: a status, a sentence that names file, offset, what was expected and what was
 // found, and where the record lies if it was appended all the same.
@@ -359,9 +453,21 @@ typedef struct cairn_error cairn_error;
 // number of threads at once. A read or a tail keeps what it needs of it.
 typedef struct cairn_filter cairn_filter;
 
+// How far a group had come at one moment, queue by queue. It does not change.
+typedef struct cairn_group_progress cairn_group_progress;
+
+// The groups of a store at one moment. They do not change.
+typedef struct cairn_groups cairn_groups;
+
+// The half messages of the transactions that were open at one moment. They do not change.
+typedef struct cairn_open_transactions cairn_open_transactions;
+
 // The options of a store. Used by one thread at a time; opening copies them, so one object may
 // open many stores, and may be freed at once.
 typedef struct cairn_options cairn_options;
+
+// A member of a consumer group whose messages go to a function, on threads of its own.
+typedef struct cairn_push_consumer cairn_push_consumer;
 
 // A topic and queue whose checks are done once. Any number of threads may use it.
 //
@@ -510,6 +616,13 @@ typedef struct cairn_message {
     int32_t wait_mode;
     // For a committed transaction, the physical offset of its half message; else 0.
     int64_t prepared_transaction_offset;
+    // After which delay the message comes to its queue: a level of the option
+    // `message_delay_level`, counted from 1, the highest for a larger number; 0 for none. A
+    // delayed message is stored in the topic `SCHEDULE_TOPIC_XXXX` at first, which is what the
+    // result of the append then speaks of.
+    uint32_t delay_level;
+    // Zero.
+    uint32_t reserved;
 } cairn_message;
 
 // Takes the end of an asynchronous append: exactly once, when the message is acknowledged or will
@@ -596,6 +709,47 @@ typedef struct cairn_read_request {
     const struct cairn_filter *filter;
 } cairn_read_request;
 
+// A queue that is assigned to a consumer. Begin with `CAIRN_ASSIGNED_QUEUE_INIT`.
+typedef struct cairn_assigned_queue {
+    // The size of this struct as the program knows it.
+    uint32_t struct_size;
+    // The queue inside the topic.
+    int32_t queue_id;
+    // The topic. It lives as long as the list.
+    struct cairn_str topic;
+} cairn_assigned_queue;
+
+// Takes messages of one queue, in their order, and returns a `cairn_consume_status` for all of
+// them; any other number counts as `CAIRN_CONSUME_STATUS_RETRY_LATER`.
+//
+// It runs on the push consumer's own threads, several at once unless there is one, any number of
+// times, and never again once `cairn_push_consumer_close` or `cairn_push_consumer_free` returned.
+// A message may come more than once. `batch` is borrowed for the call and must not be freed;
+// `user_data` is what was passed to `cairn_push_consumer_start`.
+//
+// It may call the library, also to append and to wait; but it must not close or free a store, nor
+// free a push consumer, and `cairn_push_consumer_close` refuses it. It must not leave by an
+// exception or `longjmp`.
+typedef int32_t (*cairn_consume_callback)(const struct cairn_batch *batch, void *user_data);
+
+// How far a group has come with one queue. Begin with `CAIRN_QUEUE_PROGRESS_INIT`.
+typedef struct cairn_queue_progress {
+    // The size of this struct as the program knows it.
+    uint32_t struct_size;
+    // The queue inside the topic.
+    int32_t queue_id;
+    // The topic. It lives as long as the list.
+    struct cairn_str topic;
+    // The index the group consumes next.
+    int64_t committed;
+    // The index of the queue's first message.
+    int64_t min_offset;
+    // One past the index of the queue's last message.
+    int64_t max_offset;
+    // Messages of the queue that the group has not consumed.
+    uint64_t lag;
+} cairn_queue_progress;
+
 // The report of a recovery. Begin with `CAIRN_RECOVERY_REPORT_INIT`.
 typedef struct cairn_recovery_report {
     // The size of this struct as the program knows it.
@@ -647,6 +801,11 @@ typedef struct cairn_store_stats {
     // Append calls by the time they took, waits for the sync included, in RocketMQ's classes: up
     // to 0, 10, 50, 100, 200, 500 ms, 1, 2, 3, 4, 5, 10 s, and above.
     uint64_t append_latency_counts[CAIRN_LATENCY_CLASSES];
+    // Delayed messages that were put into their queues.
+    uint64_t delayed_delivered;
+    // Delayed messages that were passed over when their time had come, because they can never be
+    // put into a queue: they name none that can be, are damaged, or retention removed them.
+    uint64_t delayed_undeliverable;
 } cairn_store_stats;
 
 // The figures of a topic since the store was opened. Begin with `CAIRN_TOPIC_STATS_INIT`.
@@ -1331,7 +1490,7 @@ int32_t cairn_batch_outcome(const struct cairn_batch *batch);
 size_t cairn_batch_len(const struct cairn_batch *batch);
 
 // Returns where to go on reading: an index of the queue, or a physical offset if the batch was
-// read by one; -1 for messages that were looked up, and for null.
+// read by one; -1 for messages that were looked up or handed out, and for null.
 //
 // # Safety
 // - `batch` is null or live.
@@ -1720,6 +1879,538 @@ int64_t cairn_tail_offset(const struct cairn_tail *tail);
 // # Safety
 // - `tail` is null or live, and no call on it is running or comes later.
 void cairn_tail_free(struct cairn_tail *tail);
+
+// Makes options with every default and no subscription. Null only if memory ran out.
+struct cairn_consumer_options *cairn_consumer_options_new(void);
+
+// Adds a topic, or changes its filter; a consumer subscribes to at least one. `filter` may be null
+// for all messages, and may be freed at once. All members of a group should subscribe to the same.
+//
+// # Safety
+// - `options` is null, or live and used by nobody else during the call.
+// - `topic` is readable for its length.
+// - `filter` is null or live.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_options_subscribe(struct cairn_consumer_options *options,
+                                              struct cairn_str topic,
+                                              const struct cairn_filter *filter,
+                                              struct cairn_error **out_error);
+
+// Sets who gets a message: a `cairn_consume_mode`.
+//
+// # Safety
+// - `options` is null, or live and used by nobody else during the call.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_options_set_mode(struct cairn_consumer_options *options,
+                                             int32_t mode);
+
+// Sets whether a queue is processed in its order: a `cairn_consume_order`.
+//
+// # Safety
+// - `options` is null, or live and used by nobody else during the call.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_options_set_order(struct cairn_consumer_options *options,
+                                              int32_t order);
+
+// Sets where queues without a committed offset are begun: a `cairn_start_from`. `timestamp_ms`, in
+// milliseconds since the Unix epoch, counts for `CAIRN_START_FROM_TIMESTAMP` only.
+//
+// # Safety
+// - `options` is null, or live and used by nobody else during the call.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_options_set_start_from(struct cairn_consumer_options *options,
+                                                   int32_t start_from,
+                                                   int64_t timestamp_ms);
+
+// Sets how many messages of one queue are in hand at most, at least 1. Default 1000.
+//
+// # Safety
+// - `options` is null, or live and used by nobody else during the call.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_options_set_max_in_hand(struct cairn_consumer_options *options,
+                                                    size_t messages);
+
+// Sets after how many milliseconds a message that is not acknowledged is handed out again. Default
+// 900000 (15 minutes).
+//
+// # Safety
+// - `options` is null, or live and used by nobody else during the call.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_options_set_consume_timeout_ms(struct cairn_consumer_options *options,
+                                                           uint64_t timeout_ms);
+
+// Sets how often a message is tried again, from 0, before it goes to the dead-letter topic
+// `%DLQ%group`. Default 16.
+//
+// # Safety
+// - `options` is null, or live and used by nobody else during the call.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_options_set_max_reconsume_times(struct cairn_consumer_options *options,
+                                                            int32_t times);
+
+// Sets how many milliseconds an orderly queue pauses before it tries its message again. Default
+// 1000.
+//
+// # Safety
+// - `options` is null, or live and used by nobody else during the call.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_options_set_suspend_queue_ms(struct cairn_consumer_options *options,
+                                                         uint64_t pause_ms);
+
+// Frees options. Null is accepted. Consumers that were opened with them go on.
+//
+// # Safety
+// - `options` is null or live, and not used afterwards.
+void cairn_consumer_options_free(struct cairn_consumer_options *options);
+
+// Joins a group as one more member. The queues of its topics are divided among the group's members
+// in this store anew whenever one comes or goes.
+//
+// Gives `CAIRN_STATUS_GROUP_ILLEGAL` for an impossible name, `CAIRN_STATUS_INVALID_ARGUMENT` when
+// there is no subscription or the store has no consume queues, `CAIRN_STATUS_TOPIC_ILLEGAL` and
+// the like for an impossible topic; `*out_consumer` is then null.
+//
+// # Safety
+// - `store` is null or live.
+// - `group` is readable for its length.
+// - `options` is null or live.
+// - `out_consumer` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_open(const struct cairn_store *store,
+                                 struct cairn_str group,
+                                 const struct cairn_consumer_options *options,
+                                 struct cairn_consumer **out_consumer,
+                                 struct cairn_error **out_error);
+
+// Gives messages of one of the consumer's queues, at most `max_messages`, of which the first is
+// waited for, up to `timeout_ms` milliseconds (0: not at all, `CAIRN_WAIT_FOREVER`: without
+// limit). Each is in hand until it is acknowledged, sent back or its time is over.
+//
+// When the time runs out, or consumer or store are closed while this waits, the batch is empty and
+// its outcome `CAIRN_READ_OUTCOME_OFFSET_OVERFLOW_ONE`. So it is at once after
+// `cairn_consumer_close`. A call on a store that was closed before gives
+// `CAIRN_STATUS_STORE_CLOSED`.
+//
+// # Safety
+// - `consumer` is null or live.
+// - `out_batch` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_poll(const struct cairn_consumer *consumer,
+                                 size_t max_messages,
+                                 uint64_t timeout_ms,
+                                 struct cairn_batch **out_batch,
+                                 struct cairn_error **out_error);
+
+// Returns the topic that a delivered message was first appended to, also if it is tried again and
+// so comes from the group's retry topic; absent for a message that was not delivered to a
+// consumer. It lives as long as the batch.
+//
+// # Safety
+// - `batch` is null or live.
+struct cairn_str cairn_delivery_topic(const struct cairn_batch *batch, size_t index);
+
+// Says that a message was processed. `*out_done` tells whether that counted: not if the message is
+// no longer this consumer's, because its time was over or it was acknowledged before; it may be
+// null.
+//
+// The message is given by its batch, which the consumer gave, and its place there, from 0; else
+// the call gives `CAIRN_STATUS_INVALID_ARGUMENT`.
+//
+// # Safety
+// - `consumer` is null or live.
+// - `batch` is null or live.
+// - `out_done` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_delivery_acknowledge(const struct cairn_consumer *consumer,
+                                        const struct cairn_batch *batch,
+                                        size_t index,
+                                        bool *out_done,
+                                        struct cairn_error **out_error);
+
+// Says that a message could not be processed now. It is handed out again: in an orderly queue
+// after a pause, with everything behind it waiting; else by way of the group's retry topic, after
+// a delay that grows with each attempt. After `max_reconsume_times` it goes to the dead-letter
+// topic `%DLQ%group`. When broadcasting it is dropped.
+//
+// `*out_done` and the message are as for `cairn_delivery_acknowledge`. On failure the message
+// stays in hand.
+//
+// # Safety
+// - `consumer` is null or live.
+// - `batch` is null or live.
+// - `out_done` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_delivery_retry_later(const struct cairn_consumer *consumer,
+                                        const struct cairn_batch *batch,
+                                        size_t index,
+                                        bool *out_done,
+                                        struct cairn_error **out_error);
+
+// Goes to an index of a queue, forwards or backwards; messages of the queue that are in hand are
+// no longer. `*out_moved` tells whether the queue is assigned to this consumer; if not, nothing
+// happens. It may be null.
+//
+// # Safety
+// - `consumer` is null or live.
+// - `topic` is readable for its length.
+// - `out_moved` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_seek(const struct cairn_consumer *consumer,
+                                 struct cairn_str topic,
+                                 int32_t queue_id,
+                                 int64_t offset,
+                                 bool *out_moved,
+                                 struct cairn_error **out_error);
+
+// Makes the group's offsets durable now, instead of within `flush_consumer_offset_interval_ms`.
+//
+// # Safety
+// - `consumer` is null or live.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_commit(const struct cairn_consumer *consumer,
+                                   struct cairn_error **out_error);
+
+// Lists the queues that are assigned to the consumer at present. Free the list with
+// `cairn_assigned_queues_free`.
+//
+// # Safety
+// - `consumer` is null or live.
+// - `out_queues` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_assigned(const struct cairn_consumer *consumer,
+                                     struct cairn_assigned_queues **out_queues,
+                                     struct cairn_error **out_error);
+
+// Returns the number of queues.
+//
+// # Safety
+// - `queues` is null or live.
+size_t cairn_assigned_queues_len(const struct cairn_assigned_queues *queues);
+
+// Gives a queue of the list, from 0.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for an index beyond the last.
+//
+// # Safety
+// - `queues` is null or live.
+// - `out_queue` is null, or writable for as many bytes as its `struct_size` says.
+CAIRN_MUST_CHECK
+cairn_status cairn_assigned_queues_get(const struct cairn_assigned_queues *queues,
+                                       size_t index,
+                                       struct cairn_assigned_queue *out_queue);
+
+// Frees a list of queues; its topics end with it. Null is accepted.
+//
+// # Safety
+// - `queues` is null or live, and neither it nor its topics are used afterwards.
+void cairn_assigned_queues_free(struct cairn_assigned_queues *queues);
+
+// Leaves the group; what is in hand is handed out to others. Polls under way end. The handle stays
+// valid until `cairn_consumer_free`. A second call does nothing.
+//
+// # Safety
+// - `consumer` is null or live.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_consumer_close(const struct cairn_consumer *consumer,
+                                  struct cairn_error **out_error);
+
+// Tells whether the consumer was closed; true for null.
+//
+// # Safety
+// - `consumer` is null or live.
+bool cairn_consumer_is_closed(const struct cairn_consumer *consumer);
+
+// Frees a consumer; it leaves its group first. Null is accepted. Batches it gave stay valid until
+// they are freed.
+//
+// # Safety
+// - `consumer` is null or live, and no call on it is running or comes later.
+void cairn_consumer_free(struct cairn_consumer *consumer);
+
+// Joins a group as one more member, and calls `callback` for its messages: on `threads` threads (0
+// for 4, at most 1024), with at most `max_batch` messages a time (0 for 1). An orderly consumer
+// has one call at a time for each queue.
+//
+// The statuses are those of `cairn_consumer_open`, and `CAIRN_STATUS_OUT_OF_MEMORY` when a thread
+// cannot be started; `*out_push` is then null, and the callback is not called any more.
+//
+// # Safety
+// - `store` is null or live.
+// - `group` is readable for its length.
+// - `options` is null or live.
+// - `callback` is null or may be called with `user_data` from other threads.
+// - `out_push` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_push_consumer_start(const struct cairn_store *store,
+                                       struct cairn_str group,
+                                       const struct cairn_consumer_options *options,
+                                       cairn_consume_callback callback,
+                                       void *user_data,
+                                       size_t threads,
+                                       size_t max_batch,
+                                       struct cairn_push_consumer **out_push,
+                                       struct cairn_error **out_error);
+
+// Waits for the calls of the callback that are running, ends the threads and leaves the group. The
+// handle stays valid until `cairn_push_consumer_free`. A second call does nothing.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT`, and does nothing, when a callback of any push consumer
+// calls it: it would wait for itself.
+//
+// # Safety
+// - `push` is null or live.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_push_consumer_close(const struct cairn_push_consumer *push,
+                                       struct cairn_error **out_error);
+
+// Frees a push consumer; closes it first if that was not done. Null is accepted. Not to be called
+// from a callback.
+//
+// # Safety
+// - `push` is null or live, and no call on it is running or comes later.
+void cairn_push_consumer_free(struct cairn_push_consumer *push);
+
+// Lists the groups that have committed an offset, sorted. Free the list with `cairn_groups_free`.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_groups` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_groups(const struct cairn_store *store,
+                                struct cairn_groups **out_groups,
+                                struct cairn_error **out_error);
+
+// Returns the number of groups.
+//
+// # Safety
+// - `groups` is null or live.
+size_t cairn_groups_len(const struct cairn_groups *groups);
+
+// Returns the name of a group, from 0; an absent text beyond the last. It lives as long as the
+// list.
+//
+// # Safety
+// - `groups` is null or live.
+struct cairn_str cairn_groups_get(const struct cairn_groups *groups, size_t index);
+
+// Frees a list of groups; its names end with it. Null is accepted.
+//
+// # Safety
+// - `groups` is null or live, and neither it nor its names are used afterwards.
+void cairn_groups_free(struct cairn_groups *groups);
+
+// Tells how far a group has come with each queue it committed an offset of; none for a group that
+// is not known. Free it with `cairn_group_progress_free`.
+//
+// # Safety
+// - `store` is null or live.
+// - `group` is readable for its length.
+// - `out_progress` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_group_progress(const struct cairn_store *store,
+                                        struct cairn_str group,
+                                        struct cairn_group_progress **out_progress,
+                                        struct cairn_error **out_error);
+
+// Returns the number of queues.
+//
+// # Safety
+// - `progress` is null or live.
+size_t cairn_group_progress_len(const struct cairn_group_progress *progress);
+
+// Gives the progress with one queue, from 0.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` for an index beyond the last.
+//
+// # Safety
+// - `progress` is null or live.
+// - `out_queue` is null, or writable for as many bytes as its `struct_size` says.
+CAIRN_MUST_CHECK
+cairn_status cairn_group_progress_get(const struct cairn_group_progress *progress,
+                                      size_t index,
+                                      struct cairn_queue_progress *out_queue);
+
+// Frees the progress of a group; its topics end with it. Null is accepted.
+//
+// # Safety
+// - `progress` is null or live, and neither it nor its topics are used afterwards.
+void cairn_group_progress_free(struct cairn_group_progress *progress);
+
+// Tells the index a group consumes next; -1 if it has committed none.
+//
+// # Safety
+// - `store` is null or live.
+// - `group` and `topic` are readable for their length.
+// - `out_offset` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_consumer_offset(const struct cairn_store *store,
+                                         struct cairn_str group,
+                                         struct cairn_str topic,
+                                         int32_t queue_id,
+                                         int64_t *out_offset,
+                                         struct cairn_error **out_error);
+
+// Sets the index a group consumes next, for applications that read queues themselves. It is
+// durable within `flush_consumer_offset_interval_ms`, or when `cairn_store_persist_offsets` has
+// returned. Consumers that are members of the group at present do not see it;
+// `cairn_consumer_seek` moves those.
+//
+// Gives `CAIRN_STATUS_OFFSET_OUT_OF_RANGE` when the queue does not reach that far.
+//
+// # Safety
+// - `store` is null or live.
+// - `group` and `topic` are readable for their length.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_commit_offset(struct cairn_store *store,
+                                       struct cairn_str group,
+                                       struct cairn_str topic,
+                                       int32_t queue_id,
+                                       int64_t offset,
+                                       struct cairn_error **out_error);
+
+// Makes committed offsets and the list of topics durable now.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_persist_offsets(struct cairn_store *store,
+                                         struct cairn_error **out_error);
+
+// Stores a message that comes to its queue only when the transaction is committed: its half
+// message. The result says where that lies; `physical_offset` is what commit and rollback take.
+//
+// The transaction stays open until one of them, also over closing and opening the store. The
+// transaction type in the message's `sys_flag` is not looked at, and a delay begins with the
+// commit.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` in a store without consume queues; else the statuses are
+// those of `cairn_store_append`.
+//
+// # Safety
+// - `store` is null or live.
+// - `message` is null, or readable for as many bytes as its `struct_size` says, and so is what it
+//   points to.
+// - `out_half` is null, or writable for as many bytes as its `struct_size` says.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_begin_transaction(struct cairn_store *store,
+                                           const struct cairn_message *message,
+                                           struct cairn_append_result *out_half,
+                                           struct cairn_error **out_error);
+
+// Puts the message of an open transaction into its queue. `out_result` says where it lies, and may
+// be null.
+//
+// Gives `CAIRN_STATUS_NO_SUCH_TRANSACTION` when no open transaction has its half message there. On
+// another failure the transaction stays open, unless `cairn_error_appended` says where the message
+// lies: it is committed then, but after a crash the transaction may be open again.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_result` is null, or writable for as many bytes as its `struct_size` says.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_commit_transaction(struct cairn_store *store,
+                                            int64_t half_offset,
+                                            struct cairn_append_result *out_result,
+                                            struct cairn_error **out_error);
+
+// Ends an open transaction: nobody will ever see its message.
+//
+// Gives `CAIRN_STATUS_NO_SUCH_TRANSACTION` when no open transaction has its half message there.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_rollback_transaction(struct cairn_store *store,
+                                              int64_t half_offset,
+                                              struct cairn_error **out_error);
+
+// Lists the open transactions, oldest first, by the physical offsets of their half messages, which
+// `cairn_store_read_at` reads. Free the list with `cairn_open_transactions_free`.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_transactions` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_open_transactions(const struct cairn_store *store,
+                                           struct cairn_open_transactions **out_transactions,
+                                           struct cairn_error **out_error);
+
+// Returns the number of transactions.
+//
+// # Safety
+// - `transactions` is null or live.
+size_t cairn_open_transactions_len(const struct cairn_open_transactions *transactions);
+
+// Returns the physical offset of a half message of the list, from 0; -1 beyond the last.
+//
+// # Safety
+// - `transactions` is null or live.
+int64_t cairn_open_transactions_get(const struct cairn_open_transactions *transactions,
+                                    size_t index);
+
+// Frees a list of transactions. Null is accepted.
+//
+// # Safety
+// - `transactions` is null or live, and not used afterwards.
+void cairn_open_transactions_free(struct cairn_open_transactions *transactions);
+
+// Removes the commit log files that are expired (`file_reserved_time_hours`) or too much
+// (`max_total_bytes`), whatever the hour and whether `retention_enable` is set or not; then what
+// the queues have for them.
+//
+// Files go whole and oldest first. The one that is appended to stays, and so does whatever is not
+// yet durable or not yet dispatched. Views into removed files stay valid, and keep their space.
+// `*out_files` and `*out_bytes` tell how many files went and their bytes; both may be null, and
+// are left as they are on failure.
+//
+// Gives `CAIRN_STATUS_IO` and the like when a file cannot be removed; it stays in the log with all
+// that follow.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_files` and `out_bytes` are null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_remove_expired(struct cairn_store *store,
+                                        uint64_t *out_files,
+                                        uint64_t *out_bytes,
+                                        struct cairn_error **out_error);
+
+// Removes the commit log files that end at or in front of a physical offset; else as
+// `cairn_store_remove_expired`.
+//
+// Gives `CAIRN_STATUS_OFFSET_OUT_OF_RANGE` when the log does not reach that far.
+//
+// # Safety
+// - `store` is null or live.
+// - `out_files` and `out_bytes` are null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_remove_before(struct cairn_store *store,
+                                       int64_t physical_offset,
+                                       uint64_t *out_files,
+                                       uint64_t *out_bytes,
+                                       struct cairn_error **out_error);
 
 // Tells what opening would do. It only reads, takes no lock and changes nothing. Free the result
 // with `cairn_recovery_free`.
