@@ -19,7 +19,10 @@ int main(int argc, char **argv) {
     cairn_recovery_report report = CAIRN_RECOVERY_REPORT_INIT;
     cairn_store_stats totals = CAIRN_STORE_STATS_INIT;
     cairn_topic_stats topic = CAIRN_TOPIC_STATS_INIT;
-    if (message.struct_size != sizeof message || positions.struct_size != sizeof positions ||
+    cairn_assigned_queue assigned = CAIRN_ASSIGNED_QUEUE_INIT;
+    cairn_queue_progress progress = CAIRN_QUEUE_PROGRESS_INIT;
+    if (assigned.struct_size != sizeof assigned || progress.struct_size != sizeof progress ||
+        message.struct_size != sizeof message || positions.struct_size != sizeof positions ||
         report.struct_size != sizeof report || totals.struct_size != sizeof totals ||
         topic.struct_size != sizeof topic || request.struct_size != sizeof request ||
         view.body.data != nullptr) {

@@ -77,6 +77,13 @@ compile_and_run() {
         step "output-$program" grep -c '^20 pears$' "$work/logs/run-$program.log"
         rm -rf "$store"
         ;;
+    consume_group)
+        # Ten orders; the fourth failed once and came again.
+        log=$work/logs/run-$program.log
+        step "output-$program" sh -c "[ \$(grep -c '^order ' '$log') = 10 ] &&
+            tail -1 '$log' | grep '^order 3, tried before: 1\$'"
+        rm -rf "$store"
+        ;;
     consume)
         # Six of ten orders are paid; the last line is what a key found.
         log=$work/logs/run-$program.log

@@ -215,9 +215,11 @@ static void offsets_are_told_set_and_kept(const char *directory) {
     CHECK_OK(cairn_store_groups(store, &groups, &error));
     CHECK(cairn_groups_len(groups) == 2 && same_text(cairn_groups_get(groups, 0), "g"));
     CHECK(same_text(cairn_groups_get(groups, 1), "h") && cairn_groups_get(groups, 2).length == 0);
-    CHECK_OK(cairn_store_consumer_offset(store, CAIRN_STR("h"), CAIRN_STR("t"), 0, &offset, &error));
+    CHECK_OK(cairn_store_consumer_offset(store, CAIRN_STR("h"), CAIRN_STR("t"), 0, &offset,
+                                         &error));
     CHECK(offset == 4);
-    CHECK_OK(cairn_store_consumer_offset(store, CAIRN_STR("h"), CAIRN_STR("t"), 1, &offset, &error));
+    CHECK_OK(cairn_store_consumer_offset(store, CAIRN_STR("h"), CAIRN_STR("t"), 1, &offset,
+                                         &error));
     CHECK(offset == -1);
     CHECK_OK(cairn_store_group_progress(store, CAIRN_STR("g"), &progress, &error));
     CHECK(cairn_group_progress_len(progress) == QUEUES);

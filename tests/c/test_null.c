@@ -353,6 +353,124 @@ static void items_reports_and_statistics(const char *directory) {
     CHECK_STATUS(CAIRN_STATUS_OK, cairn_set_log_callback(NULL, NULL, CAIRN_LOG_LEVEL_TRACE));
 }
 
+static int32_t ignore_batch(const cairn_batch *batch, void *user_data) {
+    (void)batch;
+    (void)user_data;
+    return CAIRN_CONSUME_STATUS_SUCCESS;
+}
+
+static void consumers_without_a_store(void) {
+    cairn_error *error = NULL;
+    cairn_consumer_options *options = cairn_consumer_options_new();
+    cairn_consumer *consumer = NULL;
+    cairn_push_consumer *push = NULL;
+    cairn_batch *batch = NULL;
+    cairn_assigned_queues *queues = NULL;
+    cairn_assigned_queue queue = CAIRN_ASSIGNED_QUEUE_INIT;
+    bool done = true;
+    cairn_str broken = {NULL, 4};
+    INVALID(cairn_consumer_options_subscribe(NULL, CAIRN_STR("t"), NULL, &error));
+    INVALID(cairn_consumer_options_subscribe(options, broken, NULL, &error));
+    INVALID_STATUS(cairn_consumer_options_set_mode(NULL, CAIRN_CONSUME_MODE_CLUSTERING));
+    INVALID_STATUS(cairn_consumer_options_set_order(NULL, CAIRN_CONSUME_ORDER_CONCURRENT));
+    INVALID_STATUS(cairn_consumer_options_set_start_from(NULL, CAIRN_START_FROM_LAST, 0));
+    INVALID_STATUS(cairn_consumer_options_set_max_in_hand(NULL, 1));
+    INVALID_STATUS(cairn_consumer_options_set_consume_timeout_ms(NULL, 1));
+    INVALID_STATUS(cairn_consumer_options_set_max_reconsume_times(NULL, 1));
+    INVALID_STATUS(cairn_consumer_options_set_suspend_queue_ms(NULL, 1));
+    INVALID(cairn_consumer_open(NULL, CAIRN_STR("g"), options, &consumer, &error));
+    INVALID(cairn_consumer_poll(NULL, 1, 0, &batch, &error));
+    INVALID(cairn_delivery_acknowledge(NULL, NULL, 0, &done, &error));
+    INVALID(cairn_delivery_retry_later(NULL, NULL, 0, &done, &error));
+    CHECK(cairn_delivery_topic(NULL, 0).data == NULL);
+    INVALID(cairn_consumer_seek(NULL, CAIRN_STR("t"), 0, 0, &done, &error));
+    INVALID(cairn_consumer_commit(NULL, &error));
+    INVALID(cairn_consumer_assigned(NULL, &queues, &error));
+    CHECK(cairn_assigned_queues_len(NULL) == 0);
+    INVALID_STATUS(cairn_assigned_queues_get(NULL, 0, &queue));
+    cairn_assigned_queues_free(NULL);
+    INVALID(cairn_consumer_close(NULL, &error));
+    CHECK(cairn_consumer_is_closed(NULL));
+    cairn_consumer_free(NULL);
+    INVALID(cairn_push_consumer_start(NULL, CAIRN_STR("g"), options, ignore_batch, NULL, 1, 1,
+                                      &push, &error));
+    INVALID(cairn_push_consumer_close(NULL, &error));
+    cairn_push_consumer_free(NULL);
+    cairn_consumer_options_free(options);
+    cairn_consumer_options_free(NULL);
+}
+
+static void groups_without_a_store(void) {
+    cairn_error *error = NULL;
+    cairn_message message = message_of("t", "body");
+    cairn_append_result result = CAIRN_APPEND_RESULT_INIT;
+    cairn_groups *groups = NULL;
+    cairn_group_progress *progress = NULL;
+    cairn_queue_progress queue = CAIRN_QUEUE_PROGRESS_INIT;
+    cairn_open_transactions *open = NULL;
+    uint64_t count = 0;
+    int64_t offset = 0;
+    INVALID(cairn_store_groups(NULL, &groups, &error));
+    CHECK(cairn_groups_len(NULL) == 0 && cairn_groups_get(NULL, 0).data == NULL);
+    cairn_groups_free(NULL);
+    INVALID(cairn_store_group_progress(NULL, CAIRN_STR("g"), &progress, &error));
+    CHECK(cairn_group_progress_len(NULL) == 0);
+    INVALID_STATUS(cairn_group_progress_get(NULL, 0, &queue));
+    cairn_group_progress_free(NULL);
+    INVALID(cairn_store_consumer_offset(NULL, CAIRN_STR("g"), CAIRN_STR("t"), 0, &offset, &error));
+    INVALID(cairn_store_commit_offset(NULL, CAIRN_STR("g"), CAIRN_STR("t"), 0, 0, &error));
+    INVALID(cairn_store_persist_offsets(NULL, &error));
+    INVALID(cairn_store_remove_expired(NULL, &count, &count, &error));
+    INVALID(cairn_store_remove_before(NULL, 0, &count, &count, &error));
+    INVALID(cairn_store_begin_transaction(NULL, &message, &result, &error));
+    INVALID(cairn_store_commit_transaction(NULL, 0, &result, &error));
+    INVALID(cairn_store_rollback_transaction(NULL, 0, &error));
+    INVALID(cairn_store_open_transactions(NULL, &open, &error));
+    CHECK(cairn_open_transactions_len(NULL) == 0 && cairn_open_transactions_get(NULL, 0) == -1);
+    cairn_open_transactions_free(NULL);
+}
+
+static void groups(const char *directory) {
+    cairn_error *error = NULL;
+    cairn_store *store = open_store(directory, "groups");
+    cairn_consumer_options *options = cairn_consumer_options_new();
+    cairn_consumer *consumer = NULL;
+    cairn_push_consumer *push = NULL;
+    cairn_batch *batch = NULL;
+    cairn_message message = message_of("t", "body");
+    cairn_append_result result = CAIRN_APPEND_RESULT_INIT;
+    cairn_str broken = {NULL, 4};
+    cairn_str group = CAIRN_STR("g");
+    int64_t offset = 0;
+    CHECK_OK(cairn_consumer_options_subscribe(options, CAIRN_STR("t"), NULL, &error));
+    INVALID(cairn_consumer_open(store, group, options, NULL, &error));
+    INVALID(cairn_consumer_open(store, group, NULL, &consumer, &error));
+    INVALID(cairn_consumer_open(store, broken, options, &consumer, &error));
+    INVALID(cairn_push_consumer_start(store, group, options, NULL, NULL, 1, 1, &push, &error));
+    INVALID(cairn_push_consumer_start(store, group, NULL, ignore_batch, NULL, 1, 1, &push, &error));
+    INVALID(cairn_push_consumer_start(store, group, options, ignore_batch, NULL, 1, 1, NULL,
+                                      &error));
+    CHECK_OK(cairn_consumer_open(store, group, options, &consumer, &error));
+    INVALID(cairn_consumer_poll(consumer, 1, 0, NULL, &error));
+    INVALID(cairn_consumer_poll(consumer, 0, 0, &batch, &error));
+    INVALID(cairn_delivery_acknowledge(consumer, NULL, 0, NULL, &error));
+    INVALID(cairn_delivery_retry_later(consumer, NULL, 0, NULL, &error));
+    INVALID(cairn_consumer_seek(consumer, broken, 0, 0, NULL, &error));
+    INVALID(cairn_consumer_assigned(consumer, NULL, &error));
+    INVALID(cairn_store_groups(store, NULL, &error));
+    INVALID(cairn_store_group_progress(store, group, NULL, &error));
+    INVALID(cairn_store_consumer_offset(store, group, CAIRN_STR("t"), 0, NULL, &error));
+    INVALID(cairn_store_consumer_offset(store, broken, CAIRN_STR("t"), 0, &offset, &error));
+    INVALID(cairn_store_commit_offset(store, broken, CAIRN_STR("t"), 0, 0, &error));
+    INVALID(cairn_store_commit_offset(store, group, broken, 0, 0, &error));
+    INVALID(cairn_store_begin_transaction(store, NULL, &result, &error));
+    INVALID(cairn_store_begin_transaction(store, &message, NULL, &error));
+    INVALID(cairn_store_open_transactions(store, NULL, &error));
+    cairn_consumer_free(consumer);
+    cairn_consumer_options_free(options);
+    close_store(store);
+}
+
 int main(int argc, char **argv) {
     const char *directory = directory_argument(argc, argv);
     version();
@@ -363,6 +481,9 @@ int main(int argc, char **argv) {
     batches(directory);
     reading_without_a_store();
     reading(directory);
+    consumers_without_a_store();
+    groups_without_a_store();
+    groups(directory);
     items_reports_and_statistics(directory);
     return 0;
 }
