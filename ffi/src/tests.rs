@@ -146,6 +146,8 @@ fn structs_are_as_long_as_the_header_says() {
         ("cairn_message", size_of::<cairn_message>()),
         ("cairn_read_request", size_of::<cairn_read_request>()),
         ("cairn_message_view", size_of::<cairn_message_view>()),
+        ("cairn_assigned_queue", size_of::<crate::consumer::cairn_assigned_queue>()),
+        ("cairn_queue_progress", size_of::<crate::groups::cairn_queue_progress>()),
         ("cairn_recovery_report", size_of::<cairn_recovery_report>()),
         ("cairn_store_stats", size_of::<cairn_store_stats>()),
         ("cairn_topic_stats", size_of::<cairn_topic_stats>()),
