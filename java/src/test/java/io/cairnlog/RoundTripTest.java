@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.net.InetSocketAddress;
@@ -204,13 +205,19 @@ class RoundTripTest extends StoreTestCase {
           assertEquals(1, message.queueId());
         }
       }
-      AppendResult inner = store.appendInnerBatch(batch);
+      // A topic has records of messages or of inner batches, and never both.
+      CairnException mixed =
+          assertThrows(CairnException.class, () -> store.appendInnerBatch(batch));
+      assertEquals(Status.BATCH_ILLEGAL, mixed.status());
+      Message inOther = Message.builder("inner").queueId(1).build();
+      AppendResult inner = store.appendInnerBatch(EncodedBatch.of(inOther, items));
       assertEquals(2, inner.messageCount());
       try (MessageBatch read = store.readLog(inner.physicalOffset(), 10, 1 << 20)) {
         assertEquals(1, read.size());
         assertEquals(Optional.of("2"), read.get(0).property("INNER_NUM"));
       }
-      assertEquals(4, store.nextQueueOffset(TOPIC, 1));
+      assertEquals(2, store.nextQueueOffset(TOPIC, 1));
+      assertEquals(2, store.nextQueueOffset("inner", 1));
     }
   }
 
