@@ -13,13 +13,15 @@ use std::marker::PhantomData;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use cairnlog::{Error, MessageView, QueueAppender, Result, Status, Store, Tail};
+use cairnlog::{Consumer, Error, MessageView, QueueAppender, Result, Status, Store, Tail};
 use jni::sys::jlong;
+
+use crate::reading::Batch;
 
 /// Objects that Java holds at present.
 static LIVE: AtomicI64 = AtomicI64::new(0);
 
-/// How many objects Java holds at present: stores, queues, tails, batches and pins.
+/// How many objects Java holds at present: stores, queues, tails, consumers, batches and pins.
 pub(crate) fn live_objects() -> i64 {
     LIVE.load(Ordering::Acquire)
 }
@@ -37,8 +39,10 @@ pub(crate) type StoreHandle = Handle<Store>;
 pub(crate) type QueueHandle = Handle<QueueAppender>;
 /// A walk along a queue, for one thread at a time.
 pub(crate) type TailHandle = Handle<Mutex<Tail>>;
+/// A member of a group.
+pub(crate) type ConsumerHandle = Handle<Consumer>;
 /// Messages that were read together.
-pub(crate) type BatchHandle = Handle<Vec<MessageView>>;
+pub(crate) type BatchHandle = Handle<Batch>;
 /// One message whose body a buffer shows.
 pub(crate) type PinHandle = Handle<MessageView>;
 

@@ -12,6 +12,7 @@ compile_error!("a panic must become a CairnException: build cairnlog-jni with pa
 mod boundary;
 mod completion;
 mod diagnostics;
+mod groups;
 mod handle;
 mod message_frame;
 mod natives;
@@ -19,4 +20,5 @@ mod outcome;
 mod queues;
 mod reading;
 mod store;
+mod transactions;
 mod wire;

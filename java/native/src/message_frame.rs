@@ -26,6 +26,7 @@ impl<'a> MessageFrame<'a> {
         let wait_store_ok = reader.i32()? != 0;
         let prepared_transaction_offset = reader.i64()?;
         let born_timestamp_ms = reader.i64()?;
+        let delay_level = read_delay_level(reader)?;
         let born_host = read_host(reader)?;
         let topic = reader.text()?;
         let tag = reader.optional_text()?;
@@ -51,7 +52,7 @@ impl<'a> MessageFrame<'a> {
             born_host,
             reconsume_times,
             prepared_transaction_offset,
-            delay_level: 0,
+            delay_level,
             wait_store_ok,
         };
         Ok(Self { fields, keys, properties })
@@ -87,6 +88,9 @@ fn encode_items(request: &[u8]) -> Result<Vec<u8>> {
     let mut items = Vec::with_capacity(request.len());
     for _ in 0..reader.length()? {
         let frame = MessageFrame::read(&mut reader)?;
+        if frame.fields.delay_level > 0 {
+            return Err(Error::new(Status::BatchIllegal, "a message of a batch cannot be delayed"));
+        }
         let properties = encode_properties(&frame)?;
         encode_batch_item(&mut items, frame.fields.flag, frame.fields.body, &properties)?;
     }
@@ -119,6 +123,14 @@ fn illegal(what: &'static str) -> Error {
     Error::new(Status::PropertiesIllegal, what)
 }
 
+fn read_delay_level(reader: &mut Reader<'_>) -> Result<u32> {
+    let level = reader.i32()?;
+    u32::try_from(level).map_err(|_| {
+        Error::new(Status::InvalidArgument, "delayLevel of a message is negative")
+            .expected("at least 0", level)
+    })
+}
+
 /// Reads an address: 0 for none, else 4 or 16 address bytes behind their length, then the port.
 fn read_host(reader: &mut Reader<'_>) -> Result<Option<SocketAddr>> {
     let address = reader.bytes()?;
@@ -145,7 +157,7 @@ mod tests {
     #[test]
     fn every_field_arrives() {
         let mut writer = Writer::default();
-        writer.i32(3).i32(-1).i32(8).i32(2).flag(false).i64(99).i64(i64::MIN);
+        writer.i32(3).i32(-1).i32(8).i32(2).flag(false).i64(99).i64(i64::MIN).i32(4);
         writer.bytes(&[10, 0, 0, 1]).i32(65_535);
         writer.text("orders").optional_text(Some("new"));
         writer.i32(2).text("k1").text("k2").i32(1).text("a").text("b");
@@ -155,7 +167,7 @@ mod tests {
         let message = frame.message();
         assert_eq!((message.queue_id, message.flag, message.sys_flag), (3, -1, 8));
         assert_eq!(message.prepared_transaction_offset, 99);
-        assert_eq!(message.born_timestamp_ms, None);
+        assert_eq!((message.born_timestamp_ms, message.delay_level), (None, 4));
         assert_eq!(message.born_host, Some("10.0.0.1:65535".parse().unwrap()));
         assert_eq!((message.topic, message.tag), ("orders", Some("new")));
         assert_eq!(message.keys, ["k1", "k2"]);

@@ -18,18 +18,21 @@ use jni::{Env, JavaVM, NativeMethod, jni_str};
 use crate::boundary::{self, CairnErrorPolicy, Outcome};
 use crate::completion::await_completions;
 use crate::diagnostics::{self, await_diagnostics, set_diagnostics_level};
+use crate::groups::*;
 use crate::handle::{
-    BatchHandle, PinHandle, QueueHandle, ScratchAddress, StoreHandle, TailHandle, live_objects,
+    BatchHandle, ConsumerHandle, PinHandle, QueueHandle, ScratchAddress, StoreHandle, TailHandle,
+    live_objects,
 };
 use crate::message_frame::encode_batch_items;
 use crate::outcome::write_statuses;
 use crate::queues::*;
 use crate::reading::*;
 use crate::store::*;
+use crate::transactions::*;
 use crate::wire::Writer;
 
 /// Counted up with every change of a native or a layout; `NativeLoader.ABI_VERSION` is its twin.
-const ABI_VERSION: jint = 2;
+const ABI_VERSION: jint = 3;
 
 /// A native of the table: static, checked, ending in the error policy. The handle types are longs
 /// in Java; that Java passes live ones is the promise made by `unsafe`.
@@ -41,6 +44,7 @@ macro_rules! native {
                 unsafe StoreHandle => long,
                 unsafe QueueHandle => long,
                 unsafe TailHandle => long,
+                unsafe ConsumerHandle => long,
                 unsafe BatchHandle => long,
                 unsafe PinHandle => long,
                 unsafe ScratchAddress => long,
@@ -115,10 +119,50 @@ const NATIVES: &[NativeMethod] = &[
     },
     native! { store_dispatched_offset(store: StoreHandle) -> jlong },
     native! { store_dispatch_error(store: StoreHandle) -> jbyte[] },
+    native! { store_groups(store: StoreHandle) -> jbyte[] },
+    native! { store_group_progress(store: StoreHandle, group: jbyte[]) -> jbyte[] },
+    native! {
+        store_consumer_offset(
+            store: StoreHandle, group: jbyte[], topic: jbyte[], queue_id: jint) -> jlong
+    },
+    native! {
+        store_commit_offset(
+            store: StoreHandle, group: jbyte[], topic: jbyte[], queue_id: jint, offset: jlong)
+    },
+    native! { store_persist_offsets(store: StoreHandle) },
+    native! {
+        store_begin_transaction(
+            store: StoreHandle, scratch: ScratchAddress, length: jint, capacity: jint)
+    },
+    native! { store_commit_transaction(store: StoreHandle, half: jlong) -> jbyte[] },
+    native! { store_rollback_transaction(store: StoreHandle, half: jlong) },
+    native! { store_open_transactions(store: StoreHandle) -> jlong[] },
+    native! { store_remove_expired(store: StoreHandle) -> jlong[] },
+    native! { store_remove_before(store: StoreHandle, offset: jlong) -> jlong[] },
     native! { check_filter(kind: jint, expression: jbyte[]) },
     native! { tail_open(store: StoreHandle, request: jbyte[]) -> jlong },
     native! { tail_next(tail: TailHandle, limit_ms: jlong) -> jbyte[] },
     native! { tail_release(tail: TailHandle) },
+    native! { consumer_open(store: StoreHandle, request: jbyte[]) -> jlong },
+    native! {
+        consumer_poll(consumer: ConsumerHandle, max_messages: jint, limit_ms: jlong) -> jbyte[]
+    },
+    native! {
+        consumer_acknowledge(
+            consumer: ConsumerHandle, batch: BatchHandle, index: jint) -> jboolean
+    },
+    native! {
+        consumer_retry_later(
+            consumer: ConsumerHandle, batch: BatchHandle, index: jint) -> jboolean
+    },
+    native! {
+        consumer_seek(
+            consumer: ConsumerHandle, topic: jbyte[], queue_id: jint, offset: jlong) -> jboolean
+    },
+    native! { consumer_commit(consumer: ConsumerHandle) },
+    native! { consumer_assigned(consumer: ConsumerHandle) -> jbyte[] },
+    native! { consumer_close(consumer: ConsumerHandle) },
+    native! { consumer_release(consumer: ConsumerHandle) },
     native! { queue_open(store: StoreHandle, topic: jbyte[], queue_id: jint) -> jlong },
     native! { queue_release(queue: QueueHandle) },
     native! {

@@ -95,6 +95,8 @@ pub(crate) fn write_stats(writer: &mut Writer, stats: &StoreStats) {
         .u64(stats.refused)
         .u64(stats.syncs)
         .u64(stats.append_latency_max_ms)
+        .u64(stats.delayed_delivered)
+        .u64(stats.delayed_undeliverable)
         .count(stats.append_latency_counts.len());
     for &count in &stats.append_latency_counts {
         writer.u64(count);

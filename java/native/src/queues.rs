@@ -20,7 +20,7 @@ use crate::wire::{Reader, Writer};
 const MAX_TAIL_MESSAGES: usize = 32;
 
 /// What Java takes for "there is none".
-const NO_INDEX: jlong = -1;
+pub(crate) const NO_INDEX: jlong = -1;
 
 /// The kinds of `io.cairnlog.Filter`.
 fn filter_of(kind: i32, expression: &str) -> Result<Filter> {
@@ -32,19 +32,19 @@ fn filter_of(kind: i32, expression: &str) -> Result<Filter> {
     }
 }
 
-fn read_filter(reader: &mut Reader<'_>) -> Result<Filter> {
+pub(crate) fn read_filter(reader: &mut Reader<'_>) -> Result<Filter> {
     let kind = reader.i32()?;
     filter_of(kind, reader.text()?)
 }
 
-fn queue_offset(offset: i64) -> Result<QueueOffset> {
+pub(crate) fn queue_offset(offset: i64) -> Result<QueueOffset> {
     QueueOffset::from_i64(offset).ok_or_else(|| {
         Error::new(Status::OffsetOutOfRange, "an index of a queue is negative")
             .expected("at least 0", offset)
     })
 }
 
-fn limit(value: i32, what: &'static str) -> Result<usize> {
+pub(crate) fn limit(value: i32, what: &'static str) -> Result<usize> {
     usize::try_from(value)
         .map_err(|_| Error::new(Status::InvalidArgument, what).expected("at least 0", value))
 }

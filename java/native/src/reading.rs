@@ -6,7 +6,7 @@
 )]
 
 use cairnlog::{
-    Error, MessageView, PhysicalOffset, QueueBatch, ReadOutcome, Result, Status, Store,
+    Delivery, Error, MessageView, PhysicalOffset, QueueBatch, ReadOutcome, Result, Status, Store,
 };
 use jni::Env;
 use jni::objects::{JByteArray, JByteBuffer, JClass};
@@ -27,9 +27,34 @@ const END_OF_LOG: i32 = 100;
 /// Where messages that were looked up stand in for no queue and no log.
 const NO_OFFSET: i64 = -1;
 
+/// Messages that were read together. Of those handed out to a consumer, there is a delivery each.
+pub(crate) struct Batch {
+    messages: Vec<MessageView>,
+    deliveries: Vec<Delivery>,
+}
+
+/// The one of an index, which Java took from the same batch.
+fn at_index<T>(of: &[T], index: jint) -> Result<&T> {
+    usize::try_from(index)
+        .ok()
+        .and_then(|index| of.get(index))
+        .ok_or_else(|| Error::new(Status::InvalidArgument, "a batch has no message of this index"))
+}
+
+impl Batch {
+    fn message(&self, index: jint) -> Result<&MessageView> {
+        at_index(&self.messages, index)
+    }
+
+    pub(crate) fn delivery(&self, index: jint) -> Result<&Delivery> {
+        at_index(&self.deliveries, index)
+    }
+}
+
 /// Messages that were read together, and what Java is told of the read.
 pub(crate) struct Given {
     messages: Vec<MessageView>,
+    deliveries: Vec<Delivery>,
     outcome: i32,
     next_offset: i64,
     min_offset: i64,
@@ -44,6 +69,7 @@ impl From<QueueBatch> for Given {
             min_offset: batch.min_offset().to_i64(),
             max_offset: batch.max_offset().to_i64(),
             messages: batch.into_messages(),
+            deliveries: Vec::new(),
         }
     }
 }
@@ -55,6 +81,7 @@ impl Given {
             if messages.is_empty() { ReadOutcome::NoMatchedMessage } else { ReadOutcome::Found };
         Self {
             messages,
+            deliveries: Vec::new(),
             outcome: outcome.code(),
             next_offset: NO_OFFSET,
             min_offset: NO_OFFSET,
@@ -69,6 +96,12 @@ impl Given {
         Self { outcome: outcome.code(), next_offset, ..Self::looked_up(messages) }
     }
 
+    /// Messages that were handed out to a consumer, each with the topic it first had.
+    pub(crate) fn handed_out(deliveries: Vec<Delivery>) -> Self {
+        let messages = deliveries.iter().map(|delivery| delivery.message().clone()).collect();
+        Self { deliveries, ..Self::looked_up(messages) }
+    }
+
     fn of_log(store: &Store, messages: Vec<MessageView>, next_offset: PhysicalOffset) -> Self {
         Self {
             outcome: if messages.is_empty() { END_OF_LOG } else { ReadOutcome::Found.code() },
@@ -76,6 +109,7 @@ impl Given {
             min_offset: store.min_offset().to_i64(),
             max_offset: store.max_offset().to_i64(),
             messages,
+            deliveries: Vec::new(),
         }
     }
 
@@ -87,9 +121,13 @@ impl Given {
         for message in &self.messages {
             write_message(&mut writer, message);
         }
+        for delivery in &self.deliveries {
+            writer.text(&delivery.topic());
+        }
         // The array is made before the batch is given away: if it cannot be made, nothing leaks.
         let described = env.byte_array_from_slice(writer.as_slice())?;
-        let handle = Handle::give(self.messages).to_le_bytes().map(u8::cast_signed);
+        let batch = Batch { messages: self.messages, deliveries: self.deliveries };
+        let handle = Handle::give(batch).to_le_bytes().map(u8::cast_signed);
         described.set_region(env, 0, &handle)?;
         Ok(described)
     }
@@ -134,20 +172,13 @@ pub(crate) fn store_read_log<'local>(
     Given::of_log(store, batch.messages().to_vec(), batch.next_offset()).give(env)
 }
 
-fn message_of(batch: &[MessageView], index: jint) -> Result<&MessageView> {
-    usize::try_from(index)
-        .ok()
-        .and_then(|index| batch.get(index))
-        .ok_or_else(|| Error::new(Status::InvalidArgument, "a batch has no message of this index"))
-}
-
 pub(crate) fn batch_body<'local>(
     env: &mut Env<'local>,
     _class: JClass<'local>,
     batch: BatchHandle,
     index: jint,
 ) -> Outcome<JByteArray<'local>> {
-    let message = message_of(batch.get()?, index)?;
+    let message = batch.get()?.message(index)?;
     Ok(env.byte_array_from_slice(message.body())?)
 }
 
@@ -157,7 +188,7 @@ pub(crate) fn batch_pin<'local>(
     batch: BatchHandle,
     index: jint,
 ) -> Outcome<jlong> {
-    let message = message_of(batch.get()?, index)?.clone();
+    let message = batch.get()?.message(index)?.clone();
     Ok(Handle::give(message))
 }
 

@@ -42,7 +42,7 @@ fn respond(scratch: &mut [u8], results: &[AppendResult]) -> Result<()> {
 }
 
 /// Reads one message, has it appended and answers with its result.
-fn append_with(
+pub(crate) fn append_with(
     mut scratch: ScratchAddress,
     length: jint,
     capacity: jint,

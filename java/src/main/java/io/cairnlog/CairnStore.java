@@ -181,12 +181,13 @@ public final class CairnStore extends NativeHandle {
   }
 
   /**
-   * Appends a batch as one record that carries all items, from any thread.
+   * Appends a batch as one record that carries all items, from any thread. A topic has such records
+   * or single messages, and never both.
    *
    * @param batch the batch
    * @return where the record lies, and how many messages it carries
-   * @throws CairnException {@link Status#BATCH_ILLEGAL} if the encoding is malformed; else as
-   *     {@link #append}
+   * @throws CairnException {@link Status#BATCH_ILLEGAL} if the encoding is malformed, or the topic
+   *     has single messages; else as {@link #append}
    */
   public AppendResult appendInnerBatch(EncodedBatch batch) {
     return appendEncoded(batch, true);
@@ -453,6 +454,61 @@ public final class CairnStore extends NativeHandle {
     try {
       int[] queues = Native.storeQueuesOf(store, topicBytes);
       return Arrays.stream(queues).boxed().collect(Collectors.toUnmodifiableList());
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Returns the consumer groups of this store; callable from any thread.
+   *
+   * @return the groups, to join and to ask
+   */
+  public ConsumerGroups groups() {
+    return new ConsumerGroups(this);
+  }
+
+  /**
+   * Returns the transactions of this store; callable from any thread.
+   *
+   * @return the transactions, to begin and to end
+   */
+  public Transactions transactions() {
+    return new Transactions(this);
+  }
+
+  /**
+   * Removes the commit log files that are expired ({@link
+   * StoreOptions.Builder#fileReservedTimeHours}) or too much ({@link
+   * StoreOptions.Builder#maxTotalBytes}), and what the consume queues have for them; callable from
+   * any thread. Files go whole and oldest first; the newest stays, and so does what is not yet
+   * durable or not yet dispatched. Messages that were read stay good, and keep their space.
+   *
+   * @return what was removed
+   * @throws StorageException if a file cannot be removed; it stays with all that follow
+   * @throws StoreFencedException if an earlier write or sync failed
+   */
+  public RemovedFiles removeExpired() {
+    long store = enter();
+    try {
+      return new RemovedFiles(Native.storeRemoveExpired(store));
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Removes the commit log files that end at or in front of an offset, else as {@link
+   * #removeExpired}; callable from any thread.
+   *
+   * @param physicalOffset the offset
+   * @return what was removed
+   * @throws CairnException {@link Status#OFFSET_OUT_OF_RANGE} if the log does not reach that far
+   */
+  public RemovedFiles removeBefore(long physicalOffset) {
+    long store = enter();
+    try {
+      return new RemovedFiles(Native.storeRemoveBefore(store, physicalOffset));
     } finally {
       leave();
     }

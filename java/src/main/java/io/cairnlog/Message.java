@@ -139,6 +139,7 @@ public final class Message {
     private InetSocketAddress bornHost;
     private int reconsumeTimes;
     private long preparedTransactionOffset;
+    private int delayLevel;
     private boolean waitStoreOk = true;
 
     private Builder(String topic, ByteBuffer body) {
@@ -289,6 +290,20 @@ public final class Message {
     }
 
     /**
+     * Sets after which delay the message comes to its queue (property {@code DELAY}, which counts
+     * where this is 0); call on the building thread. Until then it is stored in the topic {@code
+     * SCHEDULE_TOPIC_XXXX}, where the append says it lies.
+     *
+     * @param level a level of {@link StoreOptions.Builder#messageDelayLevel}, counted from 1, the
+     *     highest for a larger number; default 0, no delay. Messages of batches cannot be delayed
+     * @return this builder
+     */
+    public Builder delayLevel(int level) {
+      this.delayLevel = level;
+      return this;
+    }
+
+    /**
      * Sets whether an append waits for the sync in a store with synchronous flush (property {@code
      * WAIT}); call on the building thread.
      *
@@ -315,7 +330,7 @@ public final class Message {
       Wire.Writer writer = new Wire.Writer();
       writer.putInt(queueId).putInt(flag).putInt(sysFlag).putInt(reconsumeTimes);
       writer.putInt(waitStoreOk ? 1 : 0).putLong(preparedTransactionOffset);
-      writer.putLong(bornTimestampMs);
+      writer.putLong(bornTimestampMs).putInt(delayLevel);
       if (bornHost == null) {
         writer.putInt(0);
       } else {

@@ -36,7 +36,11 @@ public final class MessageBatch extends NativeHandle implements Iterable<Message
 
   /** Takes over what reading.rs gave: the batch, the read, the messages. */
   static MessageBatch take(byte[] given) {
-    ByteBuffer described = Wire.reader(given);
+    return take(Wire.reader(given));
+  }
+
+  /** Takes over a batch and leaves unread what stands behind its messages. */
+  static MessageBatch take(ByteBuffer described) {
     return new MessageBatch(
         new State(described.getLong(), Native::batchRelease, "batch"), described);
   }

@@ -68,6 +68,29 @@ final class Native {
 
   static native byte[] storeDispatchError(long store);
 
+  static native byte[] storeGroups(long store);
+
+  static native byte[] storeGroupProgress(long store, byte[] group);
+
+  static native long storeConsumerOffset(long store, byte[] group, byte[] topic, int queueId);
+
+  static native void storeCommitOffset(
+      long store, byte[] group, byte[] topic, int queueId, long offset);
+
+  static native void storePersistOffsets(long store);
+
+  static native void storeBeginTransaction(long store, long scratch, int length, int capacity);
+
+  static native byte[] storeCommitTransaction(long store, long half);
+
+  static native void storeRollbackTransaction(long store, long half);
+
+  static native long[] storeOpenTransactions(long store);
+
+  static native long[] storeRemoveExpired(long store);
+
+  static native long[] storeRemoveBefore(long store, long offset);
+
   static native void checkFilter(int kind, byte[] expression);
 
   static native long tailOpen(long store, byte[] request);
@@ -75,6 +98,24 @@ final class Native {
   static native byte[] tailNext(long tail, long limitMs);
 
   static native void tailRelease(long tail);
+
+  static native long consumerOpen(long store, byte[] request);
+
+  static native byte[] consumerPoll(long consumer, int maxMessages, long limitMs);
+
+  static native boolean consumerAcknowledge(long consumer, long batch, int index);
+
+  static native boolean consumerRetryLater(long consumer, long batch, int index);
+
+  static native boolean consumerSeek(long consumer, byte[] topic, int queueId, long offset);
+
+  static native void consumerCommit(long consumer);
+
+  static native byte[] consumerAssigned(long consumer);
+
+  static native void consumerClose(long consumer);
+
+  static native void consumerRelease(long consumer);
 
   static native long queueOpen(long store, byte[] topic, int queueId);
 

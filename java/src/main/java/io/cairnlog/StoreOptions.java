@@ -290,6 +290,49 @@ public final class StoreOptions {
     }
 
     /**
+     * Sets whether old files go away by themselves, and appends are refused with {@link
+     * Status#DISK_USAGE_HIGH} while the file system is too full; call on the building thread.
+     *
+     * @param enable default false: files are removed by {@link CairnStore#removeExpired} and {@link
+     *     CairnStore#removeBefore} only
+     * @return this builder
+     */
+    public Builder retentionEnable(boolean enable) {
+      return set("retention_enable", Boolean.toString(enable));
+    }
+
+    /**
+     * Sets the age from which a commit log file is expired: that of its newest message; call on the
+     * building thread.
+     *
+     * @param hours from 0 to 8760000; default 72
+     * @return this builder
+     */
+    public Builder fileReservedTimeHours(int hours) {
+      return set("file_reserved_time_hours", Integer.toString(hours));
+    }
+
+    /**
+     * Sets the hours of the day in which expired files are removed; call on the building thread.
+     *
+     * @param hours local time from 0 to 23, separated by {@code ;}, empty for none; default 04
+     * @return this builder
+     */
+    public Builder deleteWhen(String hours) {
+      return set("delete_when", hours);
+    }
+
+    /**
+     * Sets how much of the commit log is kept; call on the building thread.
+     *
+     * @param bytes at most so many, but the newest file in any case; default 0, no limit
+     * @return this builder
+     */
+    public Builder maxTotalBytes(long bytes) {
+      return set("max_total_bytes", Long.toString(bytes));
+    }
+
+    /**
      * Sets the address stored as each record's store host; call on the building thread.
      *
      * @param host a resolved address; default 127.0.0.1:10911

@@ -12,6 +12,8 @@ public final class StoreStats {
   private final long refused;
   private final long syncs;
   private final long appendLatencyMaxMs;
+  private final long delayedDelivered;
+  private final long delayedUndeliverable;
   private final long[] appendLatencyCounts;
   private final Map<String, Topic> topics;
 
@@ -22,6 +24,8 @@ public final class StoreStats {
     refused = from.getLong();
     syncs = from.getLong();
     appendLatencyMaxMs = from.getLong();
+    delayedDelivered = from.getLong();
+    delayedUndeliverable = from.getLong();
     appendLatencyCounts = new long[from.getInt()];
     for (int i = 0; i < appendLatencyCounts.length; i++) {
       appendLatencyCounts[i] = from.getLong();
@@ -76,6 +80,26 @@ public final class StoreStats {
    */
   public long appendLatencyMaxMs() {
     return appendLatencyMaxMs;
+  }
+
+  /**
+   * Returns the number of delayed messages that were put into their queues; callable from any
+   * thread.
+   *
+   * @return the number
+   */
+  public long delayedDelivered() {
+    return delayedDelivered;
+  }
+
+  /**
+   * Returns the number of delayed messages that were passed over when their time had come, because
+   * they can never be put into a queue; callable from any thread.
+   *
+   * @return the number
+   */
+  public long delayedUndeliverable() {
+    return delayedUndeliverable;
   }
 
   /**

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.cairnlog.examples.AsyncAppend;
 import io.cairnlog.examples.Consume;
+import io.cairnlog.examples.ConsumeGroup;
 import io.cairnlog.examples.Follow;
 import io.cairnlog.examples.QuickStart;
 import java.util.List;
@@ -40,5 +41,10 @@ class ExamplesTest extends StoreTestCase {
   @Test
   void consume() throws Exception {
     assertEquals("93: order 93\n97: order 97\n100: order 101\n", run(Consume.class));
+  }
+
+  @Test
+  void consumeGroup() throws Exception {
+    assertEquals("20 pears\n0 to go\n", run(ConsumeGroup.class));
   }
 }
