@@ -17,6 +17,9 @@ Messages are also found by queue (:meth:`Store.read`, :meth:`Store.tail`), by ti
 ...         batch.outcome.name, batch.next_offset, [bytes(message.body) for message in batch]
 ('FOUND', 1, [b'20 pears'])
 
+Consumer groups divide queues among their members (:meth:`Store.consumer`,
+:meth:`Store.subscribe`); a message with a ``delay_level`` comes to its queue later.
+
 Errors are subclasses of :class:`Error`. Diagnostics go to the logger ``cairnlog``. For ``asyncio``
 see :mod:`cairnlog.aio`.
 """
@@ -24,11 +27,14 @@ see :mod:`cairnlog.aio`.
 import atexit as _atexit
 from collections.abc import Sequence as _Sequence
 
-from . import _diagnostics, _native
+from . import _diagnostics, _native, push
 from ._native import (
     AppendResult,
     Batch,
+    Consumer,
+    Delivery,
     Filter,
+    GroupProgress,
     MappedBytes,
     Message,
     MessageView,
@@ -36,6 +42,7 @@ from ._native import (
     QueueAppender,
     QueueRange,
     RecoveryReport,
+    RemovedFiles,
     Scan,
     Store,
     StoreStats,
@@ -53,6 +60,7 @@ from .errors import (
     FilterError,
     FlushTimeoutError,
     ForkedError,
+    GroupError,
     InternalError,
     InvalidArgumentError,
     InvalidMessageError,
@@ -64,6 +72,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .outcome import ReadOutcome
+from .push import PushConsumer
 from .status import Status
 
 __all__ = [
@@ -71,7 +80,9 @@ __all__ = [
     "Batch",
     "BusyError",
     "ClosedError",
+    "Consumer",
     "CorruptionError",
+    "Delivery",
     "DiskFullError",
     "Error",
     "FencedError",
@@ -79,6 +90,8 @@ __all__ = [
     "FilterError",
     "FlushTimeoutError",
     "ForkedError",
+    "GroupError",
+    "GroupProgress",
     "InternalError",
     "InvalidArgumentError",
     "InvalidMessageError",
@@ -88,10 +101,12 @@ __all__ = [
     "MessageView",
     "OffsetError",
     "Positions",
+    "PushConsumer",
     "QueueAppender",
     "QueueRange",
     "ReadOutcome",
     "RecoveryReport",
+    "RemovedFiles",
     "Scan",
     "StateError",
     "Status",
@@ -111,7 +126,8 @@ _Sequence.register(Batch)
 
 
 def _at_exit() -> None:
-    # First the stores, so that what their threads still say is logged.
+    # First what calls Python code; then the stores, so that what their threads still say is logged.
+    push._close_all()
     _native.close_all()
     _diagnostics.stop()
 

@@ -10,10 +10,13 @@ from _typeshed import ReadableBuffer
 
 from .errors import Error
 from .outcome import ReadOutcome
+from .push import PushConsumer
 
 _Size: TypeAlias = int | str
 _Path: TypeAlias = str | os.PathLike[str]
 _Paths: TypeAlias = _Path | Sequence[_Path]
+_Filter: TypeAlias = Filter | str | None
+_Topics: TypeAlias = str | Iterable[str] | Mapping[str, Filter] | Mapping[str, _Filter]
 
 __all__ = [
     "OPTION_NAMES",
@@ -23,7 +26,10 @@ __all__ = [
     "AppendResult",
     "Batch",
     "CompletionGroup",
+    "Consumer",
+    "Delivery",
     "Filter",
+    "GroupProgress",
     "MappedBytes",
     "Message",
     "MessageView",
@@ -31,6 +37,7 @@ __all__ = [
     "QueueAppender",
     "QueueRange",
     "RecoveryReport",
+    "RemovedFiles",
     "Scan",
     "Store",
     "StoreStats",
@@ -93,6 +100,7 @@ class Message:
         born_host: tuple[str, int] | None = ...,
         reconsume_times: int = ...,
         prepared_transaction_offset: int = ...,
+        delay_level: int = ...,
     ) -> Self: ...
     @property
     def topic(self) -> str: ...
@@ -249,6 +257,71 @@ class Tail:
     ) -> None: ...
 
 @final
+class Delivery:
+    @property
+    def message(self) -> MessageView: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def reconsume_times(self) -> int: ...
+    def acknowledge(self) -> bool: ...
+    def retry_later(self) -> bool: ...
+
+@final
+class Consumer:
+    def poll(self, max_messages: int = 32, timeout: float | None = None) -> list[Delivery]: ...
+    def acknowledge(self, delivery: Delivery) -> bool: ...
+    def retry_later(self, delivery: Delivery) -> bool: ...
+    def seek(self, topic: str, queue_id: int, offset: int) -> bool: ...
+    def commit(self) -> None: ...
+    @property
+    def assigned(self) -> list[tuple[str, int]]: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def _stop(self) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Delivery: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class GroupProgress:
+    @property
+    def topic(self) -> str: ...
+    @property
+    def queue_id(self) -> int: ...
+    @property
+    def committed(self) -> int: ...
+    @property
+    def min_offset(self) -> int: ...
+    @property
+    def max_offset(self) -> int: ...
+    @property
+    def lag(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class RemovedFiles:
+    @property
+    def files(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class QueueRange:
     @property
     def first(self) -> int: ...
@@ -325,6 +398,10 @@ class StoreStats:
     @property
     def append_latency_max_ms(self) -> int: ...
     @property
+    def delayed_delivered(self) -> int: ...
+    @property
+    def delayed_undeliverable(self) -> int: ...
+    @property
     def topics(self) -> dict[str, TopicStats]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -356,6 +433,7 @@ class QueueAppender:
         born_host: tuple[str, int] | None = ...,
         reconsume_times: int = ...,
         prepared_transaction_offset: int = ...,
+        delay_level: int = ...,
     ) -> AppendResult: ...
     def append_async(
         self,
@@ -371,6 +449,7 @@ class QueueAppender:
         born_host: tuple[str, int] | None = ...,
         reconsume_times: int = ...,
         prepared_transaction_offset: int = ...,
+        delay_level: int = ...,
     ) -> Future[AppendResult]: ...
 
 @final
@@ -504,6 +583,7 @@ class Store:
         born_host: tuple[str, int] | None = ...,
         reconsume_times: int = ...,
         prepared_transaction_offset: int = ...,
+        delay_level: int = ...,
     ) -> AppendResult: ...
     def append_async(
         self,
@@ -521,6 +601,7 @@ class Store:
         born_host: tuple[str, int] | None = ...,
         reconsume_times: int = ...,
         prepared_transaction_offset: int = ...,
+        delay_level: int = ...,
     ) -> Future[AppendResult]: ...
     def append_batch(
         self,
@@ -538,6 +619,7 @@ class Store:
         born_host: tuple[str, int] | None = ...,
         reconsume_times: int = ...,
         prepared_transaction_offset: int = ...,
+        delay_level: int = ...,
     ) -> AppendResult: ...
     def append_inner_batch(
         self,
@@ -555,6 +637,7 @@ class Store:
         born_host: tuple[str, int] | None = ...,
         reconsume_times: int = ...,
         prepared_transaction_offset: int = ...,
+        delay_level: int = ...,
     ) -> AppendResult: ...
     def append_many(self, messages: Iterable[Message]) -> list[AppendResult]: ...
     def _append_to_group(
@@ -613,6 +696,64 @@ class Store:
         self, topic: str, queue_id: int, offset: int, timeout: float | None = None
     ) -> bool: ...
     def wait_dispatched(self, offset: int, timeout: float | None = None) -> bool: ...
+    def consumer(
+        self,
+        group: str,
+        topics: _Topics,
+        *,
+        filter: _Filter = None,
+        timeout: float | None = None,
+        mode: Literal["clustering", "broadcasting"] = ...,
+        order: Literal["concurrent", "orderly"] = ...,
+        start_from: Literal["last", "first"] | int = ...,
+        max_in_hand: int = ...,
+        consume_timeout_ms: int = ...,
+        max_reconsume_times: int = ...,
+        suspend_queue_ms: int = ...,
+    ) -> Consumer: ...
+    @overload
+    def subscribe(
+        self,
+        group: str,
+        topics: _Topics,
+        listener: Callable[[Delivery], object],
+        *,
+        threads: int = 4,
+        max_batch: None = None,
+        filter: _Filter = None,
+        mode: Literal["clustering", "broadcasting"] = ...,
+        order: Literal["concurrent", "orderly"] = ...,
+        start_from: Literal["last", "first"] | int = ...,
+        max_in_hand: int = ...,
+        consume_timeout_ms: int = ...,
+        max_reconsume_times: int = ...,
+        suspend_queue_ms: int = ...,
+    ) -> PushConsumer: ...
+    @overload
+    def subscribe(
+        self,
+        group: str,
+        topics: _Topics,
+        listener: Callable[[list[Delivery]], object],
+        *,
+        threads: int = 4,
+        max_batch: int,
+        filter: _Filter = None,
+        mode: Literal["clustering", "broadcasting"] = ...,
+        order: Literal["concurrent", "orderly"] = ...,
+        start_from: Literal["last", "first"] | int = ...,
+        max_in_hand: int = ...,
+        consume_timeout_ms: int = ...,
+        max_reconsume_times: int = ...,
+        suspend_queue_ms: int = ...,
+    ) -> PushConsumer: ...
+    def groups(self) -> list[str]: ...
+    def group_progress(self, group: str) -> list[GroupProgress]: ...
+    def consumer_offset(self, group: str, topic: str, queue_id: int) -> int | None: ...
+    def commit_offset(self, group: str, topic: str, queue_id: int, offset: int) -> None: ...
+    def persist_offsets(self) -> None: ...
+    def remove_expired(self) -> RemovedFiles: ...
+    def remove_before(self, offset: int) -> RemovedFiles: ...
     @property
     def dispatched_offset(self) -> int: ...
     @property

@@ -20,11 +20,15 @@ from ._native import (
     AppendResult,
     Batch,
     CompletionGroup,
+    Consumer,
+    Delivery,
     Filter,
+    GroupProgress,
     Message,
     MessageView,
     Positions,
     QueueRange,
+    RemovedFiles,
     Scan,
     Store,
     StoreStats,
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 
     from .errors import Error
 
-__all__ = ["AsyncStore", "AsyncTail"]
+__all__ = ["AsyncConsumer", "AsyncStore", "AsyncTail"]
 
 # A group of completions: each a token with what came of it.
 _Group = list[tuple[int, AppendResult | BaseException]]
@@ -249,6 +253,49 @@ class AsyncStore:
         """The message with an id, as :meth:`cairnlog.Store.find_by_message_id`."""
         return await asyncio.to_thread(self._store.find_by_message_id, topic, id)
 
+    async def consumer(
+        self,
+        group: str,
+        topics: str | Iterable[str] | Mapping[str, Filter] | Mapping[str, Filter | str | None],
+        *,
+        filter: Filter | str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> AsyncConsumer:
+        """Joins a consumer group as one more member; the arguments are those of
+        :meth:`cairnlog.Store.consumer`."""
+        join = self._store.consumer
+        consumer = await asyncio.to_thread(join, group, topics, filter=filter, **options)
+        return AsyncConsumer(consumer, timeout)
+
+    async def groups(self) -> list[str]:
+        """The groups that have committed an offset, sorted."""
+        return await asyncio.to_thread(self._store.groups)
+
+    async def group_progress(self, group: str) -> list[GroupProgress]:
+        """How far a group has come with each queue it committed an offset of."""
+        return await asyncio.to_thread(self._store.group_progress, group)
+
+    async def consumer_offset(self, group: str, topic: str, queue_id: int) -> int | None:
+        """The index a group consumes next; None if it has committed none."""
+        return await asyncio.to_thread(self._store.consumer_offset, group, topic, queue_id)
+
+    async def commit_offset(self, group: str, topic: str, queue_id: int, offset: int) -> None:
+        """Sets the index a group consumes next, as :meth:`cairnlog.Store.commit_offset`."""
+        await asyncio.to_thread(self._store.commit_offset, group, topic, queue_id, offset)
+
+    async def persist_offsets(self) -> None:
+        """Makes committed offsets and the list of topics durable now."""
+        await asyncio.to_thread(self._store.persist_offsets)
+
+    async def remove_expired(self) -> RemovedFiles:
+        """Removes what is expired or too much, as :meth:`cairnlog.Store.remove_expired`."""
+        return await asyncio.to_thread(self._store.remove_expired)
+
+    async def remove_before(self, offset: int) -> RemovedFiles:
+        """Removes the commit log files that end at or in front of ``offset``."""
+        return await asyncio.to_thread(self._store.remove_before, offset)
+
     async def wait_message(
         self, topic: str, queue_id: int, offset: int, timeout: float | None = None
     ) -> bool:
@@ -380,7 +427,118 @@ class AsyncTail:
         self.close()
 
 
-def _look_at_outcome(done: asyncio.Future[_Given]) -> None:
+class AsyncConsumer:
+    """A member of a consumer group: an asynchronous iterator, from :meth:`AsyncStore.consumer`.
+
+    As :class:`cairnlog.Consumer`, nothing is acknowledged by itself; ``delivery.acknowledge()``
+    takes microseconds and needs no ``await``. What a cancelled poll would have given is given by
+    the next. It waits in the loop's default executor, for at most 100 ms at a time.
+
+    >>> async def main() -> None:
+    ...     async with await cairnlog.aio.AsyncStore.open(directory) as store:
+    ...         await store.append("orders", b"20 pears")
+    ...         join = store.consumer("billing", "orders", start_from="first", timeout=1)
+    ...         async with await join as consumer:
+    ...             async for delivery in consumer:
+    ...                 print(bytes(delivery.message.body), delivery.acknowledge())
+    >>> asyncio.run(main())
+    b'20 pears' True
+    """
+
+    def __init__(self, consumer: Consumer, timeout: float | None = None) -> None:
+        """Wraps a consumer; call it inside the running loop."""
+        self._consumer = consumer
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._turn = asyncio.Lock()
+        self._ahead: list[Delivery] = []
+        self._running: asyncio.Future[list[Delivery]] | None = None
+
+    @property
+    def consumer(self) -> Consumer:
+        """The consumer behind this object."""
+        return self._consumer
+
+    @property
+    def group(self) -> str:
+        """The group."""
+        return self._consumer.group
+
+    @property
+    def assigned(self) -> list[tuple[str, int]]:
+        """The queues assigned to this member at present: (topic, number)."""
+        return self._consumer.assigned
+
+    @property
+    def closed(self) -> bool:
+        """Whether consumer or store were closed."""
+        return self._consumer.closed
+
+    async def poll(self, max_messages: int = 32, timeout: float | None = None) -> list[Delivery]:
+        """Messages of one of the member's queues, at most ``max_messages``, awaited at most
+        ``timeout`` seconds (None: without end). Empty when the time ran out."""
+        end = None if timeout is None else self._loop.time() + timeout
+        async with self._turn:
+            while True:
+                if not self._ahead:
+                    await self._fetch(max_messages, _slice(self._loop, end))
+                given, self._ahead = self._ahead[:max_messages], self._ahead[max_messages:]
+                if given or (end is not None and self._loop.time() >= end):
+                    return given
+
+    async def _fetch(self, max_messages: int, timeout: float) -> None:
+        if self._running is None:
+            poll = self._consumer.poll
+            self._running = self._loop.run_in_executor(None, poll, max_messages, timeout)
+            self._running.add_done_callback(_look_at_outcome)
+        # A cancelled task leaves the work to whoever asks next.
+        await asyncio.wait([self._running])
+        done, self._running = self._running, None
+        self._ahead = done.result()
+
+    def acknowledge(self, delivery: Delivery) -> bool:
+        """The message was processed; False if it is no longer in this consumer's hand."""
+        return self._consumer.acknowledge(delivery)
+
+    async def retry_later(self, delivery: Delivery) -> bool:
+        """The message could not be processed now, as :meth:`cairnlog.Consumer.retry_later`."""
+        return await asyncio.to_thread(self._consumer.retry_later, delivery)
+
+    async def seek(self, topic: str, queue_id: int, offset: int) -> bool:
+        """Goes to an index of a queue, as :meth:`cairnlog.Consumer.seek`."""
+        return await asyncio.to_thread(self._consumer.seek, topic, queue_id, offset)
+
+    async def commit(self) -> None:
+        """Makes what was acknowledged durable now."""
+        await asyncio.to_thread(self._consumer.commit)
+
+    def close(self) -> None:
+        """Leaves the group; a poll under way ends with ClosedError."""
+        self._consumer.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        found = await self.poll(1, self._timeout)
+        if not found:
+            raise StopAsyncIteration
+        return found[0]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        self.close()
+
+
+def _look_at_outcome(done: asyncio.Future[Any]) -> None:
     """Keeps asyncio from logging an exception that nobody asks for."""
     if not done.cancelled():
         done.exception()

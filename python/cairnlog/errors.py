@@ -22,6 +22,7 @@ __all__ = [
     "FilterError",
     "FlushTimeoutError",
     "ForkedError",
+    "GroupError",
     "InternalError",
     "InvalidArgumentError",
     "InvalidMessageError",
@@ -86,6 +87,10 @@ class OffsetError(InvalidArgumentError):
 
 class FilterError(InvalidArgumentError):
     """The filter expression is malformed, ``offset`` says where, or exceeds a limit."""
+
+
+class GroupError(InvalidArgumentError):
+    """No consumer group can have this name."""
 
 
 class StoreNotFoundError(InvalidArgumentError):
@@ -168,6 +173,7 @@ _CLASSES: dict[int, type[Error]] = {
     Status.NOT_A_RECORD: OffsetError,
     Status.STORE_NOT_FOUND: StoreNotFoundError,
     Status.FILTER_ILLEGAL: FilterError,
+    Status.GROUP_ILLEGAL: GroupError,
     Status.STORE_CLOSED: ClosedError,
     Status.STORE_LOCKED: LockedError,
     Status.FENCED: FencedError,

@@ -71,7 +71,7 @@ pub(crate) fn run_apart<T: Send + 'static>(
 ) -> PyResult<T> {
     let (sender, receiver) = sync_channel(1);
     let thread = std::thread::Builder::new()
-        .name("cairnlog-open".to_owned())
+        .name("cairnlog-call".to_owned())
         .spawn(move || drop(sender.send(call())))?;
     let receiver = std::sync::Mutex::new(receiver);
     let outcome = wait(py, |slice| {
@@ -86,7 +86,7 @@ pub(crate) fn run_apart<T: Send + 'static>(
         (Some(outcome), _) => Ok(outcome),
         (None, Err(panic)) => std::panic::resume_unwind(panic),
         (None, Ok(())) => Err(pyo3::exceptions::PyRuntimeError::new_err(
-            "the thread that opens a store ended without an outcome",
+            "the thread of a call ended without an outcome",
         )),
     }
 }

@@ -12,6 +12,7 @@ mod append_result;
 mod batch;
 mod blocking;
 mod completion;
+mod consumer;
 mod diagnostics;
 mod errors;
 mod message;
@@ -39,6 +40,8 @@ mod _native {
     #[pymodule_export]
     use super::completion::CompletionGroup;
     #[pymodule_export]
+    use super::consumer::{Consumer, Delivery};
+    #[pymodule_export]
     use super::diagnostics::{next_diagnostics, set_diagnostics_level, stop_diagnostics};
     #[pymodule_export]
     use super::message::{Message, encode_batch};
@@ -47,7 +50,9 @@ mod _native {
     #[pymodule_export]
     use super::read::{Filter, QueueRange};
     #[pymodule_export]
-    use super::reports::{Positions, RecoveryReport, StoreStats, TopicStats};
+    use super::reports::{
+        GroupProgress, Positions, RecoveryReport, RemovedFiles, StoreStats, TopicStats,
+    };
     #[pymodule_export]
     use super::scan::Scan;
     #[pymodule_export]

@@ -85,6 +85,7 @@ pub(crate) struct Fields {
     born_host: Option<SocketAddr>,
     reconsume_times: i32,
     prepared_transaction_offset: i64,
+    delay_level: u32,
     no_wait: bool,
 }
 
@@ -119,6 +120,7 @@ impl CommonFields {
                 "prepared_transaction_offset" => {
                     fields.prepared_transaction_offset = value.extract()?;
                 }
+                "delay_level" => fields.delay_level = value.extract()?,
                 other => {
                     return Err(PyTypeError::new_err(format!(
                         "there is no keyword argument {other:?}"
@@ -166,7 +168,7 @@ impl Fields {
             born_host: self.born_host,
             reconsume_times: self.reconsume_times,
             prepared_transaction_offset: self.prepared_transaction_offset,
-            delay_level: 0,
+            delay_level: self.delay_level,
             wait_store_ok: !self.no_wait,
         }
     }

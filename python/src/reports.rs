@@ -124,6 +124,11 @@ pub(crate) struct StoreStats {
     pub(crate) append_latency_counts: Vec<u64>,
     /// The longest append, in milliseconds.
     pub(crate) append_latency_max_ms: u64,
+    /// Delayed messages that were put into their queues.
+    pub(crate) delayed_delivered: u64,
+    /// Delayed messages that were passed over when their time had come, because they can never be
+    /// put into a queue.
+    pub(crate) delayed_undeliverable: u64,
     /// The topics appended to.
     pub(crate) topics: HashMap<String, TopicStats>,
 }
@@ -140,6 +145,8 @@ impl From<cairnlog::StoreStats> for StoreStats {
             syncs: stats.syncs,
             append_latency_counts: stats.append_latency_counts.to_vec(),
             append_latency_max_ms: stats.append_latency_max_ms,
+            delayed_delivered: stats.delayed_delivered,
+            delayed_undeliverable: stats.delayed_undeliverable,
             topics: stats.topics.into_iter().map(topic).collect(),
         }
     }
@@ -152,5 +159,69 @@ impl StoreStats {
             "StoreStats(messages={}, bytes={}, refused={}, syncs={})",
             self.messages, self.bytes, self.refused, self.syncs
         )
+    }
+}
+
+/// How far a group has come with one queue.
+#[pyclass(frozen, get_all, eq, hash, module = "cairnlog")]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct GroupProgress {
+    /// The topic.
+    pub(crate) topic: String,
+    /// The queue.
+    pub(crate) queue_id: i32,
+    /// The index the group consumes next.
+    pub(crate) committed: u64,
+    /// The index of the queue's first message.
+    pub(crate) min_offset: u64,
+    /// The index that comes after the queue's last message.
+    pub(crate) max_offset: u64,
+    /// Messages of the queue that the group has not consumed.
+    pub(crate) lag: u64,
+}
+
+impl From<cairnlog::GroupProgress> for GroupProgress {
+    fn from(progress: cairnlog::GroupProgress) -> Self {
+        Self {
+            lag: progress.lag(),
+            queue_id: progress.queue_id,
+            committed: progress.committed.get(),
+            min_offset: progress.min_offset.get(),
+            max_offset: progress.max_offset.get(),
+            topic: progress.topic,
+        }
+    }
+}
+
+#[pymethods]
+impl GroupProgress {
+    fn __repr__(&self) -> String {
+        format!(
+            "GroupProgress({:?}, {}, committed={}, min_offset={}, max_offset={}, lag={})",
+            self.topic, self.queue_id, self.committed, self.min_offset, self.max_offset, self.lag
+        )
+    }
+}
+
+/// What was removed from the commit log. The space is free once nothing read from it is kept.
+#[pyclass(frozen, get_all, eq, hash, module = "cairnlog")]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct RemovedFiles {
+    /// Commit log files.
+    pub(crate) files: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+}
+
+impl From<cairnlog::RemovedFiles> for RemovedFiles {
+    fn from(removed: cairnlog::RemovedFiles) -> Self {
+        Self { files: removed.files, bytes: removed.bytes }
+    }
+}
+
+#[pymethods]
+impl RemovedFiles {
+    fn __repr__(&self) -> String {
+        format!("RemovedFiles(files={}, bytes={})", self.files, self.bytes)
     }
 }

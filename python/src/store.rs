@@ -7,6 +7,7 @@ use std::time::Duration;
 use cairnlog::{
     CompletionSink, EncodedBatch, Pending, PhysicalOffset, QueueOffset, ReadRequest, Status,
 };
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList, PyType};
@@ -15,12 +16,13 @@ use crate::append_result::AppendResult;
 use crate::batch::Batch;
 use crate::blocking::{self, Limit};
 use crate::completion::{CompletionGroup, FutureSink, is_completing};
+use crate::consumer::{self, Consumer};
 use crate::errors::{OrRaise, closed, exception, invalid_argument};
 use crate::message::{Body, CommonFields, Fields, Keys, Properties, collect};
 use crate::options::from_keywords;
 use crate::queue::QueueAppender;
 use crate::read::{self, FilterArgument, QueueRange};
-use crate::reports::{Positions, RecoveryReport, StoreStats};
+use crate::reports::{GroupProgress, Positions, RecoveryReport, RemovedFiles, StoreStats};
 use crate::scan::{AtEnd, Scan};
 use crate::shutdown;
 use crate::tail::Tail;
@@ -549,6 +551,132 @@ impl Store {
         let limit = Limit::after(blocking::timeout(timeout)?);
         let end = PhysicalOffset::new(offset);
         blocking::wait_for(py, limit, |slice| self.engine.wait_dispatched(end, slice))
+    }
+
+    /// Joins a consumer group as one more member, which asks for messages.
+    ///
+    /// `topics` is a topic, several, or a mapping from topics to filters; `filter` is for topics
+    /// without one of their own. The options, with RocketMQ's defaults:
+    ///
+    /// `mode` "clustering" (default): one member gets a message, and the store keeps how far the
+    /// group has come; "broadcasting": every member gets every message, and what is sent back is
+    /// dropped. `order` "concurrent" (default) or "orderly": a queue's next message only when the
+    /// one before is done. `start_from`, where nothing was committed: "last" (default), "first" or
+    /// a time in milliseconds since the Unix epoch. `max_in_hand` (1000) messages of one queue.
+    /// `consume_timeout_ms` (900000): what is not acknowledged then is handed out again.
+    /// `max_reconsume_times` (16): how often a message is tried again before it goes to the topic
+    /// "%DLQ%" + group. `suspend_queue_ms` (1000): the pause of an orderly queue before it tries
+    /// again. `timeout`: iterating stops when there was no message for so many seconds.
+    ///
+    /// Raises GroupError for a name that no group can have.
+    #[pyo3(signature = (group, topics, *, filter=None, timeout=None, **options))]
+    fn consumer(
+        slf: &Bound<'_, Self>,
+        group: &str,
+        topics: &Bound<'_, PyAny>,
+        filter: Option<FilterArgument<'_>>,
+        timeout: Option<f64>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Consumer> {
+        let options = consumer::options(topics, filter, options)?;
+        Consumer::join(slf, group, options, blocking::timeout(timeout)?)
+    }
+
+    /// Joins a consumer group as one more member, whose messages go to `listener`, a callable that
+    /// is called on `threads` threads with one Delivery, or, with `max_batch`, with a list of at
+    /// most so many of one queue. Returning means that they were processed, except for False, which
+    /// like an exception means that they are to be retried later; exceptions go to the logger
+    /// "cairnlog". The other arguments are those of `consumer`.
+    #[pyo3(signature = (group, topics, listener, *, threads=4, max_batch=None, filter=None,
+                        **options))]
+    #[expect(clippy::too_many_arguments, reason = "most are keyword arguments in Python")]
+    fn subscribe<'py>(
+        slf: &Bound<'py, Self>,
+        group: &str,
+        topics: &Bound<'py, PyAny>,
+        listener: &Bound<'py, PyAny>,
+        threads: usize,
+        max_batch: Option<usize>,
+        filter: Option<FilterArgument<'_>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if !listener.is_callable() {
+            return Err(PyTypeError::new_err("a listener is callable"));
+        }
+        if !(1..=1024).contains(&threads) || max_batch == Some(0) {
+            let what = format!(
+                "a push consumer has 1 to 1024 threads and batches of at least 1 message: found \
+                 {threads} threads and batches of {}",
+                max_batch.unwrap_or(1)
+            );
+            return Err(invalid_argument(py, what));
+        }
+        let consumer =
+            Consumer::join(slf, group, consumer::options(topics, filter, options)?, None)?;
+        let push = py.import("cairnlog.push")?.getattr("PushConsumer")?;
+        push.call1((consumer, listener, threads, max_batch))
+    }
+
+    /// The groups that have committed an offset, sorted.
+    fn groups(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        blocking::run(py, || self.engine.groups()).or_raise(py)
+    }
+
+    /// How far a group has come with each queue it committed an offset of.
+    fn group_progress(&self, py: Python<'_>, group: &str) -> PyResult<Vec<GroupProgress>> {
+        let progress = blocking::run(py, || self.engine.group_progress(group)).or_raise(py)?;
+        Ok(progress.into_iter().map(GroupProgress::from).collect())
+    }
+
+    /// The index a group consumes next; None if it has committed none.
+    fn consumer_offset(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        topic: &str,
+        queue_id: i32,
+    ) -> PyResult<Option<u64>> {
+        let offset = blocking::run(py, || self.engine.consumer_offset(group, topic, queue_id));
+        Ok(offset.or_raise(py)?.map(QueueOffset::get))
+    }
+
+    /// Sets the index a group consumes next, for programs that read queues themselves. It is
+    /// durable within `flush_consumer_offset_interval_ms`, or when `persist_offsets` has returned.
+    /// Consumers that are members of the group at present do not see it. OffsetError if the queue
+    /// does not reach that far.
+    fn commit_offset(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        topic: &str,
+        queue_id: i32,
+        offset: u64,
+    ) -> PyResult<()> {
+        let offset = read::queue_offset(py, offset)?;
+        blocking::run(py, || self.engine.commit_offset(group, topic, queue_id, offset)).or_raise(py)
+    }
+
+    /// Makes committed offsets and the list of topics durable now.
+    fn persist_offsets(&self, py: Python<'_>) -> PyResult<()> {
+        blocking::run(py, || self.engine.persist_offsets()).or_raise(py)
+    }
+
+    /// Removes the commit log files that are expired (`file_reserved_time_hours`) or too much
+    /// (`max_total_bytes`), whatever the hour; then what the queues have for them. Files go whole
+    /// and oldest first; the one that is appended to stays. Messages read before stay valid.
+    fn remove_expired(&self, py: Python<'_>) -> PyResult<RemovedFiles> {
+        let engine = Arc::clone(&self.engine);
+        let removed = blocking::run_apart(py, move || engine.remove_expired())?;
+        Ok(removed.or_raise(py)?.into())
+    }
+
+    /// Removes the commit log files that end at or in front of `offset`; else as `remove_expired`.
+    /// OffsetError if the log does not reach that far.
+    fn remove_before(&self, py: Python<'_>, offset: u64) -> PyResult<RemovedFiles> {
+        let (engine, offset) = (Arc::clone(&self.engine), PhysicalOffset::new(offset));
+        let removed = blocking::run_apart(py, move || engine.remove_before(offset))?;
+        Ok(removed.or_raise(py)?.into())
     }
 
     /// Everything of the log below this offset is in the queues and the key index.

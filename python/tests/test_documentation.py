@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+import queue
 import subprocess
 import sys
 from pathlib import Path
@@ -13,20 +14,18 @@ import pytest
 
 import cairnlog
 import cairnlog.aio
-from cairnlog import _native, errors, outcome, status
+from cairnlog import _native, errors, outcome, push, status
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
 def doctests() -> list[doctest.DocTest]:
     finder = doctest.DocTestFinder(exclude_empty=True)
-    modules: list[ModuleType] = [cairnlog, cairnlog.aio, errors, outcome, status, _native]
-    found = {
-        test.name: test
-        for module in modules
-        for test in finder.find(module, globs={"cairnlog": cairnlog, "asyncio": asyncio})
-    }
-    for name in ("encode_batch", "Filter", "Message", "Store"):
+    package: list[ModuleType] = [cairnlog, cairnlog.aio, errors, outcome, push, status]
+    modules = [*package, _native]
+    names = {"cairnlog": cairnlog, "asyncio": asyncio, "queue": queue}
+    found = {test.name: test for module in modules for test in finder.find(module, globs=names)}
+    for name in ("encode_batch", "Consumer", "Filter", "Message", "Store"):
         # What the native module defines is passed over by the finder's look at modules.
         text = getattr(cairnlog, name).__doc__
         example = doctest.DocTestParser().get_doctest(
@@ -38,9 +37,9 @@ def doctests() -> list[doctest.DocTest]:
 
 def test_there_are_examples_to_run() -> None:
     names = {test.name for test in doctests()}
-    native = {f"cairnlog.{name}" for name in ("Filter", "Store", "encode_batch")}
-    assert {"cairnlog", "cairnlog.aio"} | native <= names
-    assert len(EXAMPLES) >= 6
+    native = {f"cairnlog.{name}" for name in ("Consumer", "Filter", "Store", "encode_batch")}
+    assert {"cairnlog", "cairnlog.aio", "cairnlog.push.PushConsumer"} | native <= names
+    assert len(EXAMPLES) >= 7
 
 
 @pytest.mark.parametrize("example", doctests(), ids=lambda test: test.name)
@@ -75,7 +74,7 @@ def test_what_the_readme_shows_is_in_the_examples() -> None:
     text = (EXAMPLES[0].parent.parent / "README.md").read_text()
     snippets = [part.partition("```")[0] for part in text.split("```python\n")[1:]]
     programs = {path.stem: path.read_text() for path in EXAMPLES}
-    for snippet, name in zip(snippets, ("quick_start", "consume"), strict=True):
+    for snippet, name in zip(snippets, ("quick_start", "consume", "consume_group"), strict=True):
         assert len(snippet.splitlines()) > 5
         assert snippet in programs[name]
 
