@@ -13,15 +13,33 @@ import cairnlog
 
 # Runs in a process of its own: a fork of the test runner would carry pytest along.
 PARENT = """
-import os, sys, warnings
+import os, sys, threading, warnings
 import cairnlog
 warnings.simplefilter("ignore", DeprecationWarning)
 
 store = cairnlog.Store.open(sys.argv[1], segment_size_bytes="1M", flush_mode="sync")
 store.append("orders", b"parent")
+consumer = store.consumer("billing", "orders", start_from="first")
+delivery = next(consumer)
+push = store.subscribe("shipping", "orders", print)
+waiting = threading.Thread(target=lambda: consumer.poll(timeout=2))
+waiting.start()
 child = os.fork()
 if child == 0:
     uses = [
+        lambda: consumer.poll(),
+        lambda: next(consumer),
+        lambda: consumer.acknowledge(delivery),
+        lambda: delivery.retry_later(),
+        lambda: consumer.assigned,
+        lambda: consumer.seek("orders", 0, 0),
+        lambda: consumer.commit(),
+        lambda: consumer.close(),
+        lambda: store.consumer("billing", "orders"),
+        lambda: store.subscribe("billing", "orders", print),
+        lambda: store.groups(),
+        lambda: store.commit_offset("billing", "orders", 0, 1),
+        lambda: store.remove_expired(),
         lambda: store.append("orders", b"child"),
         lambda: store.append_async("orders", b"child"),
         lambda: store.append_many([cairnlog.Message("orders", b"child")]),
@@ -40,10 +58,15 @@ if child == 0:
             assert error.status is cairnlog.Status.FORKED
         else:
             os._exit(10)
+    push.close()
+    del uses, use, push, delivery, waiting, consumer
     # An ordinary exit, with atexit functions and destructors.
     sys.exit(0)
 _, status = os.waitpid(child, 0)
 assert os.waitstatus_to_exitcode(status) == 0, status
+assert delivery.acknowledge()
+push.close()
+waiting.join()
 store.append("orders", b"parent again")
 assert [bytes(m.body) for m in store.scan()] == [b"parent", b"parent again"]
 store.close()

@@ -17,6 +17,8 @@ WAITS: dict[str, Callable[[Store], Any]] = {
     "tail of the log": lambda store: next(store.tail_log()),
     "tail of a queue": lambda store: next(store.tail("orders")),
     "next_message of a queue": lambda store: store.tail("orders", 1).next_message(60),
+    "poll": lambda store: store.consumer("billing", "orders").poll(),
+    "next of a consumer": lambda store: next(store.consumer("billing", "orders")),
     "wait_message": lambda store: store.wait_message("orders", 0, 0),
     "wait_dispatched": lambda store: store.wait_dispatched(1 << 40),
     "next_message": lambda store: store.scan().next_message(60),
