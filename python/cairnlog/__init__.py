@@ -18,7 +18,8 @@ Messages are also found by queue (:meth:`Store.read`, :meth:`Store.tail`), by ti
 ('FOUND', 1, [b'20 pears'])
 
 Consumer groups divide queues among their members (:meth:`Store.consumer`,
-:meth:`Store.subscribe`); a message with a ``delay_level`` comes to its queue later.
+:meth:`Store.subscribe`); a message with a ``delay_level`` comes to its queue later,
+one of a transaction (:meth:`Store.begin_transaction`) when that is committed.
 
 Errors are subclasses of :class:`Error`. Diagnostics go to the logger ``cairnlog``. For ``asyncio``
 see :mod:`cairnlog.aio`.
@@ -48,6 +49,7 @@ from ._native import (
     StoreStats,
     Tail,
     TopicStats,
+    Transaction,
     encode_batch,
 )
 from .errors import (
@@ -69,6 +71,7 @@ from .errors import (
     StateError,
     StorageError,
     StoreNotFoundError,
+    TransactionError,
     WaitTimeoutError,
 )
 from .outcome import ReadOutcome
@@ -116,6 +119,8 @@ __all__ = [
     "StoreStats",
     "Tail",
     "TopicStats",
+    "Transaction",
+    "TransactionError",
     "WaitTimeoutError",
     "encode_batch",
 ]

@@ -33,6 +33,7 @@ from ._native import (
     Store,
     StoreStats,
     Tail,
+    Transaction,
 )
 
 if TYPE_CHECKING:
@@ -287,6 +288,22 @@ class AsyncStore:
     async def persist_offsets(self) -> None:
         """Makes committed offsets and the list of topics durable now."""
         await asyncio.to_thread(self._store.persist_offsets)
+
+    async def begin_transaction(self, message: Message) -> Transaction:
+        """Stores a message that comes to its queue only when the transaction is committed."""
+        return await asyncio.to_thread(self._store.begin_transaction, message)
+
+    async def commit_transaction(self, half_offset: int) -> AppendResult:
+        """Commits an open transaction, as :meth:`cairnlog.Store.commit_transaction`."""
+        return await asyncio.to_thread(self._store.commit_transaction, half_offset)
+
+    async def rollback_transaction(self, half_offset: int) -> None:
+        """Ends an open transaction: nobody will ever see its message."""
+        await asyncio.to_thread(self._store.rollback_transaction, half_offset)
+
+    async def open_transactions(self) -> list[int]:
+        """Where the half messages of all open transactions lie, oldest first."""
+        return await asyncio.to_thread(self._store.open_transactions)
 
     async def remove_expired(self) -> RemovedFiles:
         """Removes what is expired or too much, as :meth:`cairnlog.Store.remove_expired`."""

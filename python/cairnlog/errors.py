@@ -31,6 +31,7 @@ __all__ = [
     "StateError",
     "StorageError",
     "StoreNotFoundError",
+    "TransactionError",
     "WaitTimeoutError",
 ]
 
@@ -95,6 +96,10 @@ class GroupError(InvalidArgumentError):
 
 class StoreNotFoundError(InvalidArgumentError):
     """The directory holds no store."""
+
+
+class TransactionError(InvalidArgumentError):
+    """There is no such open transaction; it may have been ended before."""
 
 
 class StateError(Error):
@@ -174,6 +179,7 @@ _CLASSES: dict[int, type[Error]] = {
     Status.STORE_NOT_FOUND: StoreNotFoundError,
     Status.FILTER_ILLEGAL: FilterError,
     Status.GROUP_ILLEGAL: GroupError,
+    Status.NO_SUCH_TRANSACTION: TransactionError,
     Status.STORE_CLOSED: ClosedError,
     Status.STORE_LOCKED: LockedError,
     Status.FENCED: FencedError,

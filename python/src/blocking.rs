@@ -4,6 +4,7 @@
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
+use cairnlog::Pending;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -60,6 +61,40 @@ pub(crate) fn wait_for(
         outcome => Some(outcome),
     })?;
     happened.unwrap_or(Ok(false)).or_raise(py)
+}
+
+/// What the engine's `begin_` calls return.
+pub(crate) type Begun<T> = cairnlog::Result<(T, Pending)>;
+
+/// Begins an append and waits for its acknowledgement, both detached from the interpreter; the
+/// first slice of the wait needs no second detaching.
+pub(crate) fn acknowledged<T: Send>(
+    py: Python<'_>,
+    begin: impl FnOnce() -> Begun<T> + Send,
+) -> PyResult<T> {
+    let (begun, first) = run(py, || match begin() {
+        Ok((value, pending)) => {
+            let first = pending.wait_for(SLICE);
+            (Ok((value, pending)), first)
+        }
+        Err(error) => (Err(error), None),
+    });
+    let (value, pending) = begun.or_raise(py)?;
+    finish(py, &pending, first)?;
+    Ok(value)
+}
+
+/// Waits for the rest of an append or flush whose first slice gave `first`.
+pub(crate) fn finish(
+    py: Python<'_>,
+    pending: &Pending,
+    first: Option<cairnlog::Result<()>>,
+) -> PyResult<()> {
+    if let Some(outcome) = first {
+        return outcome.or_raise(py);
+    }
+    py.check_signals()?;
+    wait(py, |slice| pending.wait_for(slice))?.or_raise(py)
 }
 
 /// Runs a call that offers no slices on a thread of its own and waits for it as [`wait`] does.

@@ -24,6 +24,7 @@ mod scan;
 mod shutdown;
 mod store;
 mod tail;
+mod transaction;
 mod view;
 
 use pyo3::prelude::*;
@@ -61,6 +62,8 @@ mod _native {
     use super::store::Store;
     #[pymodule_export]
     use super::tail::Tail;
+    #[pymodule_export]
+    use super::transaction::Transaction;
     #[pymodule_export]
     use super::view::{MappedBytes, MessageView};
 

@@ -5,8 +5,9 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyDict;
 
 use crate::append_result::AppendResult;
+use crate::blocking::acknowledged;
 use crate::message::{Body, CommonFields, Keys, Properties};
-use crate::store::{Store, acknowledged};
+use crate::store::Store;
 
 /// A prepared topic and queue of a store, from `Store.queue`: checked and looked up once, for many
 /// appends. It keeps its store alive, as an iterator does, but open only until `Store.close`.

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairnlog::{
-    CompletionSink, EncodedBatch, Pending, PhysicalOffset, QueueOffset, ReadRequest, Status,
-};
+use cairnlog::{CompletionSink, EncodedBatch, PhysicalOffset, QueueOffset, ReadRequest, Status};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
@@ -14,7 +12,7 @@ use pyo3::types::{PyDict, PyList, PyType};
 
 use crate::append_result::AppendResult;
 use crate::batch::Batch;
-use crate::blocking::{self, Limit};
+use crate::blocking::{self, Limit, acknowledged, finish};
 use crate::completion::{CompletionGroup, FutureSink, is_completing};
 use crate::consumer::{self, Consumer};
 use crate::errors::{OrRaise, closed, exception, invalid_argument};
@@ -26,6 +24,7 @@ use crate::reports::{GroupProgress, Positions, RecoveryReport, RemovedFiles, Sto
 use crate::scan::{AtEnd, Scan};
 use crate::shutdown;
 use crate::tail::Tail;
+use crate::transaction::Transaction;
 use crate::view::MessageView;
 
 /// A store: one directory, open for appending and reading. Any thread may call any method. Use it
@@ -51,36 +50,6 @@ impl Drop for Store {
 
 /// What the engine's asynchronous appends return.
 type Placed = cairnlog::Result<cairnlog::AppendResult>;
-
-/// What the engine's `begin_` calls return.
-pub(crate) type Begun<T> = cairnlog::Result<(T, Pending)>;
-
-/// Begins an append and waits for its acknowledgement, both detached from the interpreter; the
-/// first slice of the wait needs no second detaching.
-pub(crate) fn acknowledged<T: Send>(
-    py: Python<'_>,
-    begin: impl FnOnce() -> Begun<T> + Send,
-) -> PyResult<T> {
-    let (begun, first) = blocking::run(py, || match begin() {
-        Ok((value, pending)) => {
-            let first = pending.wait_for(blocking::SLICE);
-            (Ok((value, pending)), first)
-        }
-        Err(error) => (Err(error), None),
-    });
-    let (value, pending) = begun.or_raise(py)?;
-    finish(py, &pending, first)?;
-    Ok(value)
-}
-
-/// Waits for the rest of an append or flush whose first slice gave `first`.
-fn finish(py: Python<'_>, pending: &Pending, first: Option<cairnlog::Result<()>>) -> PyResult<()> {
-    if let Some(outcome) = first {
-        return outcome.or_raise(py);
-    }
-    py.check_signals()?;
-    blocking::wait(py, |slice| pending.wait_for(slice))?.or_raise(py)
-}
 
 impl Store {
     pub(crate) fn engine(&self) -> &cairnlog::Store {
@@ -660,6 +629,35 @@ impl Store {
     /// Makes committed offsets and the list of topics durable now.
     fn persist_offsets(&self, py: Python<'_>) -> PyResult<()> {
         blocking::run(py, || self.engine.persist_offsets()).or_raise(py)
+    }
+
+    /// Stores a message that comes to its queue only when the transaction is committed; a delay
+    /// begins then.
+    fn begin_transaction(
+        slf: &Bound<'_, Self>,
+        message: &crate::message::Message,
+    ) -> PyResult<Transaction> {
+        Transaction::begin(slf, message)
+    }
+
+    /// Commits the open transaction whose half message lies at an offset, and returns where the
+    /// message lies. TransactionError if there is none.
+    fn commit_transaction(&self, py: Python<'_>, half_offset: u64) -> PyResult<AppendResult> {
+        let half = PhysicalOffset::new(half_offset);
+        Ok(blocking::run(py, || self.engine.commit_transaction(half)).or_raise(py)?.into())
+    }
+
+    /// Ends the open transaction whose half message lies at an offset: nobody will ever see its
+    /// message. TransactionError if there is none.
+    fn rollback_transaction(&self, py: Python<'_>, half_offset: u64) -> PyResult<()> {
+        let half = PhysicalOffset::new(half_offset);
+        blocking::run(py, || self.engine.rollback_transaction(half)).or_raise(py)
+    }
+
+    /// Where the half messages of all open transactions lie, oldest first.
+    fn open_transactions(&self, py: Python<'_>) -> PyResult<Vec<u64>> {
+        let open = blocking::run(py, || self.engine.open_transactions()).or_raise(py)?;
+        Ok(open.into_iter().map(PhysicalOffset::get).collect())
     }
 
     /// Removes the commit log files that are expired (`file_reserved_time_hours`) or too much

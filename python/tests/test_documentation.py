@@ -25,7 +25,7 @@ def doctests() -> list[doctest.DocTest]:
     modules = [*package, _native]
     names = {"cairnlog": cairnlog, "asyncio": asyncio, "queue": queue}
     found = {test.name: test for module in modules for test in finder.find(module, globs=names)}
-    for name in ("encode_batch", "Consumer", "Filter", "Message", "Store"):
+    for name in ("encode_batch", "Consumer", "Filter", "Message", "Store", "Transaction"):
         # What the native module defines is passed over by the finder's look at modules.
         text = getattr(cairnlog, name).__doc__
         example = doctest.DocTestParser().get_doctest(

@@ -64,7 +64,8 @@ def test_every_record_equals_its_manifest(
     manifest = json.loads((FIXTURES / name / "manifest.json").read_text())
     directory = tmp_path / "fixture"
     shutil.copytree(FIXTURES / name / "store", directory)
-    store = open_store(directory)
+    # Delayed messages whose time has come would be delivered, which is no part of the manifest.
+    store = open_store(directory, schedule_enable=False)
     if manifest["records"]:
         # A store that has files keeps their size, whatever the options say.
         assert store.segment_size_bytes == manifest["config"]["mappedFileSizeCommitLog"]
