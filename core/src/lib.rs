@@ -68,8 +68,9 @@ pub use checkpoint::StoreCheckpoint;
 pub use codec::batch::encode_batch_item;
 pub use codec::message_id::decode_offset_message_id;
 pub use codec::properties::{
-    PROPERTY_DELAY, PROPERTY_INNER_BASE, PROPERTY_INNER_NUM, PROPERTY_KEYS, PROPERTY_REAL_QUEUE_ID,
-    PROPERTY_REAL_TOPIC, PROPERTY_RECORD_CRC, PROPERTY_TAGS, PROPERTY_UNIQUE_KEY, PROPERTY_WAIT,
+    PROPERTY_CHECK_IMMUNITY_TIME, PROPERTY_DELAY, PROPERTY_INNER_BASE, PROPERTY_INNER_NUM,
+    PROPERTY_KEYS, PROPERTY_REAL_QUEUE_ID, PROPERTY_REAL_TOPIC, PROPERTY_RECORD_CRC, PROPERTY_TAGS,
+    PROPERTY_TRANSACTION_CHECK_TIMES, PROPERTY_UNIQUE_KEY, PROPERTY_WAIT,
 };
 pub use codec::{PropertyIter, RecordView};
 pub use commit_log::recover::RecoveryReport;
@@ -92,4 +93,7 @@ pub use retention::RemovedFiles;
 pub use state::{ConsumerOffsets, QueueKind, TopicConfig, Topics};
 pub use stats::{APPEND_LATENCY_BOUNDS_MS, StoreStats, TopicStats};
 pub use status::Status;
-pub use store::{AppendFuture, Pending, QueueAppender, Store, StoreReader, Transaction};
+pub use store::{
+    AppendFuture, Pending, QueueAppender, Store, StoreReader, Transaction, TransactionAnswer,
+    TransactionCheck, TransactionChecker,
+};

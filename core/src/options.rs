@@ -212,6 +212,16 @@ options! {
     /// After a crash those are delivered again for which that was not. Default 10000.
     flush_delay_offset_interval_ms: u64 = 10_000,
         "flush_delay_offset_interval_ms" | "flushDelayOffsetInterval", parse_positive;
+    /// From which age on it is asked what is to become of an open transaction, in milliseconds, at
+    /// least 1; see [`Store::set_transaction_checker`](crate::Store::set_transaction_checker).
+    /// Default 6000.
+    transaction_timeout_ms: u64 = 6000,
+        "transaction_timeout_ms" | "transactionTimeOut", parse_positive;
+    /// How often it is asked at most, at least 1. Default 15.
+    transaction_check_max: u32 = 15, "transaction_check_max" | "transactionCheckMax", parse_u32;
+    /// The time between two times, in milliseconds, at least 1. Default 30000.
+    transaction_check_interval_ms: u64 = 30_000,
+        "transaction_check_interval_ms" | "transactionCheckInterval", parse_positive;
     /// Whether old files go away by themselves, as in RocketMQ, and appends are refused with
     /// [`Status::DiskUsageHigh`] while the file system is too full. Default false: nothing is
     /// removed unless it is asked for, with [`Store::remove_expired`](crate::Store::remove_expired)
@@ -386,6 +396,9 @@ impl StoreOptions {
             ("flush_consume_queue_interval_ms", self.flush_consume_queue_interval_ms),
             ("flush_delay_offset_interval_ms", self.flush_delay_offset_interval_ms),
             ("max_message_size_bytes", u64::from(self.max_message_size_bytes)),
+            ("transaction_timeout_ms", self.transaction_timeout_ms),
+            ("transaction_check_max", u64::from(self.transaction_check_max)),
+            ("transaction_check_interval_ms", self.transaction_check_interval_ms),
         ];
         for (name, value) in at_least_one {
             check(value >= 1, name, "at least 1", value)?;

@@ -33,6 +33,12 @@ pub const PROPERTY_REAL_QUEUE_ID: &str = "REAL_QID";
 pub(crate) const PROPERTY_TRANSACTION_PREPARED: &str = "TRAN_MSG";
 /// The unique key of a half message, once more.
 pub(crate) const PROPERTY_TRANSACTION_ID: &str = "__transactionId__";
+/// How often it was asked what is to become of a half message.
+pub const PROPERTY_TRANSACTION_CHECK_TIMES: &str = "TRANSACTION_CHECK_TIMES";
+/// The index of the half message that RocketMQ put once more without asking.
+pub(crate) const PROPERTY_TRANSACTION_PREPARED_QUEUE_OFFSET: &str = "TRAN_PREPARED_QUEUE_OFFSET";
+/// From which age in seconds on it is asked what is to become of this half message.
+pub const PROPERTY_CHECK_IMMUNITY_TIME: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
 /// The CRC over the whole record, always its last property.
 pub const PROPERTY_RECORD_CRC: &str = "__CRC32#";
 
@@ -273,6 +279,21 @@ pub(crate) fn without_record_crc(properties: &[u8]) -> &[u8] {
     }
 }
 
+/// Encoded properties with one more, in the place of any of its name, and without a record CRC.
+pub(crate) fn with_number(properties: &[u8], name: &str, number: u32) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(properties.len() + name.len() + 12);
+    for (other, value) in PropertyIter::new(without_record_crc(properties)) {
+        if other != name.as_bytes() {
+            bytes.extend_from_slice(other);
+            bytes.push(NAME_VALUE_SEPARATOR);
+            bytes.extend_from_slice(value);
+            bytes.push(PROPERTY_SEPARATOR);
+        }
+    }
+    put_number(&mut bytes, name, u64::from(number));
+    bytes
+}
+
 /// The properties of a record, in stored order, as RocketMQ's decoder reads them: a segment
 /// without 0x01, or with nothing before or behind it, is passed over.
 #[derive(Debug, Clone)]
@@ -339,6 +360,14 @@ mod tests {
               INNER_NUM\x013\x02INNER_BASE\x01120\x02"
         );
         assert!(!source.lacks_last_separator());
+    }
+
+    #[test]
+    fn a_number_takes_the_place_of_an_older_one_and_the_crc_goes() {
+        let crc = record_crc_property(7);
+        let raw = [b"n\x019\x02a\x01b\x02n\x018\x02".as_slice(), &crc].concat();
+        assert_eq!(with_number(&raw, "n", 10), b"a\x01b\x02n\x0110\x02");
+        assert_eq!(with_number(b"a\x01b", "n", 1), b"a\x01b\x02n\x011\x02");
     }
 
     #[test]

@@ -109,6 +109,19 @@ impl Preparer {
         self.draft(&message, topic, queue_id, message.body, message.flag, properties, 0)
     }
 
+    /// Makes the record of a half message that is put once more with other properties.
+    pub(crate) fn renewed<'m>(
+        &self,
+        half: &RecordView<'m>,
+        properties: &'m [u8],
+        topic: &'m str,
+        queue_id: i32,
+    ) -> Result<RecordDraft<'m>> {
+        let mut fields = self.fields_of(half, topic, queue_id);
+        fields.properties = PropertySource::raw(properties);
+        self.checked(fields)
+    }
+
     /// The level a stored message is to be delayed by when it is put once more; 0 for none.
     pub(crate) fn stored_delay_level(&self, record: &RecordView<'_>) -> u32 {
         let level = record.property(PROPERTY_DELAY).and_then(|level| level.parse::<i32>().ok());

@@ -417,7 +417,7 @@ impl Inner {
     }
 
     /// Does what the store's mode asks for after appends that nobody waits for.
-    fn settle_unwaited(&self) -> Result<()> {
+    pub(super) fn settle_unwaited(&self) -> Result<()> {
         match &self.commit {
             // The group commit service forces what was not waited for, too; but it must survive
             // the death of the process now.

@@ -1,6 +1,7 @@
 //! The store: the only type that knows all the others.
 
 mod appends;
+mod checks;
 mod derived;
 mod groups;
 pub(crate) mod open;
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 pub use appends::QueueAppender;
+use checks::Checking;
+pub use checks::{TransactionAnswer, TransactionCheck, TransactionChecker};
 use derived::Dispatching;
 pub(crate) use groups::StoreHandle;
 use pending::Caller;
@@ -77,6 +80,7 @@ pub(crate) struct Inner {
     /// Absent in a store whose old files stay until somebody asks.
     cleaning: Option<CleanCommitLogService>,
     transactions: Transactions,
+    checking: Checking,
     checkpoint: Arc<CheckpointFile>,
     closed: AtomicBool,
     /// What must be given up at the end; taken by the first call of `close`.
@@ -321,6 +325,16 @@ impl Store {
     pub(crate) fn delivers(&self) -> bool {
         self.inner.schedule.as_ref().is_some_and(|schedule| schedule.is_started())
     }
+
+    /// Asks about the open transactions that are old enough, as the service's thread does.
+    pub(crate) fn check_transactions(&self) -> Option<Duration> {
+        self.inner.check_transactions()
+    }
+
+    /// Whether the thread that asks about open transactions was started.
+    pub(crate) fn checks_transactions(&self) -> bool {
+        self.inner.checking.is_started()
+    }
 }
 
 impl Drop for Store {
@@ -379,6 +393,7 @@ impl Inner {
         if let Some(schedule) = &self.schedule {
             schedule.shutdown();
         }
+        self.checking.shutdown();
         self.log.close();
         self.cleaner.close();
         if let Some(cleaning) = &self.cleaning {

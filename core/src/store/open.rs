@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::checks::Checking;
 use super::derived::{Dispatching, FoundQueues};
 use super::transactions::Transactions;
 use super::{Ending, Inner, Store};
@@ -267,7 +268,7 @@ fn start(
     };
     let schedule = schedule(&path, options, environment, &queue, &queues, &fence)?;
     let (mut dispatching, mut config) = (None, None);
-    let mut transactions = Transactions::default();
+    let mut transactions = Transactions::new(options);
     if options.consume_queue_enable {
         let disk = &environment.disk;
         let offsets = ConsumerOffsets::load(Arc::clone(disk), &path)?;
@@ -275,7 +276,7 @@ fn start(
         let told = schedule.clone();
         let parts = Dispatching::start(queues, before, &queue, options, &checkpoint, &fence, told)?;
         let groups = Arc::new(Groups::new(offsets, topics, Arc::clone(parts.queues())));
-        transactions = Transactions::load(&queue, parts.queues(), &groups)?;
+        transactions.load(&queue, parts.queues(), &groups)?;
         let interval = Duration::from_millis(options.flush_consumer_offset_interval_ms);
         config = Some(ConfigService::start(groups, interval)?);
         dispatching = Some(parts);
@@ -323,6 +324,7 @@ fn start(
         cleaner,
         cleaning,
         transactions,
+        checking: Checking::default(),
         checkpoint,
         closed: AtomicBool::new(false),
         ending: Mutex::new(ending),

@@ -3,7 +3,9 @@
 //! 1. A half message waits in a topic of its own. Committing puts the message itself into its
 //!    queue, then an op message that says the half is ended; rolling back puts that one alone.
 //! 2. What is open follows from the queues of half and op messages: it is found again at opening.
-//! 3. A crash between the two records of a commit leaves the transaction open, and the message in
+//! 3. A half message that is put once more, to count a check, takes the place of its older copy,
+//!    which an op message ends; where that was still leads to the transaction.
+//! 4. A crash between the two records of a commit leaves the transaction open, and the message in
 //!    its queue: it may be committed once more, but is never lost.
 
 use std::collections::BTreeMap;
@@ -12,7 +14,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{Inner, Store};
-use crate::codec::properties::{PROPERTY_REAL_QUEUE_ID, PROPERTY_REAL_TOPIC, PROPERTY_UNIQUE_KEY};
+use crate::codec::properties::{
+    PROPERTY_CHECK_IMMUNITY_TIME, PROPERTY_REAL_QUEUE_ID, PROPERTY_REAL_TOPIC,
+    PROPERTY_TRANSACTION_CHECK_TIMES, PROPERTY_TRANSACTION_PREPARED_QUEUE_OFFSET,
+    PROPERTY_UNIQUE_KEY,
+};
 use crate::commit_log::{self, MessageView, check_queue_id, check_topic};
 use crate::consume::Groups;
 use crate::consume_queue::{ConsumeQueues, Slot};
@@ -21,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::mapped::MappedFileQueue;
 use crate::message::{AppendResult, Message};
 use crate::offset::{PhysicalOffset, QueueOffset};
+use crate::options::StoreOptions;
 use crate::status::Status;
 
 /// The topic of half messages.
@@ -32,11 +39,40 @@ const GROUP: &str = "CID_RMQ_SYS_TRANS";
 /// The tag of an op message.
 const ENDED_TAG: &str = "d";
 /// Half and op messages are in the first queues of their topics.
-const QUEUE_ID: i32 = 0;
+pub(super) const QUEUE_ID: i32 = 0;
 
-/// The open transactions of a store: the index of each half message by where it lies.
+/// The open transactions of a store.
+#[derive(Debug)]
+pub(super) struct Transactions {
+    pub(super) open: Mutex<OpenHalves>,
+    /// From which age on it is asked about a half message that names no other.
+    timeout_ms: i64,
+    /// The time between two times.
+    pub(super) interval_ms: i64,
+}
+
+/// The open transactions by where their half messages lie, and where those were before.
 #[derive(Debug, Default)]
-pub(super) struct Transactions(Mutex<BTreeMap<u64, u64>>);
+pub(super) struct OpenHalves {
+    pub(super) by_offset: BTreeMap<u64, OpenHalf>,
+    /// Where a half message lies now that was put once more.
+    pub(super) moved: BTreeMap<u64, u64>,
+}
+
+/// The half message of an open transaction.
+#[derive(Debug)]
+pub(super) struct OpenHalf {
+    pub(super) index: u64,
+    /// How often it was asked what is to become of it.
+    pub(super) times: u32,
+    /// It is asked again `wait_ms` behind this wall clock time.
+    pub(super) since_ms: i64,
+    pub(super) wait_ms: i64,
+    /// Where it lay before, oldest first.
+    pub(super) former: Vec<u64>,
+    /// The indexes of older copies that are still to be ended.
+    pub(super) unended: Vec<u64>,
+}
 
 /// A transaction that was begun: its message is stored, and nobody sees it.
 ///
@@ -54,7 +90,8 @@ impl std::fmt::Debug for Transaction {
 }
 
 impl Transaction {
-    /// Where the half message lies; [`Store::commit_transaction`] takes it.
+    /// Where the half message was put at first; [`Store::commit_transaction`] takes it as long as
+    /// the store is open, also when the half message was put once more because of a check.
     #[must_use]
     pub fn half_offset(&self) -> PhysicalOffset {
         self.half.physical_offset
@@ -102,7 +139,9 @@ impl Store {
     pub fn begin_transaction(&self, message: &Message<'_>) -> Result<Transaction> {
         let inner = &self.inner;
         inner.dispatching()?;
-        let half = inner.begin_transaction(message)?;
+        let (half, due_ms) = inner.place_half(message)?;
+        inner.notice_half(due_ms);
+        let half = inner.acknowledge_now(half, message)?;
         let id = message.properties.iter().rev().find(|(name, _)| *name == PROPERTY_UNIQUE_KEY);
         let id = id.map(|(_, value)| (*value).to_owned());
         Ok(Transaction { inner: Arc::clone(inner), half, id })
@@ -131,68 +170,106 @@ impl Store {
         self.inner.rollback_transaction(half)
     }
 
-    /// Where the half messages of all open transactions lie, oldest first.
+    /// Where the half messages of all open transactions lie, in log order. A check puts a half
+    /// message once more: then its newest place counts here.
     ///
     /// # Errors
     ///
     /// - [`Status::StoreClosed`], [`Status::Forked`]: the store cannot.
     pub fn open_transactions(&self) -> Result<Vec<PhysicalOffset>> {
         self.inner.check_readable()?;
-        let open = self.inner.transactions.0.lock();
-        Ok(open.keys().map(|offset| PhysicalOffset::new(*offset)).collect())
+        let open = self.inner.transactions.open.lock();
+        Ok(open.by_offset.keys().map(|offset| PhysicalOffset::new(*offset)).collect())
     }
 }
 
 impl Inner {
-    fn begin_transaction(&self, message: &Message<'_>) -> Result<AppendResult> {
+    /// Puts a half message into the log, and returns when it is to be asked about.
+    fn place_half(&self, message: &Message<'_>) -> Result<(AppendResult, i64)> {
         self.check()?;
         check_topic(message.topic)?;
         check_queue_id(message.queue_id)?;
         let draft = self.preparer.half(message, HALF_TOPIC, QUEUE_ID)?;
         let queue = self.topics.queue(HALF_TOPIC, QUEUE_ID);
         let half = self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))?;
-        let (offset, index) = (half.physical_offset.get(), half.queue_offset.get());
-        self.transactions.0.lock().insert(offset, index);
-        self.acknowledge_now(half, message)
+        let immunity =
+            message.properties.iter().rev().find(|(name, _)| *name == PROPERTY_CHECK_IMMUNITY_TIME);
+        let stored_ms = half.store_timestamp_ms;
+        let open = OpenHalf {
+            index: half.queue_offset.get(),
+            times: 0,
+            since_ms: message.born_timestamp_ms.unwrap_or(stored_ms).min(stored_ms),
+            wait_ms: self.transactions.wait_ms(immunity.map(|(_, value)| *value)),
+            former: Vec::new(),
+            unended: Vec::new(),
+        };
+        let due_ms = open.due_ms();
+        self.transactions.open.lock().by_offset.insert(half.physical_offset.get(), open);
+        Ok((half, due_ms))
     }
 
-    fn commit_transaction(&self, half: PhysicalOffset) -> Result<AppendResult> {
-        self.end_transaction(half, |index| {
+    pub(super) fn commit_transaction(&self, half: PhysicalOffset) -> Result<AppendResult> {
+        self.end_transaction(half, |half, indexes| {
             let placed = self.place_committed(half)?;
-            self.place_op(index).map_err(|error| error.with_appended(placed))?;
-            Ok(placed)
+            let op = self.place_op(indexes).map_err(|error| error.with_appended(placed))?;
+            Ok((placed, op))
         })
     }
 
-    fn rollback_transaction(&self, half: PhysicalOffset) -> Result<()> {
-        self.end_transaction(half, |index| self.place_op(index)).map(|_| ())
+    pub(super) fn rollback_transaction(&self, half: PhysicalOffset) -> Result<()> {
+        let rolled_back = self.end_transaction(half, |_, indexes| {
+            let op = self.place_op(indexes)?;
+            Ok((op, op))
+        });
+        rolled_back.map(|_| ())
     }
 
     /// Takes a transaction out of the open ones while it is being ended, and puts it back if
-    /// nothing was stored. Waits for the end of what was.
-    fn end_transaction(
+    /// nothing was stored. `end` gets where the half message lies now and the indexes to end, and
+    /// returns what it put and the op message behind it, which is waited for with all in front.
+    pub(super) fn end_transaction(
         &self,
         half: PhysicalOffset,
-        end: impl FnOnce(u64) -> Result<AppendResult>,
+        end: impl FnOnce(PhysicalOffset, &[u64]) -> Result<(AppendResult, AppendResult)>,
     ) -> Result<AppendResult> {
         self.dispatching()?;
         self.check()?;
-        let Some(index) = self.transactions.0.lock().remove(&half.get()) else {
+        let Some((offset, mut open)) = self.transactions.open.lock().take(half.get()) else {
             let what = "no open transaction has its half message there";
             return Err(Error::new(Status::NoSuchTransaction, what).at_offset(half.get()));
         };
-        let ended = end(index).inspect_err(|error| {
-            if error.appended().is_none() {
-                self.transactions.0.lock().insert(half.get(), index);
+        open.unended.push(open.index);
+        let ended = end(PhysicalOffset::new(offset), &open.unended);
+        let mut halves = self.transactions.open.lock();
+        match ended {
+            Err(error) if error.appended().is_none() => {
+                open.unended.pop();
+                halves.by_offset.insert(offset, open);
+                Err(error)
             }
-        })?;
-        // Should a power cut take the op message of a commit, the transaction is open once more.
-        self.acknowledge_now(ended, &Message::new(OP_TOPIC, b""))
+            ended => {
+                halves.forget_former(&open);
+                drop(halves);
+                let (placed, op) = ended?;
+                self.acknowledge_now(op, &Message::new(OP_TOPIC, b""))
+                    .map_err(|error| error.with_appended(placed))?;
+                Ok(placed)
+            }
+        }
+    }
+
+    /// The half message that lies somewhere.
+    pub(super) fn read_half(&self, half: PhysicalOffset) -> Result<MessageView> {
+        let queue = self.log.queue();
+        if self.commit.is_some() && queue.committed().get() <= half.get() {
+            queue.commit(0).inspect_err(|error| self.fence.close(error))?;
+        }
+        commit_log::read_at(queue, half)
     }
 
     /// Puts the message itself into the log.
     fn place_committed(&self, half: PhysicalOffset) -> Result<AppendResult> {
-        let message = commit_log::read_at(self.log.queue(), half)?;
+        let message = self.read_half(half)?;
         let record = message.record();
         let (topic, queue_id) = real_queue(&message)?;
         let level = self.preparer.stored_delay_level(&record);
@@ -205,9 +282,9 @@ impl Inner {
         self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))
     }
 
-    /// Notes in the log that the half message of an index is ended.
-    fn place_op(&self, index: u64) -> Result<AppendResult> {
-        let body = format!("{index},");
+    /// Notes in the log that the half messages of these indexes are ended.
+    pub(super) fn place_op(&self, indexes: &[u64]) -> Result<AppendResult> {
+        let body: String = indexes.iter().map(|index| format!("{index},")).collect();
         let message = Message::new(OP_TOPIC, body.as_bytes()).tag(ENDED_TAG);
         let draft = self.preparer.message(&message, OP_TOPIC, QUEUE_ID)?;
         let queue = self.topics.queue(OP_TOPIC, QUEUE_ID);
@@ -216,7 +293,7 @@ impl Inner {
 }
 
 /// Where a half message is meant to go.
-fn real_queue(message: &MessageView) -> Result<(String, i32)> {
+pub(super) fn real_queue(message: &MessageView) -> Result<(String, i32)> {
     let record = message.record();
     let topic = record.property(PROPERTY_REAL_TOPIC).unwrap_or_default().into_owned();
     let queue_id = record.property(PROPERTY_REAL_QUEUE_ID).and_then(|id| id.parse().ok());
@@ -226,16 +303,82 @@ fn real_queue(message: &MessageView) -> Result<(String, i32)> {
     Ok((topic, queue_id))
 }
 
+impl OpenHalves {
+    /// Takes out the transaction whose half message lies there, or did before it was put once more.
+    fn take(&mut self, half: u64) -> Option<(u64, OpenHalf)> {
+        let offset = self.moved.get(&half).copied().unwrap_or(half);
+        self.by_offset.remove(&offset).map(|open| (offset, open))
+    }
+
+    /// Forgets where a half message was before that is ended.
+    pub(super) fn forget_former(&mut self, open: &OpenHalf) {
+        for offset in &open.former {
+            self.moved.remove(offset);
+        }
+    }
+}
+
+impl OpenHalf {
+    /// When it is asked about it, by the wall clock.
+    pub(super) fn due_ms(&self) -> i64 {
+        self.since_ms.saturating_add(self.wait_ms)
+    }
+
+    /// How long it is not asked about it. A beginning further away than the wait is none that this
+    /// clock gave: it was turned back.
+    pub(super) fn remaining_ms(&self, now_ms: i64) -> i64 {
+        if self.since_ms > now_ms.saturating_add(self.wait_ms) {
+            return 0;
+        }
+        self.due_ms().saturating_sub(now_ms).max(0)
+    }
+}
+
 impl Transactions {
+    pub(super) fn new(options: &StoreOptions) -> Self {
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        Self {
+            open: Mutex::default(),
+            timeout_ms: signed(options.transaction_timeout_ms),
+            interval_ms: signed(options.transaction_check_interval_ms),
+        }
+    }
+
+    /// From which age on it is asked about a half message with this property.
+    fn wait_ms(&self, immunity: Option<&str>) -> i64 {
+        let seconds = immunity.and_then(|seconds| seconds.parse::<u32>().ok());
+        seconds.map_or(self.timeout_ms, |seconds| i64::from(seconds) * 1000)
+    }
+
+    /// What is known of a half message by itself.
+    fn open_half(&self, index: u64, message: &MessageView) -> OpenHalf {
+        let times = message.property(PROPERTY_TRANSACTION_CHECK_TIMES);
+        let times = times.and_then(|times| times.parse().ok()).unwrap_or(0);
+        let stored_ms = message.store_timestamp_ms();
+        let (since_ms, wait_ms) = match times {
+            0 => {
+                let immunity = message.property(PROPERTY_CHECK_IMMUNITY_TIME);
+                (message.born_timestamp_ms().min(stored_ms), self.wait_ms(immunity.as_deref()))
+            }
+            // It was put once more when it was asked.
+            _ => (stored_ms, self.interval_ms),
+        };
+        OpenHalf { index, times, since_ms, wait_ms, former: Vec::new(), unended: Vec::new() }
+    }
+
     /// Finds the open transactions of a store that is being opened, when its queues hold all of the
     /// log.
     pub(super) fn load(
+        &mut self,
         log: &MappedFileQueue,
         queues: &ConsumeQueues,
         groups: &Groups,
-    ) -> Result<Self> {
-        let open = find_open(log, queues, groups)?;
-        Ok(Self(Mutex::new(open.into_iter().map(|(index, offset)| (offset, index)).collect())))
+    ) -> Result<()> {
+        let found = find_open(log, queues, groups, |index, message| {
+            (message.physical_offset().get(), self.open_half(index, message))
+        })?;
+        self.open.get_mut().by_offset = found.into_values().collect();
+        Ok(())
     }
 
     /// Notes what need not be looked at by the next opening. Only when everything is durable: a
@@ -251,7 +394,8 @@ impl Transactions {
         if half_end == 0 {
             return Ok(());
         }
-        let oldest = find_open(log, queues, groups)?.first_key_value().map(|(index, _)| *index);
+        let open = find_open(log, queues, groups, |_, _| ())?;
+        let oldest = open.first_key_value().map(|(index, ())| *index);
         let half = QueueOffset::new(oldest.unwrap_or(half_end));
         groups.offsets.reset(GROUP, HALF_TOPIC, QUEUE_ID, half);
         if oldest.is_none() && op_end > 0 {
@@ -261,15 +405,22 @@ impl Transactions {
     }
 }
 
-/// Where the half messages lie that no op message ended, by their index.
-fn find_open(
+/// What `look` finds of the half messages that no op message ended, by their index.
+fn find_open<T>(
     log: &MappedFileQueue,
     queues: &ConsumeQueues,
     groups: &Groups,
-) -> Result<BTreeMap<u64, u64>> {
+    look: impl Fn(u64, &MessageView) -> T,
+) -> Result<BTreeMap<u64, T>> {
     let mut open = BTreeMap::new();
+    // Of each that RocketMQ put once more without asking, the index that a producer knows.
+    let mut copies = BTreeMap::new();
     for_each_message(log, queues, groups, HALF_TOPIC, |index, message| {
-        open.insert(index, message.physical_offset().get());
+        let prepared = message.property(PROPERTY_TRANSACTION_PREPARED_QUEUE_OFFSET);
+        if let Some(prepared) = prepared.and_then(|prepared| prepared.parse::<u64>().ok()) {
+            copies.entry(prepared).or_insert_with(Vec::new).push(index);
+        }
+        open.insert(index, look(index, message));
     })?;
     for_each_message(log, queues, groups, OP_TOPIC, |_, message| {
         if message.tag().as_deref() != Some(ENDED_TAG) {
@@ -279,6 +430,9 @@ fn find_open(
             let digits = std::str::from_utf8(digits).unwrap_or_default();
             if let Ok(index) = digits.parse::<u64>() {
                 open.remove(&index);
+                for copy in copies.remove(&index).unwrap_or_default() {
+                    open.remove(&copy);
+                }
             }
         }
     })?;

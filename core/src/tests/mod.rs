@@ -22,4 +22,5 @@ mod scene;
 mod state_crashes;
 mod state_files;
 mod time;
+mod transaction_checks;
 mod transactions;
