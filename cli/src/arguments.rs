@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cairnlog::Filter;
+use cairnlog::{Filter, StartFrom};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -30,12 +30,16 @@ pub(crate) enum Command {
     Cat(Cat),
     /// Find messages by key or id
     Query(Query),
+    /// Print messages as a member of a consumer group, which goes on there next time
+    Consume(Consume),
     /// List topics and their queues
     Topics(Topics),
     /// Show how far each group has consumed, and how much it has left
     Groups(Groups),
     /// Show the delayed messages that wait, by level
     Delays(Delays),
+    /// Remove old files of the log, and what the queues have for them
+    Retain(Retain),
     /// Show what a store holds; creates, locks and changes nothing
     Inspect(Inspect),
     /// Check everything in a store; creates, locks and changes nothing
@@ -63,6 +67,8 @@ pub(crate) enum Format {
     Jsonl,
 }
 
+/// While the store is open for the command, it does what open stores do: delayed messages whose
+/// time has come, also those of earlier runs, are delivered to their queues.
 #[derive(Debug, Args)]
 pub(crate) struct Append {
     /// The store's directory; made if it does not exist
@@ -83,6 +89,10 @@ pub(crate) struct Append {
     /// The keys of every message; the next option, or --, ends them
     #[arg(long, value_name = "K", num_args = 1..)]
     pub(crate) keys: Vec<String>,
+    /// Messages come to their queue after this delay: a level of --conf or RocketMQ's (1 is 1s, 18
+    /// is 2h), 0 for none. A store delivers them while it is open
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) delay_level: u32,
     /// When an append is acknowledged
     #[arg(long)]
     pub(crate) flush: Option<Flush>,
@@ -204,6 +214,78 @@ pub(crate) struct Query {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// Prints the bodies of the messages that the group has not had, one per line, and takes each for
+/// consumed once it was printed. The group goes on behind it next time; after a crash it may get
+/// a few again. It opens the store, which nobody else may have in use, and delivers delayed
+/// messages whose time has come.
+#[derive(Debug, Args)]
+pub(crate) struct Consume {
+    /// The store's directory
+    pub(crate) dir: PathBuf,
+    /// The consumer group
+    #[arg(short, long)]
+    pub(crate) group: String,
+    /// A topic; may be given several times
+    #[arg(short, long = "topic", value_name = "TOPIC", required = true)]
+    pub(crate) topics: Vec<String>,
+    /// Where a queue is begun of which the group has consumed nothing yet: at the first message,
+    /// behind the last, or at a store time in milliseconds
+    #[arg(long, value_name = "first|last|@TIME_MS", default_value = "first",
+          value_parser = parse_from)]
+    pub(crate) from: StartFrom,
+    /// Consume at most N messages
+    #[arg(long, value_name = "N")]
+    pub(crate) max: Option<u64>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArguments,
+    /// Wait for more messages until Ctrl-C
+    #[arg(long, conflicts_with = "timeout")]
+    pub(crate) follow: bool,
+    /// Wait for more messages until none came for so many milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) timeout: u64,
+    /// Print one JSON object per message, as cat --json does
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_from(text: &str) -> Result<StartFrom, String> {
+    match parse_reset(text) {
+        Ok(ResetTo::First) => Ok(StartFrom::First),
+        Ok(ResetTo::Last) => Ok(StartFrom::Last),
+        Ok(ResetTo::TimeMs(time_ms)) => Ok(StartFrom::Timestamp(time_ms)),
+        Ok(ResetTo::Offset(_)) | Err(_) => Err("first, last, or @ and a time".to_owned()),
+    }
+}
+
+/// Removes files of the log, whole and oldest first, and what the queues have for them. The newest
+/// file always stays. Only the rules that are given count; without any, those of --conf or
+/// RocketMQ's: files older than 72 hours. It opens the store, which nobody else may have in use;
+/// nothing else happens to it meanwhile.
+#[derive(Debug, Args)]
+pub(crate) struct Retain {
+    /// The store's directory
+    pub(crate) dir: PathBuf,
+    /// Remove files whose newest message was stored at least so many hours ago
+    #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(..=MAX_HOURS))]
+    pub(crate) max_age: Option<u64>,
+    /// Remove files until the log has at most this size, as in 64M
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_bytes: Option<usize>,
+    /// Remove files that end at or in front of this physical offset
+    #[arg(long, value_name = "OFFSET")]
+    pub(crate) before: Option<u64>,
+    /// Report only; change nothing. The store may be in use
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the report as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The most hours that a store takes for an age.
+pub(crate) const MAX_HOURS: u64 = 8_760_000;
 
 /// One line per queue: topic, queue id, first and next queue offset, messages, store time of the
 /// last message, and from config/topics.json the permission (4 read, 2 write) and the numbers of
@@ -387,6 +469,7 @@ fn parse_size(text: &str) -> Result<usize, String> {
     let (digits, shift) = match text.char_indices().next_back() {
         Some((at, 'k' | 'K')) => (text.get(..at), 10),
         Some((at, 'm' | 'M')) => (text.get(..at), 20),
+        Some((at, 'g' | 'G')) => (text.get(..at), 30),
         _ => (Some(text), 0),
     };
     let number: Option<usize> = digits.and_then(|digits| digits.parse().ok());

@@ -1,4 +1,5 @@
-//! The cairnlog command line tool: append to, read, inspect, verify, recover and measure stores.
+//! The cairnlog command line tool: append to, read, consume, inspect, verify, recover, thin out and
+//! measure stores.
 //!
 //! Exit status: 0 done, 1 the operation failed or found damage, 2 wrong usage, 130 interrupted.
 //! Errors are one line on stderr, `cairnlog: what: why`.
@@ -34,12 +35,16 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Outcome {
     let interruption = match &arguments.command {
         Command::Groups(command) if command.reset_to.is_some() => Interruption::Wait,
-        Command::Append(_) | Command::Recover(_) | Command::Bench(_) => Interruption::Wait,
+        Command::Retain(command) if !command.dry_run => Interruption::Wait,
+        Command::Append(_) | Command::Consume(_) | Command::Recover(_) | Command::Bench(_) => {
+            Interruption::Wait
+        }
         Command::Cat(_)
         | Command::Query(_)
         | Command::Topics(_)
         | Command::Groups(_)
         | Command::Delays(_)
+        | Command::Retain(_)
         | Command::Inspect(_)
         | Command::Verify(_) => Interruption::End,
     };
@@ -49,6 +54,8 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Append(command) => commands::append::run(command, options()?),
         Command::Cat(command) => commands::cat::run(command, &options()?),
         Command::Query(command) => commands::query::run(command, &options()?),
+        Command::Consume(command) => commands::consume::run(command, &options()?),
+        Command::Retain(command) => commands::retain::run(command, options()?),
         Command::Topics(command) => commands::topics::run(command, &options()?),
         Command::Groups(command) => commands::groups::run(command, &options()?),
         Command::Delays(command) => commands::delays::run(command, &options()?),

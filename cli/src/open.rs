@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use cairnlog::{LogReader, Status, StoreOptions};
+use cairnlog::{LogReader, Status, Store, StoreOptions};
 
 use crate::failure::Failure;
 use crate::queue_reader::QueueReader;
@@ -22,6 +22,39 @@ pub(crate) fn options(conf: Option<&Path>) -> Result<StoreOptions, Failure> {
         Ok((options, _unknown)) => Ok(options),
         Err(error) => Err(Failure::failed(path.display(), error)),
     }
+}
+
+/// Opens a store that there is.
+pub(crate) fn existing(store: &Path, options: &StoreOptions) -> cairnlog::Result<Store> {
+    let mut options = options.clone();
+    options.create_if_missing = false;
+    Store::open(store, &options)
+}
+
+/// Opens a store that there is, as [`quiet`] says, for a command that looks after it.
+pub(crate) fn maintained(store: &Path, options: &StoreOptions) -> cairnlog::Result<Store> {
+    existing(store, &quiet(options))
+}
+
+/// The options with which an open store does nothing by itself: it neither delivers messages
+/// whose time has come nor removes old files.
+pub(crate) fn quiet(options: &StoreOptions) -> StoreOptions {
+    let mut options = options.clone();
+    options.schedule_enable = false;
+    options.retention_enable = false;
+    options
+}
+
+/// How long records may take to come into their queues once the store is open.
+const DISPATCH_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until every record of a store that was just opened is in its queue.
+pub(crate) fn wait_dispatched(store: &Store) -> Result<(), Failure> {
+    if store.wait_dispatched(store.durable_offset(), DISPATCH_PATIENCE)? {
+        return Ok(());
+    }
+    let why = store.dispatch_error().map_or("it takes too long".to_owned(), |e| e.to_string());
+    Err(Failure::failed("cannot bring the queues up to date", why))
 }
 
 /// Files of a store beside its log.

@@ -1,7 +1,5 @@
 //! `groups`: how far each group has consumed, and setting it elsewhere.
 
-use std::time::Duration;
-
 use cairnlog::{ConsumerOffsets, QueueOffset, Store, StoreOptions, TimeBoundary};
 use serde::Serialize;
 
@@ -10,16 +8,11 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{Output, or_dash};
 use crate::{interrupt, open};
 
-/// How long records may take to come into their queues once the store is open.
-const DISPATCH_PATIENCE: Duration = Duration::from_secs(60);
-
 /// Runs the command.
 pub(crate) fn run(command: &Groups, options: &StoreOptions) -> Outcome {
     if let (Some(to), Some(group), Some(topic)) = (command.reset_to, &command.group, &command.topic)
     {
-        let mut options = options.clone();
-        options.create_if_missing = false;
-        let store = Store::open(&command.dir, &options)?;
+        let store = open::maintained(&command.dir, options)?;
         reset(&store, command, (group, topic), to)?;
         store.close()?;
     }
@@ -29,10 +22,7 @@ pub(crate) fn run(command: &Groups, options: &StoreOptions) -> Outcome {
 /// Sets a group's offsets: of all queues, or if one is wrong of none.
 fn reset(store: &Store, command: &Groups, owner: (&str, &str), to: ResetTo) -> Outcome {
     let (group, topic) = owner;
-    if !store.wait_dispatched(store.durable_offset(), DISPATCH_PATIENCE)? {
-        let why = store.dispatch_error().map_or("it takes too long".to_owned(), |e| e.to_string());
-        return Err(Failure::failed("cannot bring the queues up to date", why));
-    }
+    open::wait_dispatched(store)?;
     let mut targets = Vec::new();
     for queue_id in store.queues_of(topic)? {
         if command.queue.is_none_or(|wanted| wanted == queue_id)

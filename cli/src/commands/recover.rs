@@ -5,18 +5,18 @@ use serde::Serialize;
 
 use crate::arguments::Recover;
 use crate::failure::{Failure, Outcome};
+use crate::open;
 use crate::output::Output;
 
 /// Runs the command.
 pub(crate) fn run(command: &Recover, mut options: StoreOptions) -> Outcome {
-    options.create_if_missing = false;
     if command.truncate {
         options.damage_policy = DamagePolicy::Truncate;
     }
     let report = if command.dry_run {
         Store::plan_recovery(&command.dir, &options)
     } else {
-        Store::open(&command.dir, &options).and_then(|store| {
+        open::maintained(&command.dir, &options).and_then(|store| {
             let report = store.recovery_report().clone();
             store.close().map(|()| report)
         })

@@ -19,6 +19,7 @@ pub(crate) struct Shared {
     keys: Vec<String>,
     first_queue: i32,
     queues: u32,
+    delay_level: u32,
     wait_store_ok: bool,
 }
 
@@ -31,6 +32,7 @@ impl Shared {
             keys: command.keys.clone(),
             first_queue: if command.queues.is_some() { 0 } else { command.queue },
             queues: command.queues.unwrap_or(1),
+            delay_level: command.delay_level,
             wait_store_ok: !command.no_wait,
         }
     }
@@ -66,6 +68,7 @@ impl Shared {
         let mut message = Message::new(self.topic(), body)
             .queue_id(queue)
             .keys(keys)
+            .delay_level(self.delay_level)
             .wait_store_ok(self.wait_store_ok);
         message.tag = self.tag.as_deref();
         message
@@ -91,6 +94,7 @@ pub(crate) struct JsonMessage<'a> {
     #[serde(default)]
     flag: i32,
     born_timestamp: Option<i64>,
+    delay_level: Option<u32>,
     wait_store_ok: Option<bool>,
     #[serde(rename = "physical_offset")]
     _physical_offset: Option<IgnoredAny>,
@@ -145,6 +149,7 @@ impl JsonMessage<'_> {
             .queue_id(self.queue_id.unwrap_or_else(|| shared.queue(ordinal)))
             .keys(&keys)
             .properties(&properties)
+            .delay_level(self.delay_level.unwrap_or(shared.delay_level))
             .wait_store_ok(self.wait_store_ok.unwrap_or(true) && shared.wait_store_ok);
         message.tag = self.tags.as_deref().or(shared.tag.as_deref());
         message.flag = self.flag;
@@ -164,6 +169,7 @@ mod tests {
             keys: vec!["k".to_owned()],
             first_queue: 0,
             queues: 3,
+            delay_level: 2,
             wait_store_ok: true,
         }
     }
@@ -171,7 +177,7 @@ mod tests {
     #[test]
     fn an_object_overrides_the_command_line() {
         let line = br#"{"topic":"A","queue_id":7,"body":"x\ny","tags":"b","keys":["1","2"],
-            "properties":{"p":"v"},"flag":-1,"born_timestamp":5,"wait_store_ok":false}"#;
+            "properties":{"p":"v"},"flag":-1,"born_timestamp":5,"delay_level":0,"wait_store_ok":false}"#;
         let message = JsonMessage::parse(line).unwrap();
         message
             .with_message(&shared(), 4, |message| {
@@ -180,6 +186,7 @@ mod tests {
                 assert_eq!((message.tag, message.keys), (Some("b"), &["1", "2"][..]));
                 assert_eq!(message.properties, [("p", "v")]);
                 assert_eq!((message.flag, message.born_timestamp_ms), (-1, Some(5)));
+                assert_eq!(message.delay_level, 0);
                 assert!(!message.wait_store_ok);
             })
             .unwrap();
@@ -193,6 +200,7 @@ mod tests {
                 assert_eq!((message.topic, message.queue_id), ("T", 1));
                 assert_eq!(message.body, [0, 255]);
                 assert_eq!((message.tag, message.keys), (Some("t"), &["k"][..]));
+                assert_eq!(message.delay_level, 2);
                 assert!(message.wait_store_ok);
             })
             .unwrap();
