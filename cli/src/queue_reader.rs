@@ -105,7 +105,7 @@ impl QueueReader {
         let Some(queue) = self.queue(topic, queue_id)? else {
             return Ok(None);
         };
-        let unit = queue.unit(index).map_err(cannot_read(&queue.path))?;
+        let unit = queue.unit_at(index).map_err(cannot_read(&queue.path))?;
         Ok(unit.filter(Unit::is_message))
     }
 
@@ -116,9 +116,19 @@ impl QueueReader {
         queue_id: i32,
         index: u64,
     ) -> Result<Place, Failure> {
-        let Some(unit) = self.unit(topic, queue_id, index)? else {
-            return Ok(Place::End);
-        };
+        match self.unit(topic, queue_id, index)? {
+            Some(unit) => self.read_unit(topic, queue_id, &unit),
+            None => Ok(Place::End),
+        }
+    }
+
+    /// What a unit of a queue leads to.
+    pub(crate) fn read_unit(
+        &mut self,
+        topic: &str,
+        queue_id: i32,
+        unit: &Unit,
+    ) -> Result<Place, Failure> {
         let offset = u64::try_from(unit.physical_offset).unwrap_or(u64::MAX);
         if self.log.as_ref().is_none_or(|log| offset < log.min_offset().get()) {
             return Ok(Place::Removed);
@@ -138,9 +148,9 @@ impl QueueReader {
                 Ok(Place::Message(message))
             }
             _ => Ok(Place::Damaged(format!(
-                "{topic} queue {queue_id}: the unit of offset {index} leads to no message of its \
+                "{topic} queue {queue_id}: the unit of offset {} leads to no message of its \
                  queue: expected {} bytes at {offset} of the log",
-                unit.size
+                unit.index, unit.size
             ))),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cairnlog::{LogEntry, LogReader, RecordView, StoreCheckpoint, StoreOptions};
+use cairnlog::{LogEntry, LogReader, QueueKind, RecordView, StoreCheckpoint, StoreOptions};
 use serde::Serialize;
 
 use crate::arguments::{IndexSizes, Inspect, View};
@@ -184,7 +184,7 @@ impl Viewer<'_> {
             ConsumeQueues::open(&self.command.dir).map_err(cannot_read(&self.command.dir))?;
         if !self.command.json {
             self.output.line(if self.command.entries {
-                "topic queue_id queue_offset physical_offset size tags_code"
+                "topic queue_id queue_offset physical_offset size tags_code messages"
             } else {
                 "topic queue_id min_offset max_offset files"
             })?;
@@ -219,14 +219,15 @@ impl Viewer<'_> {
         let mut written: Outcome = Ok(());
         let (output, json) = (&mut self.output, self.command.json);
         queue
-            .walk(|queue_offset, unit| {
+            .walk(|unit| {
                 if unit.is_filler() || written.is_err() {
                     return;
                 }
                 let line = UnitJson {
                     topic: &topic,
                     queue_id,
-                    queue_offset,
+                    queue_offset: unit.index,
+                    messages: unit.messages,
                     physical_offset: unit.physical_offset,
                     size: unit.size,
                     tags_code: unit.tags_code,
@@ -235,8 +236,12 @@ impl Viewer<'_> {
                     output.json(&line)
                 } else {
                     output.line(format!(
-                        "{topic} {queue_id} {queue_offset} {} {} {}",
-                        line.physical_offset, line.size, line.tags_code
+                        "{topic} {queue_id} {} {} {} {} {}",
+                        line.queue_offset,
+                        line.physical_offset,
+                        line.size,
+                        line.tags_code,
+                        line.messages,
                     ))
                 };
             })
@@ -453,6 +458,7 @@ impl TopicJson {
 struct QueueJson {
     topic: String,
     queue_id: i32,
+    kind: &'static str,
     min_offset: u64,
     max_offset: u64,
     files: usize,
@@ -465,6 +471,7 @@ impl QueueJson {
         Self {
             topic: queue.topic.clone(),
             queue_id: queue.queue_id,
+            kind: if queue.kind == QueueKind::Batch { "batch" } else { "simple" },
             min_offset: range.min_offset,
             max_offset: range.max_offset,
             files: queue.files.len(),
@@ -479,6 +486,7 @@ struct UnitJson<'a> {
     topic: &'a str,
     queue_id: i32,
     queue_offset: u64,
+    messages: u64,
     physical_offset: i64,
     size: i32,
     tags_code: i64,

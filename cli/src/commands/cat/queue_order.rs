@@ -5,6 +5,7 @@ use std::thread;
 use cairnlog::StoreOptions;
 
 use super::{FOLLOW_PAUSE, Printer};
+use crate::commands::verify::message_count;
 use crate::failure::{Failure, Outcome};
 use crate::queue_reader::{Place, QueueReader};
 use crate::{interrupt, open};
@@ -52,18 +53,22 @@ fn print_from(
     let mut position = position.max(range.start);
     while printer.left > 0 && position < range.end {
         interrupt::check()?;
-        match reader.read(topic, queue_id, position)? {
+        let Some(unit) = reader.unit(topic, queue_id, position)? else {
+            break;
+        };
+        position = unit.index_end();
+        match reader.read_unit(topic, queue_id, &unit)? {
             Place::Message(message) => {
                 let record = message.record();
+                // An inner batch in a queue of messages has more indexes than its unit.
+                position = position.max(unit.index + message_count(&record));
                 if printer.filter.matches_record(&record) {
                     printer.print(&record)?;
                 }
             }
             Place::Damaged(text) => printer.report(&text)?,
-            Place::Removed => {}
-            Place::End => break,
+            Place::Removed | Place::End => {}
         }
-        position += 1;
     }
     Ok(position)
 }

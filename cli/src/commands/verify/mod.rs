@@ -332,9 +332,10 @@ impl<'a> Check<'a> {
 }
 
 /// The messages in a record: more than one in an inner batch.
-fn message_count(record: &RecordView<'_>) -> u64 {
+pub(crate) fn message_count(record: &RecordView<'_>) -> u64 {
     if record.sys_flag() & INNER_BATCH == 0 {
         return 1;
     }
-    record.property(PROPERTY_INNER_NUM).and_then(|count| count.parse().ok()).unwrap_or(1)
+    let count = record.property(PROPERTY_INNER_NUM).and_then(|count| count.parse::<u32>().ok());
+    u64::from(count.unwrap_or(1).max(1))
 }

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use cairnlog::{PROPERTY_TAGS, RecordView};
 
 use super::finding::{Finding, Findings};
+use super::message_count;
 use super::usage::Usage;
 use crate::commands::delays::SCHEDULE_TOPIC;
 use crate::commands::inspect::cannot_read;
 use crate::failure::{Failure, Outcome};
-use crate::formats::consume_queue::{ConsumeQueue, ConsumeQueues, Unit};
+use crate::formats::consume_queue::{ConsumeQueue, ConsumeQueues, QueueEnd, Unit};
 use crate::formats::java_hash;
 
 /// The record holds several messages.
@@ -26,7 +27,7 @@ const EXTENSION_REFERENCE: i64 = i32::MIN as i64 - 1;
 struct Checked {
     queue: ConsumeQueue,
     /// One past the last unit there was before the log was read: each unit below has a record.
-    end: u64,
+    end: QueueEnd,
     /// The indexes of the log's records, as runs: where each begins and ends.
     claimed: BTreeMap<u64, u64>,
     /// The first record that had no unit yet, and the finding it is if a later one has.
@@ -37,19 +38,18 @@ struct Checked {
 
 impl Checked {
     fn new(mut queue: ConsumeQueue) -> io::Result<Self> {
-        let end = queue.walk(|_, _| {})?;
+        let end = queue.walk(|_| {})?;
         // What was read may have been the end at that time.
         queue.refresh()?;
         Ok(Self { queue, end, claimed: BTreeMap::new(), lagging: None, newest: None })
     }
 
-    /// Notes that the log has a record with this index.
-    fn claim(&mut self, index: u64) {
-        match self.claimed.range_mut(..=index).next_back() {
-            Some((_, end)) if *end > index => {}
-            Some((_, end)) if *end == index => *end += 1,
+    /// Notes that the log has a record with these indexes.
+    fn claim(&mut self, indexes: Range<u64>) {
+        match self.claimed.range_mut(..=indexes.start).next_back() {
+            Some((_, end)) if *end >= indexes.start => *end = indexes.end.max(*end),
             _ => {
-                self.claimed.insert(index, index + 1);
+                self.claimed.insert(indexes.start, indexes.end);
             }
         }
     }
@@ -60,7 +60,7 @@ impl Checked {
 
     /// The message unit of an index.
     fn unit(&mut self, index: u64) -> Result<Option<Unit>, Failure> {
-        let unit = self.queue.unit(index).map_err(cannot_read(&self.queue.path))?;
+        let unit = self.queue.unit_at(index).map_err(cannot_read(&self.queue.path))?;
         Ok(unit.filter(Unit::is_message))
     }
 
@@ -70,9 +70,9 @@ impl Checked {
         self.unit(index)
     }
 
-    /// The file and position of an index, or the queue's directory.
-    fn place(&self, index: u64) -> (PathBuf, u64) {
-        match self.queue.locate(index) {
+    /// The file and position of a unit, or the queue's directory.
+    fn place(&self, unit: &Unit) -> (PathBuf, u64) {
+        match self.queue.locate(unit.number) {
             Some((path, position)) => (path.to_path_buf(), position),
             None => (self.queue.path.clone(), 0),
         }
@@ -83,7 +83,7 @@ impl Checked {
 pub(crate) struct QueueCheck {
     queues: HashMap<(Vec<u8>, i32), Checked>,
     foreign: Vec<PathBuf>,
-    directory: PathBuf,
+    store: PathBuf,
     usage: Usage,
 }
 
@@ -96,8 +96,7 @@ impl QueueCheck {
             let key = (queue.topic.clone().into_bytes(), queue.queue_id);
             queues.insert(key, Checked::new(queue)?);
         }
-        let directory = store.join("consumequeue");
-        Ok(Self { queues, foreign: all.foreign, directory, usage })
+        Ok(Self { queues, foreign: all.foreign, store: store.to_path_buf(), usage })
     }
 
     /// The number of queues.
@@ -107,7 +106,7 @@ impl QueueCheck {
 
     /// One past the last index of a queue; `None` if there is no such queue.
     pub(crate) fn end(&self, topic: &str, queue_id: i32) -> Option<u64> {
-        self.queues.get(&(topic.as_bytes().to_vec(), queue_id)).map(|checked| checked.end)
+        self.queues.get(&(topic.as_bytes().to_vec(), queue_id)).map(|checked| checked.end.index)
     }
 
     /// Holds a record that consumers see against its unit. A store without any queue files is
@@ -118,8 +117,7 @@ impl QueueCheck {
         damaged: bool,
         findings: &mut Findings,
     ) -> Outcome {
-        // Inner batches have queues of another kind.
-        if self.queues.is_empty() || record.sys_flag() & INNER_BATCH != 0 {
+        if self.queues.is_empty() {
             return Ok(());
         }
         let offset = record.queue_offset().get();
@@ -128,9 +126,12 @@ impl QueueCheck {
             if damaged || self.usage.may_lag() {
                 return Ok(());
             }
-            return findings.add(missing(record, "there is no queue").path(&self.directory));
+            let is_batch = record.sys_flag() & INNER_BATCH != 0;
+            let directory = if is_batch { "batchconsumequeue" } else { "consumequeue" };
+            let path = self.store.join(directory);
+            return findings.add(missing(record, "there is no queue").path(&path));
         };
-        checked.claim(offset);
+        checked.claim(offset..offset.saturating_add(message_count(record)));
         let mut unit = checked.unit(offset)?;
         if unit.is_none() && checked.lagging.is_none() {
             let lags = self.usage.may_lag();
@@ -148,7 +149,7 @@ impl QueueCheck {
             return Ok(());
         };
         checked.newest = checked.newest.max(Some(offset));
-        let (path, position) = checked.place(offset);
+        let (path, position) = checked.place(&unit);
         compare(record, &unit)
             .map_or(Ok(()), |difference| findings.add(difference.path(&path).offset(position)))
     }
@@ -171,8 +172,8 @@ impl QueueCheck {
         for checked in queues {
             files_follow(&checked.queue, findings)?;
             still_missing(checked, findings)?;
-            for (index, unit) in without_record(checked, &log, damaged, units)? {
-                let (path, position) = checked.place(index);
+            for unit in without_record(checked, &log, damaged, units)? {
+                let (path, position) = checked.place(&unit);
                 findings.add(
                     Finding::new("queue_unit", "the unit points to no record of its queue")
                         .path(&path)
@@ -207,21 +208,22 @@ fn without_record(
     log: &Range<u64>,
     damaged: bool,
     units: &mut u64,
-) -> Result<Vec<(u64, Unit)>, Failure> {
+) -> Result<Vec<Unit>, Failure> {
     let own_records = !checked.queue.topic.starts_with(LIGHT_QUEUE_PREFIX);
     let mut wrong = Vec::new();
     checked.queue.refresh().map_err(cannot_read(&checked.queue.path))?;
-    for index in checked.queue.first_index()..checked.end {
+    for number in checked.queue.first_number()..checked.end.number {
         // Retention may have removed the file, and only then is there no unit.
-        let Some(unit) = checked.unit(index)? else {
+        let unit = checked.queue.unit(number).map_err(cannot_read(&checked.queue.path))?;
+        let Some(unit) = unit.filter(Unit::is_message) else {
             continue;
         };
         *units += 1;
         let start = u64::try_from(unit.physical_offset).unwrap_or_default();
         let end = start + u64::try_from(unit.size).unwrap_or_default();
-        let has_record = checked.is_claimed(index) || !own_records;
+        let has_record = checked.is_claimed(unit.index) || !own_records;
         if start >= log.start && (end > log.end || !has_record && !damaged) {
-            wrong.push((index, unit));
+            wrong.push(unit);
         }
     }
     Ok(wrong)
@@ -269,6 +271,24 @@ fn compare(record: &RecordView<'_>, unit: &Unit) -> Option<Finding> {
             Finding::new("queue_unit", "the unit has another size than its record")
                 .differs(record.size_bytes(), unit.size),
         );
+    }
+    if let Some(found) = unit.store_timestamp {
+        let expected = (record.queue_offset().get(), message_count(record));
+        if (unit.index, unit.messages) != expected {
+            return Some(
+                Finding::new("queue_unit", "the unit has other queue offsets than its record")
+                    .differs(
+                        format!("{} from {}", expected.1, expected.0),
+                        format!("{} from {}", unit.messages, unit.index),
+                    ),
+            );
+        }
+        if found != record.store_timestamp_ms() {
+            return Some(
+                Finding::new("queue_unit", "the unit has another store time than its record")
+                    .differs(record.store_timestamp_ms(), found),
+            );
+        }
     }
     // Here the third field is a delivery time, not the hash of a tag.
     if record.topic() == SCHEDULE_TOPIC {
