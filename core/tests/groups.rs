@@ -248,6 +248,7 @@ fn a_listener_gets_every_message_and_its_panics_are_failures() {
             most.fetch_max(now, Ordering::SeqCst);
             std::thread::sleep(Duration::from_micros(200));
             running.fetch_sub(1, Ordering::SeqCst);
+            assert!(!deliveries.is_empty(), "called for nothing");
             let fresh = deliveries[0].reconsume_times() == 0;
             assert!(number(&deliveries[0]) != 13 || !fresh, "on purpose");
             if number(&deliveries[0]) == 14 && fresh {
@@ -317,4 +318,6 @@ fn filters_and_wrong_use() {
         }
     });
     assert_eq!(consumer.poll(1, SHORT).unwrap_err().status(), Status::StoreClosed);
+    assert_eq!(consumer.commit().unwrap_err().status(), Status::StoreClosed);
+    assert!(!consumer.acknowledge(&in_hand[2]), "nothing would remember it");
 }

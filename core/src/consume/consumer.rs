@@ -17,6 +17,9 @@ use crate::state::consumer_offsets::check_group;
 use crate::status::Status;
 use crate::store::StoreHandle;
 
+/// The longest pause of an orderly queue.
+const MAX_PAUSE_MS: u64 = 366 * 24 * 3600 * 1000;
+
 /// Where a group begins with a queue of which it has committed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartFrom {
@@ -57,10 +60,11 @@ pub struct ConsumerOptions {
     /// A message not acknowledged after this time, in milliseconds, is handed out again. Default
     /// 900000 (15 minutes).
     pub consume_timeout_ms: u64,
-    /// How often a message is tried again before it goes to the dead-letter topic `%DLQ%group`.
-    /// Default 16.
+    /// How often a message is tried again before it goes to the dead-letter topic `%DLQ%group`; 0
+    /// or more. Default 16.
     pub max_reconsume_times: i32,
-    /// The pause before an orderly queue tries its message again, in milliseconds. Default 1000.
+    /// The pause before an orderly queue tries its message again, in milliseconds, at most a year.
+    /// Default 1000.
     pub suspend_queue_ms: u64,
 }
 
@@ -98,9 +102,17 @@ impl ConsumerOptions {
             let what = "a consumer subscribes to at least one topic";
             return Err(Error::new(Status::InvalidArgument, what));
         }
-        if self.max_in_hand == 0 {
-            return Err(Error::new(Status::InvalidArgument, "option max_in_hand is out of limits")
-                .expected("at least 1", 0));
+        let checks = [
+            (self.max_in_hand >= 1, "max_in_hand", "at least 1"),
+            (self.max_reconsume_times >= 0, "max_reconsume_times", "0 or more"),
+            (self.suspend_queue_ms <= MAX_PAUSE_MS, "suspend_queue_ms", "at most 1 year"),
+        ];
+        for (ok, name, expected) in checks {
+            if !ok {
+                let what = format!("option {name} is out of its limits");
+                return Err(Error::new(Status::InvalidArgument, what)
+                    .expected(expected, format!("{self:?}")));
+            }
         }
         self.subscriptions.keys().try_for_each(|topic| check_topic(topic))
     }
@@ -310,9 +322,12 @@ impl Consumer {
         Ok(messages.into_iter().map(deliver).collect())
     }
 
-    /// The message was processed. False if it is no longer this member's: it timed out, or was
-    /// acknowledged before.
+    /// The message was processed. False if it is no longer this member's (it timed out, or was
+    /// acknowledged before), or the store was closed, so that nothing is remembered any more.
     pub fn acknowledge(&self, delivery: &Delivery) -> bool {
+        if self.store.check().is_err() {
+            return false;
+        }
         let index = delivery.message.queue_offset().get();
         let mut state = self.group.state.lock();
         let completed = state.complete(self.member, &delivery.queue, index, self.bounds());
@@ -347,8 +362,7 @@ impl Consumer {
         }
         let most = self.options.max_reconsume_times;
         if self.options.order == ConsumeOrder::Orderly {
-            let pause = Duration::from_millis(self.options.suspend_queue_ms);
-            let until = Instant::now() + pause;
+            let until = Instant::now() + Duration::from_millis(self.options.suspend_queue_ms);
             let mut state = self.group.state.lock();
             let failures = state.fail_orderly(self.member, &delivery.queue, index, until);
             drop(state);
@@ -374,7 +388,9 @@ impl Consumer {
     /// # Errors
     ///
     /// - [`Status::Io`], [`Status::DiskFull`]: the file could not be written.
+    /// - [`Status::StoreClosed`], [`Status::Forked`]: the store cannot.
     pub fn commit(&self) -> Result<()> {
+        self.store.check()?;
         self.groups.persist()
     }
 
@@ -419,6 +435,11 @@ impl Consumer {
     /// Whether no message can come any more.
     pub(super) fn is_at_end(&self) -> bool {
         self.is_closed() || self.reading.dispatched().is_closed()
+    }
+
+    /// Whether this is a copy in a child made by `fork`.
+    pub(super) fn is_in_child(&self) -> bool {
+        self.store.check().is_err_and(|error| error.status() == Status::Forked)
     }
 
     pub(super) fn is_orderly(&self) -> bool {
@@ -499,6 +520,9 @@ fn ends(batch: &QueueBatch) -> bool {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        self.close();
+        // In a forked child the membership is the parent's, whose threads may have held the locks.
+        if !self.is_in_child() {
+            self.close();
+        }
     }
 }

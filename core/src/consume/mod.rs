@@ -182,6 +182,11 @@ impl ConfigService {
         &self.groups
     }
 
+    /// Ends the service.
+    pub(crate) fn stop(&self) {
+        self.thread.stop_and_join();
+    }
+
     /// Ends the service and writes what changed.
     pub(crate) fn shutdown(&self) -> Result<()> {
         self.thread.stop_and_join();

@@ -106,13 +106,17 @@ impl PushConsumer {
 
 impl Drop for PushConsumer {
     fn drop(&mut self) {
-        self.close();
+        // In a forked child the threads are the parent's, and so is the membership.
+        if !self.consumer.is_in_child() {
+            self.close();
+        }
     }
 }
 
 fn serve(consumer: &Consumer, listener: &dyn MessageListener, max_batch: usize, signal: &Signal) {
     while !consumer.is_at_end() {
         match consumer.poll(max_batch, POLL) {
+            Ok(deliveries) if deliveries.is_empty() => {}
             Ok(deliveries) => answer(consumer, listener, &deliveries),
             Err(error) if error.status() == Status::StoreClosed => return,
             Err(error) => {

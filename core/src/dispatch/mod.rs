@@ -320,7 +320,7 @@ impl Dispatcher {
                 }
                 continue;
             }
-            if self.stopping.load(Ordering::Acquire) {
+            if self.stopping.load(Ordering::Acquire) || self.limit().is_closed() {
                 return;
             }
             let give_up = || self.stopping.load(Ordering::Acquire);
@@ -381,11 +381,16 @@ impl ReputMessageService {
         Ok(Self { dispatcher, thread })
     }
 
-    /// Dispatches what there is, and ends. Fails if that is not everything below `end`.
-    pub(crate) fn shutdown(&self, end: u64) -> Result<()> {
+    /// Dispatches what there is, as far as that can be done, and ends.
+    pub(crate) fn stop(&self) {
         self.dispatcher.stopping.store(true, Ordering::Release);
         self.dispatcher.limit().interrupt();
         self.thread.stop_and_join();
+    }
+
+    /// As [`ReputMessageService::stop`]. Fails if not everything below `end` was dispatched.
+    pub(crate) fn shutdown(&self, end: u64) -> Result<()> {
+        self.stop();
         if self.dispatcher.dispatched().get() >= end {
             return Ok(());
         }

@@ -230,6 +230,12 @@ impl Dispatching {
         Ok(Self { dispatcher, reput, flusher, flush })
     }
 
+    /// Ends the services, whatever is left undone.
+    pub(super) fn stop(&self) {
+        self.reput.stop();
+        self.flush.shutdown();
+    }
+
     /// Dispatches what there is, ends the services, and makes everything durable.
     pub(super) fn shutdown(&self, end: u64) -> Result<()> {
         let dispatched = self.reput.shutdown(end);

@@ -400,6 +400,7 @@ impl Inner {
             cleaning.shutdown();
         }
         let outcome = self.end(&mut ending);
+        self.stop_threads();
         self.log.queue().committed().close();
         if let Some(dispatching) = &self.dispatching {
             dispatching.queues().close();
@@ -412,6 +413,16 @@ impl Inner {
         let end = self.log.queue().published();
         tracing::info!(path = %self.path.display(), end, ok = outcome.is_ok(), "store closed");
         outcome
+    }
+
+    /// Ends what is still running when the store could not be ended as it should.
+    fn stop_threads(&self) {
+        if let Some(dispatching) = &self.dispatching {
+            dispatching.stop();
+        }
+        if let Some(config) = &self.config {
+            config.stop();
+        }
     }
 
     /// Flushes, ends the services and leaves the files of a clean stop, if it is one.

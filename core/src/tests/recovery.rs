@@ -1,5 +1,7 @@
 //! What opening makes of a log that was not closed, or is damaged.
 
+use std::time::Duration;
+
 use super::fault_disk::{Call, Hits};
 use super::scene::{SEGMENT, Scene, assert_unchanged, bodies, fill, snapshot};
 use crate::{DamagePolicy, FlushMode, Message, PhysicalOffset, Status, Store};
@@ -97,6 +99,7 @@ fn r7_the_lock_is_taken_before_anything_is_touched() {
     let store = scene.open().unwrap();
     fill(&store, 1, 1000);
     store.flush().unwrap();
+    assert!(store.wait_dispatched(store.max_offset(), Duration::from_secs(30)).unwrap());
     let end = store.max_offset().get();
     scene.overwrite(end, b"a record that is being written");
     std::fs::write(scene.file(SEGMENT), vec![0; SEGMENT as usize]).unwrap();

@@ -214,6 +214,7 @@ fn appends_are_refused_while_the_disk_is_too_full() {
         assert_eq!(result.unwrap_err().status(), Status::DiskUsageHigh);
     }
     let end = store.max_offset();
+    assert!(store.wait_dispatched(end, Duration::from_secs(30)).unwrap());
     assert_eq!(bodies(&store).len() as u64, indexes(&store, "t").len() as u64);
     store.flush().unwrap();
     assert_eq!(store.remove_before(end).unwrap(), removed(1));
