@@ -1,8 +1,8 @@
 """The main job on real input, end to end.
 
 Ingests text through the tool with synchronous flush, kills the writer with SIGKILL midway,
-recovers, proves that nothing acknowledged is lost, goes on where the log ended, and reads
-everything back from C, Python and Java. Needs what `make build` makes; builds the language packages
+recovers, proves that nothing acknowledged is lost, goes on where the log ended, reads everything
+back from C, Python and Java, and consumes it in a group that loses a member on the way. Needs what `make build` makes; builds the language packages
 itself, inside the checkout.
 
     python3 tests/demo/demo.py [--file FILE]
@@ -180,6 +180,34 @@ def build_reader_java() -> list[str | Path]:
     return ["java", "-cp", f"{jars[-1]}{os.pathsep}{classes}", "ReadBack"]
 
 
+# --- Consume ----------------------------------------------------------------------------------
+
+
+def consume(store: Path, found: list[dict[str, object]]) -> None:
+    """Two members of a group consume everything, one is lost halfway; a delayed message comes."""
+    python = TARGET / "venv" / "bin" / "python"
+    script = ROOT / "tests" / "demo" / "consume_group.py"
+    printed = run([python, script, store, TOPIC, str(len(found))]).stdout
+    outcome = json.loads(printed.splitlines()[-1])
+    consumed = json.loads((WORK / "consumed.json").read_text())
+    wanted = {record["physical_offset"] for record in found}
+    if set(consumed) != wanted:
+        sys.exit(f"demo: {len(wanted - set(consumed))} messages were not consumed")
+    first, second = outcome["consumed"]
+    say(f"two members of a group consumed {first:,} and {second:,}; the second was lost with "
+        f"{outcome['left_in_hand']} in hand, which the first got; "
+        f"{len(consumed) - len(wanted)} came twice")
+    if outcome["delayed_too_early"] or outcome["delayed_arrived"] != ["in a second"]:
+        sys.exit(f"demo: the delayed message did not come as it should: {outcome}")
+    say(f"a message delayed by 1000 ms came after {outcome['delayed_after_ms']} ms")
+    shown = run([TOOL, "groups", store]).stdout.decode().rstrip()
+    lags = [json.loads(line)["lag"] for line in
+            run([TOOL, "groups", store, "--json"]).stdout.splitlines()]
+    if not lags or any(lags):
+        sys.exit(f"demo: the groups have not consumed everything:\n{shown}")
+    say(f"cairnlog groups:\n{shown}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, add_help=True)
     parser.add_argument("--file", help="a text file; default: the repository's own text files")
@@ -231,6 +259,8 @@ def main() -> None:
             sys.exit(f"demo: {language} read something else than went in")
         digest = hashlib.sha256(bodies).hexdigest()[:16]
         say(f"read back from {language + ':':8} {len(lines):,} messages, sha256 {digest}")
+    consume(store, records(store))
+    run([TOOL, "verify", store])
     say(f"\ndone in {time.monotonic() - began:.1f} s: nothing acknowledged was lost")
 
 

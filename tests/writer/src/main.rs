@@ -20,7 +20,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use cairnlog::{Store, StoreOptions};
+use cairnlog::Store;
 
 use scenarios::Scenario;
 use writer::Writer;
