@@ -37,3 +37,10 @@ def test_the_shell_snippet_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "one\ntwo\nthree\n" in done.stdout
     assert done.stdout.count('"physical_offset"') == 3
+    groups = ROOT / "tests" / "shell" / "groups.sh"
+    done = subprocess.run(
+        [groups, tmp_path / "store"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "one\ntwo\nthree\n" in done.stdout
+    assert "billing lines 0 3 0 3 0" in done.stdout
