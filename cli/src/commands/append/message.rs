@@ -177,7 +177,8 @@ mod tests {
     #[test]
     fn an_object_overrides_the_command_line() {
         let line = br#"{"topic":"A","queue_id":7,"body":"x\ny","tags":"b","keys":["1","2"],
-            "properties":{"p":"v"},"flag":-1,"born_timestamp":5,"delay_level":0,"wait_store_ok":false}"#;
+            "properties":{"p":"v"},"flag":-1,"born_timestamp":5,"delay_level":0,
+            "wait_store_ok":false}"#;
         let message = JsonMessage::parse(line).unwrap();
         message
             .with_message(&shared(), 4, |message| {
