@@ -2,8 +2,8 @@
 
 Ingests text through the tool with synchronous flush, kills the writer with SIGKILL midway,
 recovers, proves that nothing acknowledged is lost, goes on where the log ended, reads everything
-back from C, Python and Java, and consumes it in a group that loses a member on the way. Needs what `make build` makes; builds the language packages
-itself, inside the checkout.
+back from C, Python and Java, and consumes it in a group that loses a member on the way. Needs what
+`make build` makes; builds the language packages itself, inside the checkout.
 
     python3 tests/demo/demo.py [--file FILE]
 """
