@@ -18,7 +18,7 @@ use crate::status::Status;
 use crate::store::StoreHandle;
 
 /// The longest pause of an orderly queue.
-const MAX_PAUSE_MS: u64 = 366 * 24 * 3600 * 1000;
+const MAX_PAUSE_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
 
 /// Where a group begins with a queue of which it has committed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +63,8 @@ pub struct ConsumerOptions {
     /// How often a message is tried again before it goes to the dead-letter topic `%DLQ%group`; 0
     /// or more. Default 16.
     pub max_reconsume_times: i32,
-    /// The pause before an orderly queue tries its message again, in milliseconds, at most a year.
-    /// Default 1000.
+    /// The pause before an orderly queue tries its message again, in milliseconds, at most a
+    /// hundred years. Default 1000.
     pub suspend_queue_ms: u64,
 }
 
@@ -102,18 +102,15 @@ impl ConsumerOptions {
             let what = "a consumer subscribes to at least one topic";
             return Err(Error::new(Status::InvalidArgument, what));
         }
-        let checks = [
-            (self.max_in_hand >= 1, "max_in_hand", "at least 1"),
-            (self.max_reconsume_times >= 0, "max_reconsume_times", "0 or more"),
-            (self.suspend_queue_ms <= MAX_PAUSE_MS, "suspend_queue_ms", "at most 1 year"),
-        ];
-        for (ok, name, expected) in checks {
-            if !ok {
-                let what = format!("option {name} is out of its limits");
-                return Err(Error::new(Status::InvalidArgument, what)
-                    .expected(expected, format!("{self:?}")));
-            }
-        }
+        let check = |ok: bool, name: &str, expected: &str, found: &dyn std::fmt::Display| {
+            let what = || format!("option {name} is out of its limits");
+            let error = || Error::new(Status::InvalidArgument, what()).expected(expected, found);
+            if ok { Ok(()) } else { Err(error()) }
+        };
+        let (tries, pause) = (self.max_reconsume_times, self.suspend_queue_ms);
+        check(self.max_in_hand >= 1, "max_in_hand", "at least 1", &self.max_in_hand)?;
+        check(tries >= 0, "max_reconsume_times", "0 or more", &tries)?;
+        check(pause <= MAX_PAUSE_MS, "suspend_queue_ms", "at most 100 years", &pause)?;
         self.subscriptions.keys().try_for_each(|topic| check_topic(topic))
     }
 }
