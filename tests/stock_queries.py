@@ -113,6 +113,8 @@ def open_as_asked(case: Case, root: Path) -> cairnlog.Store:
         (root / "abort").unlink(missing_ok=True)
     return cairnlog.Store.open(
         root,
+        # What is due would be delivered meanwhile.
+        schedule_enable=False,
         # RocketMQ's empty stores have no file of a log.
         segment_size_bytes="64K",
         consume_queue_file_size_bytes=20 * case.model.limits.units_per_file,

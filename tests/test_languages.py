@@ -235,9 +235,6 @@ def observations(base: Path) -> dict[tuple[Release, str], Observation]:
         Inspection(
             wrote(base, language).root,
             walk=True,
-            queue_size=2000,
-            index_slots=1000,
-            index_items=4000,
         )
         for language in LANGUAGES
     ]
