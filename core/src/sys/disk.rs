@@ -55,7 +55,9 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// Makes the directory and those above it, with mode 0750.
     fn create_directory(&self, directory: &Path) -> io::Result<()>;
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>>;
-    /// Makes a file of this length, mode 0640, that must not exist yet.
+    /// Makes a file of this length, mode 0640, that must not exist yet. Where the platform can do
+    /// it, the file appears with its whole length: RocketMQ refuses a directory in which one is
+    /// shorter.
     fn create(&self, path: &Path, size_bytes: u64) -> io::Result<Box<dyn DiskFile>>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Puts a file in the place of another, which need not be there, in one step.
@@ -147,9 +149,15 @@ impl Disk for OsDisk {
     }
 
     fn create(&self, path: &Path, size_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+        if let Some(file) = super::create_whole(path, size_bytes)? {
+            return Ok(Box::new(OsFile(file)));
+        }
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o640).open(path)?;
-        file.set_len(size_bytes)?;
+        file.set_len(size_bytes).inspect_err(|_| {
+            // The error that matters is the first one.
+            let _ = fs::remove_file(path);
+        })?;
         Ok(Box::new(OsFile(file)))
     }
 
@@ -210,6 +218,32 @@ impl DiskFile for OsFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_never_seen_shorter_than_it_was_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |number: u32| directory.path().join(number.to_string());
+        std::thread::scope(|scope| {
+            let maker = scope.spawn(|| {
+                for number in 0..2000 {
+                    OsDisk.create(&path(number), 100).unwrap();
+                }
+            });
+            let mut next = 0;
+            while next < 2000 {
+                if let Ok(metadata) = fs::metadata(path(next)) {
+                    assert_eq!(metadata.len(), 100, "file {next}");
+                    next += 1;
+                } else if maker.is_finished() {
+                    assert!(path(next).exists());
+                }
+            }
+        });
+        let again = OsDisk.create(&path(0), 100).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        let nowhere = OsDisk.create(&directory.path().join("missing/0"), 100).unwrap_err();
+        assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
+    }
 
     #[test]
     fn use_is_whole_per_cent_rounded_up() {

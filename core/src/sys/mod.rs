@@ -36,6 +36,31 @@ pub(crate) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> 
     Ok(())
 }
 
+/// Makes a file, mode 0640, that is given its name when it has its length: no other process, and
+/// nobody after a kill, finds it shorter. None where that cannot be done.
+pub(crate) fn create_whole(path: &Path, size_bytes: u64) -> io::Result<Option<File>> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+        use std::os::fd::AsRawFd;
+        let Some(directory) = path.parent() else { return Ok(None) };
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let Ok(file) = open(directory, flags, Mode::from_raw_mode(0o640)) else {
+            return Ok(None);
+        };
+        let file = File::from(file);
+        file.set_len(size_bytes)?;
+        let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+        match linkat(CWD, unnamed, CWD, path, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) => Ok(Some(file)),
+            Err(error @ rustix::io::Errno::EXIST) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    Ok(None)
+}
+
 /// The parts of a range that may hold something else than zeros, in order: the file system knows
 /// where a file has no data, so that gigabytes of reserved space need not be read.
 pub(crate) fn data_ranges(file: &File, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
