@@ -25,6 +25,7 @@ def test_delayed_messages_come_to_their_queue(open_store: OpenStore) -> None:
     store.append("orders", b"much later", delay_level=99)
     assert store.wait_message("orders", 0, 3, 30)
     assert bodies(store, "orders") == [b"append", b"many", b"handle", b"future"]
+    assert store.wait_message("SCHEDULE_TOPIC_XXXX", 1, 0, 30)
     assert bodies(store, "SCHEDULE_TOPIC_XXXX", 1) == [b"much later"]
     stats = store.stats()
     assert (stats.delayed_delivered, stats.delayed_undeliverable) == (4, 0)
