@@ -1,6 +1,6 @@
 //! Removing files: the log's first, then what points to them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -13,6 +13,7 @@ use crate::dispatch::QueueFlusher;
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::mapped::{MappedFile, MappedFileQueue, QueuePaths};
+use crate::state::QueueKind;
 use crate::status::Status;
 
 /// What a cleaner works on.
@@ -20,9 +21,8 @@ use crate::status::Status;
 pub(crate) struct CleanerParts {
     pub(crate) log: Arc<MappedFileQueue>,
     pub(crate) paths: QueuePaths,
-    /// The store's directory, and that of its consume queues, which need not be there.
+    /// The store's directory, in which those of its consume queues may be.
     pub(crate) store_path: PathBuf,
-    pub(crate) queues_path: PathBuf,
     /// Absent in a store without consume queues.
     pub(crate) queues: Option<Arc<QueueFlusher>>,
     pub(crate) fence: Arc<Fence>,
@@ -219,14 +219,19 @@ impl Cleaner {
     pub(super) fn measure(&self) -> Pressure {
         let parts = &self.parts;
         let disk = parts.log.disk();
-        let used = |path| disk.usage(path).map(|usage| usage.used_per_cent());
+        let used = |path: &Path| disk.usage(path).map(|usage| usage.used_per_cent());
         let log_per_cent = parts.paths.writable().iter().filter_map(|path| used(path).ok()).min();
-        let queues_per_cent = used(&parts.queues_path)
-            .or_else(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => used(&parts.store_path),
-                _ => Err(error),
+        let queues_per_cent = QueueKind::ALL
+            .iter()
+            .filter_map(|kind| {
+                used(&parts.store_path.join(kind.directory()))
+                    .or_else(|error| match error.kind() {
+                        std::io::ErrorKind::NotFound => used(&parts.store_path),
+                        _ => Err(error),
+                    })
+                    .ok()
             })
-            .ok();
+            .max();
         let pressure = Pressure { log_per_cent, queues_per_cent };
         let full = pressure.is_above(parts.rules.warning_per_cent);
         let per_cent = log_per_cent.max(queues_per_cent).filter(|_| full).unwrap_or(0);

@@ -34,7 +34,7 @@ use crate::mapped::{
 use crate::options::{FlushMode, StoreOptions};
 use crate::retention::{CleanCommitLogService, Cleaner, CleanerParts, RetentionRules};
 use crate::state::delay_offsets::DelayOffsets;
-use crate::state::{ConsumerOffsets, QueueKind, Topics};
+use crate::state::{ConsumerOffsets, Topics};
 use crate::stats::Counters;
 use crate::status::Status;
 use crate::sys::disk::{Access, Disk, OsDisk};
@@ -284,7 +284,6 @@ fn start(
     let cleaner = Arc::new(Cleaner::new(CleanerParts {
         log: Arc::clone(&queue),
         paths,
-        queues_path: path.join(QueueKind::Simple.directory()),
         store_path: path.clone(),
         queues: dispatching.as_ref().map(|parts| Arc::clone(parts.flusher())),
         fence: Arc::clone(&fence),

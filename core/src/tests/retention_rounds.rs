@@ -88,7 +88,7 @@ fn a_round_removes_no_more_files_than_it_may() {
 /// The rows of RocketMQ's table, for the log's disk and for that of the queues.
 #[test]
 fn a_full_disk_lets_files_go() {
-    for path in ["commitlog", "consumequeue"] {
+    for path in ["commitlog", "/consumequeue", "/batchconsumequeue"] {
         let mut scene = periodic();
         scene.options.clean_resource_interval_ms = 3_600_000;
         let store = scene.open().unwrap();
