@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, Builder, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -93,6 +93,7 @@ impl Signal {
 #[derive(Debug)]
 pub(crate) struct ServiceThread {
     signal: Arc<Signal>,
+    id: ThreadId,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -116,7 +117,12 @@ impl ServiceThread {
                 Error::io(format!("cannot start the thread {name}"), source)
                     .with_status(Status::OutOfMemory)
             })?;
-        Ok(Self { signal, thread: Mutex::new(Some(thread)) })
+        Ok(Self { signal, id: thread.thread().id(), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Whether the service itself asks.
+    pub(crate) fn is_current(&self) -> bool {
+        thread::current().id() == self.id
     }
 
     /// Tells the service to end.
@@ -124,14 +130,16 @@ impl ServiceThread {
         self.signal.stop();
     }
 
-    /// Tells the service to end and waits until it has. Does nothing the second time, or when the
-    /// service itself calls it.
+    /// Tells the service to end and waits until it has, whoever else waits for that. Does not wait
+    /// when the service itself calls it.
     pub(crate) fn stop_and_join(&self) {
         self.signal.stop();
-        let Some(thread) = self.thread.lock().take() else {
+        if self.is_current() {
             return;
-        };
-        if thread.thread().id() != std::thread::current().id() {
+        }
+        // Others who want to wait do so for the lock.
+        let mut thread = self.thread.lock();
+        if let Some(thread) = thread.take() {
             // The thread catches its panics, so there is no error to see here.
             let _ = thread.join();
         }

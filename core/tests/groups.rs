@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::time::Duration;
 
 use cairnlog::{
     ConsumeMode, ConsumeOrder, ConsumeStatus, Consumer, ConsumerOffsets, ConsumerOptions, Delivery,
-    Filter, Message, PushOptions, QueueOffset, StartFrom, Status, Store, StoreOptions, Topics,
+    Filter, Message, PushConsumer, PushOptions, QueueOffset, StartFrom, Status, Store,
+    StoreOptions, Topics,
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -272,6 +273,41 @@ fn a_listener_gets_every_message_and_its_panics_are_failures() {
     assert!((2..=3).contains(&most.load(Ordering::SeqCst)));
     let lag: u64 = store.group_progress("g").unwrap().iter().map(|queue| queue.lag()).sum();
     assert_eq!(lag, 0);
+}
+
+/// Whoever closes a push consumer from outside waits for its listeners, also as the second one;
+/// listeners that close it wait for nobody, or two of them would wait for each other.
+#[test]
+fn a_push_consumer_is_closed_by_many_and_from_within() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    fill(&store, "t", 2, 0..2);
+    let consumer: Arc<OnceLock<Arc<PushConsumer>>> = Arc::default();
+    let (running, both) = (Arc::new(AtomicUsize::new(0)), Arc::new(Barrier::new(3)));
+    let listener = {
+        let (consumer, running, both) = (consumer.clone(), running.clone(), both.clone());
+        move |_: &[Delivery]| {
+            running.fetch_add(1, Ordering::SeqCst);
+            both.wait();
+            consumer.wait().close();
+            std::thread::sleep(Duration::from_millis(50));
+            running.fetch_sub(1, Ordering::SeqCst);
+            ConsumeStatus::Success
+        }
+    };
+    let push = PushOptions { threads: 2, max_batch: 1 };
+    let started = store.push_consumer("g", first("t"), push, Arc::new(listener)).unwrap();
+    let started = consumer.get_or_init(|| Arc::new(started));
+    both.wait();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                started.close();
+                assert_eq!(running.load(Ordering::SeqCst), 0);
+            });
+        }
+    });
+    assert!(started.consumer().is_closed());
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub enum ConsumeStatus {
 /// Gets messages. Closures `Fn(&[Delivery]) -> ConsumeStatus` are listeners.
 ///
 /// A listener that panics has answered [`ConsumeStatus::RetryLater`]. It may use the store and the
-/// consumer, but must not close the [`PushConsumer`] that calls it and wait for that.
+/// consumer, and may close the [`PushConsumer`] that calls it.
 pub trait MessageListener: Send + Sync {
     /// Processes messages of one queue, in their order.
     fn consume(&self, deliveries: &[Delivery]) -> ConsumeStatus;
@@ -91,12 +91,16 @@ impl PushConsumer {
         &self.consumer
     }
 
-    /// Lets calls of the listener end, and leaves the group.
+    /// Lets calls of the listener end, and leaves the group. In a listener it only asks for that:
+    /// the call that asks has to end, too.
     pub fn close(&self) {
         for thread in &self.threads {
             thread.stop();
         }
         self.consumer.stop_polls();
+        if self.threads.iter().any(ServiceThread::is_current) {
+            return;
+        }
         for thread in &self.threads {
             thread.stop_and_join();
         }
