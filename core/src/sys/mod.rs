@@ -52,7 +52,8 @@ pub(crate) fn create_whole(path: &Path, size_bytes: u64) -> io::Result<Option<Fi
         file.set_len(size_bytes)?;
         let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
         match linkat(CWD, unnamed, CWD, path, AtFlags::SYMLINK_FOLLOW) {
-            Ok(()) => Ok(Some(file)),
+            // Opened anew, since a descriptor from before the name is shown as of a deleted file.
+            Ok(()) => File::options().read(true).write(true).open(path).map(Some),
             Err(error @ rustix::io::Errno::EXIST) => Err(error.into()),
             Err(_) => Ok(None),
         }
