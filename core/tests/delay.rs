@@ -24,6 +24,15 @@ fn bodies(store: &Store, topic: &str, queue_id: i32) -> Vec<Vec<u8>> {
     batch.messages().iter().map(|message| message.body().to_vec()).collect()
 }
 
+/// Waits until so many were delivered, and no more: a message is counted after it is there.
+fn wait_delivered(store: &Store, expected: u64) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while store.stats().delayed_delivered < expected && std::time::Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(store.stats().delayed_delivered, expected);
+}
+
 #[test]
 fn delayed_messages_come_to_their_queue_by_themselves() {
     for mode in [FlushMode::Async, FlushMode::Sync] {
@@ -42,7 +51,7 @@ fn delayed_messages_come_to_their_queue_by_themselves() {
         assert_eq!(bodies(&store, "SCHEDULE_TOPIC_XXXX", 1), [b"much later"]);
         let late = store.read(&ReadRequest::new("SCHEDULE_TOPIC_XXXX", 1, 0)).unwrap();
         assert_eq!(late.messages()[0].property("DELAY").unwrap(), "2");
-        assert_eq!(store.stats().delayed_delivered, 3);
+        wait_delivered(&store, 3);
         store.close().unwrap();
         let store = Store::open(directory.path(), &options(mode)).unwrap();
         store.append(&Message::new("orders", b"after").queue_id(4).delay_level(1)).unwrap();
@@ -115,6 +124,6 @@ fn many_messages_of_many_levels_all_come_once_and_in_order() {
             }
         }
     }
-    assert_eq!(store.stats().delayed_delivered, 20_000);
+    wait_delivered(&store, 20_000);
     store.close().unwrap();
 }

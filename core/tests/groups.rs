@@ -242,11 +242,16 @@ fn a_listener_gets_every_message_and_its_panics_are_failures() {
     fill(&store, "t", 4, 0..200);
     let done: Arc<Mutex<BTreeMap<usize, usize>>> = Arc::default();
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    // The first two calls wait for each other: they run at the same time.
+    let (calls, two) = (AtomicUsize::new(0), Barrier::new(2));
     let listener = {
         let (done, running, most) = (done.clone(), running.clone(), most.clone());
         move |deliveries: &[Delivery]| {
             let now = running.fetch_add(1, Ordering::SeqCst) + 1;
             most.fetch_max(now, Ordering::SeqCst);
+            if calls.fetch_add(1, Ordering::SeqCst) < 2 {
+                two.wait();
+            }
             std::thread::sleep(Duration::from_micros(200));
             running.fetch_sub(1, Ordering::SeqCst);
             assert!(!deliveries.is_empty(), "called for nothing");

@@ -151,13 +151,19 @@ fn a_reader_follows_a_writer_that_is_killed() {
             }
             let scan = scope.spawn(|| follow_log(&readers[0], &done));
             // Killed, started again and killed again, under the readers.
+            let write_more = || {
+                let written = readers[0].queue_range("t", 0).unwrap().unwrap().end.get();
+                let more = QueueOffset::new(written + 50);
+                assert!(readers[0].wait_message("t", 0, more, LONG).unwrap());
+                std::thread::sleep(Duration::from_millis(100));
+            };
             for _ in 0..3 {
-                std::thread::sleep(Duration::from_millis(400));
+                write_more();
                 writer.kill();
                 std::thread::sleep(Duration::from_millis(20));
                 writer = Writer::start(path, mode);
             }
-            std::thread::sleep(Duration::from_millis(600));
+            write_more();
             writer.kill();
             // What the killed writer had not dispatched yet.
             let store = Store::open(path, &options(mode)).unwrap();
@@ -165,7 +171,7 @@ fn a_reader_follows_a_writer_that_is_killed() {
                 (0..QUEUES).map(|id| (id, store.next_queue_offset("t", id).get())).collect();
             store.close().unwrap();
             done.store(true, Ordering::Release);
-            assert!(expected[&0] > 100, "the writer hardly wrote: {expected:?}");
+            assert!(expected[&0] > 200, "the writer hardly wrote: {expected:?}");
             for (number, follower) in followers {
                 let (queue_id, count) = follower.join().unwrap();
                 assert_eq!(count, expected[&queue_id], "reader {number}, queue {queue_id}");

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,14 @@ def damage_after_crash(directory: Path, offset: int) -> None:
         file.write(b"\xee")
     (directory / "abort").touch()
     (directory / "checkpoint").unlink()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Waits for what another thread is about to do."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 @pytest.fixture(autouse=True)

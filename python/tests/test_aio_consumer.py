@@ -31,14 +31,15 @@ async def fill(store: AsyncStore, numbers: range, queues: int = 1) -> None:
 
 
 def test_members_share_the_messages(directory: Path) -> None:
-    async def consume(store: AsyncStore, seen: list[int]) -> None:
+    async def consume(store: AsyncStore, both: asyncio.Barrier, seen: list[int]) -> None:
         join = store.consumer("billing", "orders", start_from="first", timeout=1)
         async with await join as consumer:
-            await asyncio.sleep(0.1)
+            await both.wait()
             assert (consumer.group, len(consumer.assigned)) == ("billing", 2)
             async for delivery in consumer:
                 seen.append(number(delivery))
                 assert consumer.acknowledge(delivery)
+            await both.wait()
         assert consumer.closed
 
     async def main() -> None:
@@ -46,8 +47,8 @@ def test_members_share_the_messages(directory: Path) -> None:
             await fill(store, range(20), queues=4)
             one: list[int] = []
             two: list[int] = []
-            await asyncio.gather(consume(store, one), consume(store, two))
-            # The one that ends first leaves nothing in hand.
+            both = asyncio.Barrier(2)
+            await asyncio.gather(consume(store, both, one), consume(store, both, two))
             assert sorted(one + two) == list(range(20))
             assert one and two
             assert await store.groups() == ["billing"]

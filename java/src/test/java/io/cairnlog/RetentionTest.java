@@ -37,12 +37,9 @@ class RetentionTest extends StoreTestCase {
         assertEquals("SCHEDULE_TOPIC_XXXX", batch.get(0).topic());
       }
       store.append(delayed.delayLevel(Integer.MAX_VALUE).build());
-      store.append(message("at once"));
       assertTrue(store.waitMessage(TOPIC, 0, 0, LONG));
-      assertEquals("at once", body(store, 0));
-      assertTrue(store.waitMessage(TOPIC, 0, 1, LONG));
       assertTrue(System.nanoTime() - start >= 900_000_000L, "it came too early");
-      assertEquals("later", body(store, 1));
+      assertEquals("later", body(store, 0));
       eventually("it is not counted", () -> store.stats().delayedDelivered() == 1);
       assertEquals(0, store.stats().delayedUndeliverable());
       refused(Status.INVALID_ARGUMENT, () -> store.append(delayed.delayLevel(-1).build()));
