@@ -1,0 +1,170 @@
+//! Closing, crashes, power cuts, lost files and retention.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use cairnlog::{PhysicalOffset, Status, Store};
+
+use crate::groups::{collect_offsets, without_transactions};
+use crate::operations::{Lost, Power};
+use crate::pair::{Pair, SEGMENT, copy_directory};
+
+/// In the order in which a copy is made: what says less first.
+const PARTS: [&str; 5] = ["config", "checkpoint", "index", "consumequeue", "commitlog"];
+/// Where the checkpoint has cairnlog's notes, the boot in them, and how many bytes the CRC covers.
+const NOTES_AT: usize = 2048;
+const BOOT_AT: usize = NOTES_AT + 24;
+const NOTES_BYTES: usize = 64;
+
+impl Pair {
+    /// Ends the store as it should, and opens it again, perhaps without what follows from the log.
+    pub(crate) fn reopen(&mut self, lost: Lost) {
+        self.persisted = collect_offsets(&self.store);
+        self.leave_all();
+        self.store.close().unwrap();
+        self.model.delivered_stored = self.model.delivered.clone();
+        lose(self.directory.path(), lost);
+        self.store = Store::open(self.directory.path(), &self.options).unwrap();
+        let report = self.store.recovery_report();
+        assert!(report.clean_stop);
+        assert!(report.damage.is_none(), "{:?}", report.damage);
+        self.reopened(lost);
+    }
+
+    /// Goes on with a copy of the directory as it is now: what a kill leaves, or a power cut. What
+    /// was committed, or durable, is there, and whatever else is, follows it without a gap.
+    pub(crate) fn kill(&mut self, lost: Lost, power: Option<Power>) {
+        let committed = self.store.committed_offset().get();
+        let durable = self.store.durable_offset().get();
+        let copy = tempfile::tempdir().unwrap();
+        for part in PARTS {
+            let (from, to) = (self.directory.path().join(part), copy.path().join(part));
+            match from.is_dir() {
+                true => copy_directory(&from, &to),
+                false => drop(std::fs::copy(from, to)),
+            }
+        }
+        std::fs::copy(self.directory.path().join("abort"), copy.path().join("abort")).unwrap();
+        let kept = power.map(|power| durable + (committed - durable) * power.kept / 1000);
+        if let Some(kept) = kept {
+            zero_log(copy.path(), kept);
+            pretend_another_boot(&copy.path().join("checkpoint"));
+        }
+        lose(copy.path(), lost);
+        self.leave_all();
+        self.store = Store::open(copy.path(), &self.options).unwrap();
+        self.directory = copy;
+        let report = self.store.recovery_report();
+        assert!(!report.clean_stop);
+        let end = report.end_offset.get();
+        let kept = kept.unwrap_or(committed);
+        let whole = self.model.records.iter().rev().find(|record| record.end <= kept);
+        let whole = whole.map_or(0, |record| record.end);
+        assert!(end >= whole.max(durable), "{end}, but {whole} was whole and {durable} durable");
+        self.model.cut(end);
+        self.reopened(lost);
+    }
+
+    fn reopened(&mut self, lost: Lost) {
+        self.forget_handles();
+        if lost.queues {
+            self.model.forget_removed();
+        }
+        let next = |queue_id: i32| self.model.next(&(crate::model::SCHEDULE.to_owned(), queue_id));
+        let levels: Vec<_> =
+            self.model.delivered.keys().map(|level| (*level, next(*level))).collect();
+        for (level, next) in levels {
+            for delivered in [&mut self.model.delivered, &mut self.model.delivered_stored] {
+                delivered.entry(level).and_modify(|delivered| *delivered = next.min(*delivered));
+            }
+        }
+        assert_eq!(self.store.min_offset().get(), self.model.min);
+        // Offsets behind the end of their queue are set back to it.
+        for ((_, queue), offset) in &mut self.persisted {
+            *offset = self.model.next(queue).min(*offset);
+        }
+        let found = without_transactions(collect_offsets(&self.store));
+        assert_eq!(found, without_transactions(self.persisted.clone()), "offsets of groups");
+        self.go_on_from_offsets();
+        self.settle(Vec::new());
+        self.check();
+    }
+
+    pub(crate) fn remove_before(&mut self, at: usize) {
+        let end = self.store.max_offset().get();
+        let beyond = PhysicalOffset::new(end + 1);
+        let error = self.store.remove_before(beyond).unwrap_err();
+        assert_eq!(error.status(), Status::OffsetOutOfRange);
+        let offset = self.model.min + (end - self.model.min) * at as u64 / u64::from(u16::MAX);
+        let removed = self.store.remove_before(PhysicalOffset::new(offset)).unwrap();
+        let may_go = |pair: &Self, min: u64| min + SEGMENT <= offset.min(pair.removable());
+        self.removed(removed, may_go);
+    }
+
+    pub(crate) fn remove_expired(&mut self) {
+        let removed = self.store.remove_expired().unwrap();
+        let (most, end) = (self.options.max_total_bytes, self.store.max_offset().get());
+        let may_go = |pair: &Self, min: u64| {
+            most > 0 && end - min > most && min + SEGMENT <= pair.removable()
+        };
+        self.removed(removed, may_go);
+    }
+
+    /// What is durable and in the queues, of all but the file that is appended to.
+    fn removable(&self) -> u64 {
+        self.store.durable_offset().get().min(self.store.dispatched_offset().get())
+    }
+
+    fn removed(&mut self, removed: cairnlog::RemovedFiles, may_go: impl Fn(&Self, u64) -> bool) {
+        let before = self.model.min;
+        let mut min = before;
+        while may_go(self, min) {
+            min += SEGMENT;
+        }
+        assert_eq!(self.store.min_offset().get(), min, "from {before}");
+        assert_eq!(removed.files, (min - before) / SEGMENT);
+        assert_eq!(removed.bytes, min - before);
+        self.model.min = min;
+        if min > before {
+            self.check();
+        }
+    }
+}
+
+/// Removes what follows from the log.
+fn lose(directory: &Path, lost: Lost) {
+    for (name, lost) in [("consumequeue", lost.queues), ("index", lost.index)] {
+        let path = directory.join(name);
+        if lost && path.exists() {
+            std::fs::remove_dir_all(path).unwrap();
+        }
+    }
+    if lost.checkpoint {
+        drop(std::fs::remove_file(directory.join("checkpoint")));
+    }
+}
+
+/// Puts zeros at and behind a physical offset: what was not written before the power was gone.
+fn zero_log(directory: &Path, from: u64) {
+    for entry in std::fs::read_dir(directory.join("commitlog")).unwrap() {
+        let entry = entry.unwrap();
+        let start: u64 = entry.file_name().to_str().unwrap().parse().unwrap();
+        let begin = from.clamp(start, start + SEGMENT) - start;
+        let file = OpenOptions::new().write(true).open(entry.path()).unwrap();
+        let zeros = vec![0; (SEGMENT - begin) as usize];
+        file.write_all_at(&zeros, begin).unwrap();
+    }
+}
+
+/// Makes the checkpoint one of an earlier boot of the machine.
+fn pretend_another_boot(checkpoint: &Path) {
+    let mut bytes = std::fs::read(checkpoint).unwrap();
+    if bytes.len() < NOTES_AT + NOTES_BYTES + 4 {
+        return;
+    }
+    bytes[BOOT_AT] ^= 1;
+    let crc = crc32fast::hash(&bytes[NOTES_AT..NOTES_AT + NOTES_BYTES]);
+    bytes[NOTES_AT + NOTES_BYTES..NOTES_AT + NOTES_BYTES + 4].copy_from_slice(&crc.to_be_bytes());
+    std::fs::write(checkpoint, bytes).unwrap();
+}
