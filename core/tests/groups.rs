@@ -236,6 +236,26 @@ fn an_orderly_queue_waits_for_the_message_that_failed() {
 }
 
 #[test]
+fn a_message_that_is_given_up_takes_none_of_those_in_front_of_it_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    fill(&store, "t", 1, 0..4);
+    let mut options = first("t");
+    options.order = ConsumeOrder::Orderly;
+    options.max_reconsume_times = 0;
+    let consumer = store.consumer("g", options.clone()).unwrap();
+    let deliveries = consumer.poll(3, LONG).unwrap();
+    assert_eq!(deliveries.iter().map(number).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(consumer.retry_later(&deliveries[1]).unwrap());
+    let committed = store.consumer_offset("g", "t", 0).unwrap();
+    assert_eq!(committed, Some(QueueOffset::new(0)), "nobody is done with the first");
+    drop(consumer);
+    let consumer = store.consumer("g", options).unwrap();
+    assert_eq!(take(&consumer, 4), [0, 1, 2, 3]);
+    assert_eq!(take(&store.consumer("undertaker", first("%DLQ%g")).unwrap(), 1), [1]);
+}
+
+#[test]
 fn a_listener_gets_every_message_and_its_panics_are_failures() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());

@@ -368,8 +368,10 @@ impl Consumer {
                 return Ok(failures > 0);
             }
             self.retry().give_up(&self.store, &delivery.message)?;
-            self.group.state.lock().seek(&delivery.queue, index + 1);
-            self.commit_queue(&delivery.queue, Some(index + 1));
+            let behind = index + u64::from(delivery.message.record().message_count());
+            let committed = self.group.state.lock().pass_over(&delivery.queue, index, behind);
+            self.commit_queue(&delivery.queue, committed);
+            self.wake_others();
             return Ok(true);
         }
         self.retry().send_back(&self.store, &delivery.message, most)?;

@@ -346,6 +346,20 @@ impl GroupState {
         before + 1
     }
 
+    /// The failed message that would be read next is not read again: the next is the one `behind`
+    /// it. What is in hand in front of it stays there. Returns what is committed of the queue.
+    pub(super) fn pass_over(&mut self, queue: &QueueKey, index: u64, behind: u64) -> Option<u64> {
+        let progress = self.queues.get_mut(queue)?;
+        if progress.next == index {
+            progress.next = behind;
+            // A read that is under way began with it.
+            progress.reading = false;
+            progress.release_if_done();
+        }
+        self.generation += 1;
+        Some(progress.committed())
+    }
+
     /// Sets what is read next, whatever is in hand.
     pub(super) fn seek(&mut self, queue: &QueueKey, next: u64) -> bool {
         let Some(progress) = self.queues.get_mut(queue) else {
@@ -467,6 +481,24 @@ mod tests {
         group.seek(&queue, 0);
         assert!(!group.end_read(0, &turn, &[2], 3, now));
         assert_eq!(group.committed(&queue), Some(0));
+    }
+
+    #[test]
+    fn a_message_that_is_given_up_leaves_those_in_front_of_it_in_hand() {
+        let now = Instant::now();
+        let mut group = group(1, 1, ConsumeOrder::Orderly);
+        let queue = ("t".to_owned(), 0);
+        read(&mut group, 0, 3, now);
+        assert_eq!(group.fail_orderly(0, &queue, 1, now), 1);
+        assert_eq!(group.pass_over(&queue, 1, 2), Some(0), "the first is still in hand");
+        assert!(group.candidates(0, BOUNDS, now).is_empty());
+        assert_eq!(group.complete(0, &queue, 0, BOUNDS), Completed::Freed);
+        assert_eq!(group.committed(&queue), Some(2));
+        assert_eq!(group.begin_read(0, &queue, BOUNDS).unwrap().next, 2);
+        // A read of what is given up meanwhile hands out nothing.
+        assert_eq!(group.pass_over(&queue, 2, 3), Some(3));
+        let turn = Turn { queue: queue.clone(), next: 2, room: 9 };
+        assert!(!group.end_read(0, &turn, &[2], 3, now));
     }
 
     #[test]
