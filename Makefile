@@ -14,7 +14,12 @@ release := $(CURDIR)/target/release
 export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
-.PHONY: build demo test check fmt header abi rust c python java compat install bench doc clean
+# How many lists of random operations `make model` runs, and the seed of the first; by default at
+# random.
+ROUNDS ?= 2000
+SEED ?=
+
+.PHONY: build demo test check fmt header abi rust model c python java compat install bench doc clean
 
 # The tool, the C libraries and the JNI library, in target/release.
 build:
@@ -35,6 +40,12 @@ check:
 # The engine, the C ABI as Rust sees it, and the tool.
 rust:
 	$(CARGO) test --locked -p cairnlog -p cairnlog-ffi -p cairnlog-cli
+
+# Random operations beside a plain list of messages, for longer than `make rust` does it. A failure
+# says with which seed it comes again.
+model:
+	CAIRNLOG_MODEL_CASES=$(ROUNDS) $(if $(SEED),CAIRNLOG_MODEL_SEED=$(SEED)) \
+		$(CARGO) test --locked -p cairnlog --test model
 
 # The C ABI as C and C++ see it: examples and tests, once more under AddressSanitizer.
 c: build

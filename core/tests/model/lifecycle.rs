@@ -11,7 +11,8 @@ use crate::operations::{Lost, Power};
 use crate::pair::{Pair, SEGMENT, copy_directory};
 
 /// In the order in which a copy is made: what says less first.
-const PARTS: [&str; 5] = ["config", "checkpoint", "index", "consumequeue", "commitlog"];
+const PARTS: [&str; 6] =
+    ["config", "checkpoint", "index", "consumequeue", "batchconsumequeue", "commitlog"];
 /// Where the checkpoint has cairnlog's notes, the boot in them, and how many bytes the CRC covers.
 const NOTES_AT: usize = 2048;
 const BOOT_AT: usize = NOTES_AT + 24;
@@ -134,7 +135,8 @@ impl Pair {
 
 /// Removes what follows from the log.
 fn lose(directory: &Path, lost: Lost) {
-    for (name, lost) in [("consumequeue", lost.queues), ("index", lost.index)] {
+    let queues = ["consumequeue", "batchconsumequeue"].map(|name| (name, lost.queues));
+    for (name, lost) in queues.into_iter().chain([("index", lost.index)]) {
         let path = directory.join(name);
         if lost && path.exists() {
             std::fs::remove_dir_all(path).unwrap();

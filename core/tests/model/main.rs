@@ -103,7 +103,8 @@ fn the_store_holds_what_a_plain_list_holds() {
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
         let config = Config {
             cases: 1,
-            max_shrink_iters: 300,
+            max_shrink_iters: 1000,
+            max_shrink_time: 20_000,
             failure_persistence: None,
             ..Config::default()
         };

@@ -122,8 +122,7 @@ impl Content {
         let tag = self.tag.iter().map(|tag| ("TAGS", *tag));
         let key = self.key.iter().map(|key| ("KEYS", *key));
         let all = tag.chain(key).chain(self.properties());
-        let pairs: Vec<_> = all.map(|(name, value)| format!("{name}\u{1}{value}")).collect();
-        pairs.join("\u{2}").into_bytes()
+        all.flat_map(|(name, value)| format!("{name}\u{1}{value}\u{2}").into_bytes()).collect()
     }
 }
 

@@ -69,10 +69,7 @@ impl Pair {
             }
             Operation::CommitOffset { queue, at } => self.commit_offset(*queue, *at),
             Operation::Persist => self.persist(),
-            Operation::Flush => {
-                self.store.flush().unwrap();
-                assert_eq!(self.store.durable_offset(), self.store.max_offset());
-            }
+            Operation::Flush => self.flush(),
             Operation::ReadLog { at } => self.read_log(*at),
             Operation::ReadQueue { queue, from, most, bytes, filter } => {
                 self.read_queue(*queue, *from, (*most, *bytes), *filter);
@@ -103,6 +100,13 @@ impl Pair {
 
     fn is_sync(&self) -> bool {
         self.options.flush_mode == FlushMode::Sync
+    }
+
+    /// What is delayed may be delivered as soon as this has committed it.
+    fn flush(&mut self) {
+        let end = self.store.max_offset();
+        self.store.flush().unwrap();
+        assert!(self.store.durable_offset() >= end);
     }
 
     /// Gives a message a body, and a unique key if it is to have one, that nobody else has.
@@ -243,6 +247,12 @@ impl Pair {
             assert_eq!(error.status(), Status::NoSuchTransaction);
             return;
         };
+        if self.model.due(u64::MAX).values().any(|due| !due.is_empty()) {
+            // Committing a transaction also commits what is delayed, whose copies then come at any
+            // moment.
+            self.flush();
+            self.settle(Vec::new());
+        }
         let offset = PhysicalOffset::new(half.start);
         let op = Record::op(half.queue_offset);
         if how == End::Rollback {
@@ -286,16 +296,10 @@ impl Pair {
             1 => u64::from(placed.size_bytes),
             _ => (record.content.body.len() + record.content.encoded().len()) as u64,
         };
-        let others = u64::from(placed.size_bytes) - records.iter().map(length).sum::<u64>();
-        // Properties end with a separator in the log, if there are any.
-        let separators = |record: &Record| match count {
-            1 => 0,
-            _ => u64::from(!record.content.encoded().is_empty()),
-        };
-        let fixed = others - records.iter().map(separators).sum::<u64>();
+        let fixed = u64::from(placed.size_bytes) - records.iter().map(length).sum::<u64>();
         assert_eq!(fixed % count, 0);
         for mut record in records {
-            let end = start + fixed / count + length(&record) + separators(&record);
+            let end = start + fixed / count + length(&record);
             record.time_ms = Some(placed.store_timestamp_ms);
             self.model.push(record, start, end);
             start = end;
