@@ -145,6 +145,20 @@ impl ScheduleMessageService {
         }
     }
 
+    /// Sets offsets behind the end of their queue back to it, for good: those indexes are given out
+    /// again when what told of them is lost. For when the queues hold all of the log.
+    pub(crate) fn set_back_offsets(&self) -> Result<()> {
+        for (level, stored) in self.parts.offsets.levels() {
+            let queue = self.parts.queues.find(SCHEDULE_TOPIC, level.saturating_sub(1));
+            let end = QueueOffset::new(queue.map_or(0, |queue| queue.range().end));
+            if stored > end {
+                tracing::warn!(level, %stored, %end, "a delay offset was set back");
+                self.parts.offsets.set(level, end);
+            }
+        }
+        self.parts.offsets.persist().map(|_| ())
+    }
+
     /// Says where messages go, and starts the thread if some wait already.
     pub(crate) fn bind(self: &Arc<Self>, target: Weak<dyn Redeliver>) {
         // There is one store, and it calls this once.

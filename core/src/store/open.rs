@@ -276,6 +276,8 @@ fn start(
         let told = schedule.clone();
         let parts = Dispatching::start(queues, before, &queue, options, &checkpoint, &fence, told)?;
         let groups = Arc::new(Groups::new(offsets, topics, Arc::clone(parts.queues())));
+        // What was set back has to stay so: those indexes are about to be given out again.
+        groups.offsets.persist()?;
         transactions.load(&queue, parts.queues(), &groups)?;
         let interval = Duration::from_millis(options.flush_consumer_offset_interval_ms);
         config = Some(ConfigService::start(groups, interval)?);
@@ -330,6 +332,7 @@ fn start(
     };
     let inner = Arc::new(inner);
     if let Some(schedule) = &inner.schedule {
+        schedule.set_back_offsets()?;
         let target: Arc<dyn Redeliver> = Arc::clone(&inner) as Arc<dyn Redeliver>;
         schedule.bind(Arc::downgrade(&target));
     }

@@ -1,0 +1,92 @@
+//! What is left when a part of a store is gone: indexes that are given out again are not taken for
+//! those that had them before, and nothing is passed over.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use cairnlog::{Message, PhysicalOffset, QueueOffset, Store, StoreOptions};
+
+const SEGMENT: u64 = 64 * 1024;
+const PATIENCE: Duration = Duration::from_secs(60);
+const HOUR_MS: u64 = 3_600_000;
+
+fn options() -> StoreOptions {
+    let mut options = StoreOptions::default();
+    options.segment_size_bytes = SEGMENT;
+    options.message_delay_level = "0s".to_owned();
+    options.flush_consumer_offset_interval_ms = HOUR_MS;
+    options.flush_delay_offset_interval_ms = HOUR_MS;
+    options.max_hash_slot_num = 10;
+    options.max_index_num = 30;
+    options
+}
+
+fn open(path: &Path) -> Store {
+    Store::open(path, &options()).unwrap()
+}
+
+fn append(store: &Store, body: &[u8]) {
+    store.append(&Message::new("t", body)).unwrap();
+    assert!(store.wait_dispatched(store.max_offset(), PATIENCE).unwrap());
+}
+
+/// A copy of the directory as it is now: what a kill leaves.
+fn kill(store: &Store) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    copy_directory(store.path(), copy.path());
+    copy
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy_directory(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+fn lose(directory: &Path, names: &[&str]) {
+    for name in names {
+        std::fs::remove_dir_all(directory.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn an_offset_that_was_set_back_stays_there_over_the_next_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    (0..5).for_each(|_| append(&store, b"lost"));
+    store.commit_offset("g", "t", 0, QueueOffset::new(5)).unwrap();
+    store.close().unwrap();
+    lose(directory.path(), &["commitlog", "consumequeue"]);
+    let store = open(directory.path());
+    (0..3).for_each(|_| append(&store, b"not consumed"));
+    let copy = kill(&store);
+    let store = open(copy.path());
+    assert_eq!(store.consumer_offset("g", "t", 0).unwrap(), Some(QueueOffset::new(0)));
+}
+
+#[test]
+fn a_delayed_message_is_delivered_when_its_index_was_given_out_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    for end in 0..3 {
+        store.append(&Message::new("t", b"lost").delay_level(1)).unwrap();
+        assert!(store.wait_message("t", 0, QueueOffset::new(end), PATIENCE).unwrap());
+    }
+    store.close().unwrap();
+    lose(directory.path(), &["commitlog", "consumequeue"]);
+    let store = open(directory.path());
+    store.append(&Message::new("t", b"delayed").delay_level(1)).unwrap();
+    assert!(store.wait_message("t", 0, QueueOffset::new(0), Duration::from_secs(5)).unwrap());
+    let copy = kill(&store);
+    let store = open(copy.path());
+    assert!(store.wait_message("t", 0, QueueOffset::new(1), Duration::from_secs(5)).unwrap());
+}
