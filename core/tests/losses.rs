@@ -90,3 +90,25 @@ fn a_delayed_message_is_delivered_when_its_index_was_given_out_before() {
     let store = open(copy.path());
     assert!(store.wait_message("t", 0, QueueOffset::new(1), Duration::from_secs(5)).unwrap());
 }
+
+#[test]
+fn a_transaction_is_not_ended_by_what_ended_another_with_its_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let first = store.begin_transaction(&Message::new("t", b"first")).unwrap();
+    append(&store, &[7; 60_000]);
+    append(&store, &[7; 10_000]);
+    first.rollback().unwrap();
+    store.flush().unwrap();
+    assert!(store.wait_dispatched(store.max_offset(), PATIENCE).unwrap());
+    assert_eq!(store.remove_before(PhysicalOffset::new(SEGMENT)).unwrap().files, 1);
+    let copy = kill(&store);
+    lose(copy.path(), &["consumequeue"]);
+    let store = open(copy.path());
+    let second = store.begin_transaction(&Message::new("t", b"second")).unwrap();
+    assert_eq!(first.half().queue_offset, second.half().queue_offset);
+    assert!(store.wait_dispatched(store.max_offset(), PATIENCE).unwrap());
+    let copy = kill(&store);
+    let store = open(copy.path());
+    assert_eq!(store.open_transactions().unwrap(), [second.half_offset()]);
+}

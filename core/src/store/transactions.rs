@@ -420,23 +420,30 @@ fn find_open<T>(
         if let Some(prepared) = prepared.and_then(|prepared| prepared.parse::<u64>().ok()) {
             copies.entry(prepared).or_insert_with(Vec::new).push(index);
         }
-        open.insert(index, look(index, message));
+        open.insert(index, (message.physical_offset(), look(index, message)));
     })?;
     for_each_message(log, queues, groups, OP_TOPIC, |_, message| {
         if message.tag().as_deref() != Some(ENDED_TAG) {
             return;
         }
+        // An index is given out again when retention removed every half message and the queue that
+        // told of them was lost: an op message ends what is in front of it.
+        let mut end = |index: u64| {
+            if open.get(&index).is_some_and(|(offset, _)| *offset < message.physical_offset()) {
+                open.remove(&index);
+            }
+        };
         for digits in message.body().split(|byte| *byte == b',') {
             let digits = std::str::from_utf8(digits).unwrap_or_default();
             if let Ok(index) = digits.parse::<u64>() {
-                open.remove(&index);
-                for copy in copies.remove(&index).unwrap_or_default() {
-                    open.remove(&copy);
+                end(index);
+                for copy in copies.get(&index).into_iter().flatten() {
+                    end(*copy);
                 }
             }
         }
     })?;
-    Ok(open)
+    Ok(open.into_iter().map(|(index, (_, found))| (index, found)).collect())
 }
 
 /// Looks at the messages of a queue that RocketMQ, or an earlier opening, was not done with.
