@@ -59,6 +59,17 @@ fn lose(directory: &Path, names: &[&str]) {
 }
 
 #[test]
+fn a_lost_index_is_built_again_also_for_the_first_record_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    store.append(&Message::new("t", b"1").keys(&["k"])).unwrap();
+    store.close().unwrap();
+    lose(directory.path(), &["index"]);
+    let store = open(directory.path());
+    assert_eq!(store.query_key("t", "k", 0, i64::MAX, 9).unwrap().len(), 1);
+}
+
+#[test]
 fn an_offset_that_was_set_back_stays_there_over_the_next_kill() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());

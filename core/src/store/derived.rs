@@ -144,7 +144,9 @@ fn index_start(
     let from = index.recover(log.committed().get(), stop)?;
     let noted = before.notes.map(|notes| notes.index_end);
     match (trusted, noted) {
-        (Some(start), Some(noted)) if from >= noted => Ok(start.position),
+        (Some(start), Some(noted)) if index.end_offset().is_some_and(|end| end >= noted) => {
+            Ok(start.position)
+        }
         (Some(start), _) => Ok(from.clamp(log.min_offset(), start.position)),
         (None, _) => Ok(log.min_offset()),
     }
