@@ -123,3 +123,30 @@ fn a_transaction_is_not_ended_by_what_ended_another_with_its_index() {
     let store = open(copy.path());
     assert_eq!(store.open_transactions().unwrap(), [second.half_offset()]);
 }
+
+#[test]
+fn a_record_whose_end_did_not_reach_the_disk_is_set_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    append(&store, b"whole");
+    for (message, missing) in [
+        (Message::new("t", b"torn").tag("new"), 3),
+        (Message::new("t", b"torn").tag("new"), 7),
+        (Message::new("t", b"torn").wait_store_ok(true), 3),
+    ] {
+        let whole = store.max_offset();
+        let placed = store.append(&message).unwrap();
+        let copy = kill(&store);
+        let log = copy.path().join("commitlog/00000000000000000000");
+        let log = OpenOptions::new().write(true).open(log).unwrap();
+        let zeros = vec![0; missing];
+        log.write_all_at(&zeros, placed.end_offset().get() - missing as u64).unwrap();
+        let torn = open(copy.path());
+        assert_eq!(torn.recovery_report().end_offset, whole, "{missing} of {placed:?}");
+        assert!(torn.recovery_report().set_aside.is_some());
+        torn.close().unwrap();
+        // Whole, it is there.
+        let store = open(kill(&store).path());
+        assert_eq!(store.recovery_report().end_offset, placed.end_offset());
+    }
+}

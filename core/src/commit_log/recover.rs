@@ -92,6 +92,12 @@ impl Before {
             _ => false,
         }
     }
+
+    /// Whether the record at `position` may have been written in part only.
+    fn may_be_torn_at(&self, position: u64) -> bool {
+        let durable = self.notes.map_or(0, |notes| notes.durable_offset);
+        !self.clean_stop && position >= durable
+    }
 }
 
 /// Where the walk begins, and the store time of the record before.
@@ -113,10 +119,19 @@ pub(crate) fn plan(
     let crc = if options.check_crc_on_recover { CrcCheck::Verify } else { CrcCheck::Skip };
     let mut walk = Walk::new(queue, start.position, crc);
     let (mut records, mut last_timestamp_ms) = (0, start.timestamp_ms);
+    let mut torn_at = None;
     let damage = loop {
+        let at = walk.position();
         match walk.step() {
             Found::Record(pin, layout) => {
                 let record = view(&pin, layout);
+                if before.may_be_torn_at(at)
+                    && ends_in_zero(&record)
+                    && used_range(queue, walk.position())?.is_none()
+                {
+                    torn_at = Some(at);
+                    break Some(damage_at(pin.file(), at, "the last record ends in zeros"));
+                }
                 records += 1;
                 last_timestamp_ms = record.store_timestamp_ms().max(last_timestamp_ms);
                 count_in_queue(&record, topics);
@@ -126,7 +141,7 @@ pub(crate) fn plan(
             Found::Damaged(error) => break Some(error),
         }
     };
-    let end = walk.position();
+    let end = torn_at.unwrap_or(walk.position());
     let tail = used_range(queue, end)?;
     let damage =
         tail.as_ref().map(|tail| damage.unwrap_or_else(|| free_space_is_used(queue, end, tail)));
@@ -154,6 +169,13 @@ pub(crate) fn plan(
         duration: started.elapsed(),
     };
     Ok(Plan { end, last_timestamp_ms, tail, report })
+}
+
+/// Whether the last field of a record that can be told from free space seems not to have been
+/// written: no CRC covers topic and properties, in which no byte is zero, least the last.
+fn ends_in_zero(record: &RecordView<'_>) -> bool {
+    let last = record.properties_raw().last().or(record.topic_bytes().last());
+    last == Some(&0)
 }
 
 fn free_space_is_used(queue: &MappedFileQueue, end: u64, tail: &Range<u64>) -> Error {
