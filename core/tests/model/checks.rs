@@ -235,7 +235,8 @@ impl Pair {
         let records = self.model.live(self.limit()).filter(has);
         let mut records: Vec<_> = records.rev().take(most).collect();
         records.reverse();
-        assert_eq!(found.len(), records.len(), "{key} of {topic}: {records:?}");
+        let places: Vec<_> = found.iter().map(|view| view.physical_offset().get()).collect();
+        assert_eq!(places.len(), records.len(), "{key} of {topic} at {places:?}: {records:?}");
         for (view, record) in found.iter().zip(records) {
             record.assert_is(view);
         }

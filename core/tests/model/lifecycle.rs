@@ -92,7 +92,11 @@ impl Pair {
         self.check();
     }
 
-    pub(crate) fn remove_before(&mut self, at: usize) {
+    pub(crate) fn remove_before(&mut self, at: usize, flushes: bool) {
+        if flushes {
+            self.flush();
+            self.settle(Vec::new());
+        }
         let end = self.store.max_offset().get();
         let beyond = PhysicalOffset::new(end + 1);
         let error = self.store.remove_before(beyond).unwrap_err();
@@ -123,7 +127,14 @@ impl Pair {
         while may_go(self, min) {
             min += SEGMENT;
         }
-        assert_eq!(self.store.min_offset().get(), min, "from {before}");
+        let found = self.store.min_offset().get();
+        if self.store.durable_offset() < self.store.dispatched_offset() {
+            // The queues are noted as synced only up to a position in front of which the log is
+            // durable, and that may be an earlier one.
+            assert!((before..=min).contains(&found) && found.is_multiple_of(SEGMENT));
+            min = found;
+        }
+        assert_eq!(found, min, "from {before}");
         assert_eq!(removed.files, (min - before) / SEGMENT);
         assert_eq!(removed.bytes, min - before);
         self.model.min = min;

@@ -88,7 +88,7 @@ impl Record {
         assert_eq!(view.reconsume_times(), self.attempts);
         assert!(self.time_ms.is_none_or(|time| time == view.store_timestamp_ms()));
         assert!(view.body() == self.content.body, "{:?} of {:?}", view.body(), self.content);
-        assert_eq!(view.tag().as_deref(), self.content.tag);
+        assert_eq!(view.tag().as_deref(), self.content.tag, "{self:?}");
         assert_eq!(view.keys(), Vec::from_iter(self.content.key));
         assert_eq!(text("n"), self.content.number);
         assert_eq!(text("region").as_deref(), self.content.region);

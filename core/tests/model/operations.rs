@@ -38,7 +38,7 @@ pub(crate) enum Operation {
     AtTime { queue: Queue, at: usize, shift: i64 },
     QueryKey { topic: usize, key: usize, most: usize, from: usize, to: usize },
     FindId { at: usize },
-    RemoveBefore { at: usize },
+    RemoveBefore { at: usize, flushes: bool },
     RemoveExpired,
     Reopen { lost: Lost },
     Kill { lost: Lost, power: Option<Power> },
@@ -285,7 +285,8 @@ fn upkeep() -> impl Strategy<Value = Operation> {
     prop_oneof![
         6 => (0..8usize, how).prop_map(|(which, how)| Operation::End { which, how }),
         4 => Just(Operation::Flush),
-        1 => any::<u16>().prop_map(|at| Operation::RemoveBefore { at: usize::from(at) }),
+        2 => (any::<u16>(), any::<bool>())
+            .prop_map(|(at, flushes)| Operation::RemoveBefore { at: usize::from(at), flushes }),
         1 => Just(Operation::RemoveExpired),
         2 => lost().prop_map(|lost| Operation::Reopen { lost }),
         3 => (lost(), power).prop_map(|(lost, power)| Operation::Kill { lost, power }),

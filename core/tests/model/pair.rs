@@ -80,7 +80,7 @@ impl Pair {
                 self.query_key(*topic, *key, *most, (*from, *to));
             }
             Operation::FindId { at } => self.find_id(*at),
-            Operation::RemoveBefore { at } => self.remove_before(*at),
+            Operation::RemoveBefore { at, flushes } => self.remove_before(*at, *flushes),
             Operation::RemoveExpired => self.remove_expired(),
             Operation::Reopen { lost } => self.reopen(*lost),
             Operation::Kill { lost, power } => self.kill(*lost, *power),
@@ -103,7 +103,7 @@ impl Pair {
     }
 
     /// What is delayed may be delivered as soon as this has committed it.
-    fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         let end = self.store.max_offset();
         self.store.flush().unwrap();
         assert!(self.store.durable_offset() >= end);
@@ -313,12 +313,11 @@ impl Pair {
         expected.reverse();
         loop {
             let awaited = expected.len();
-            if self.is_pool() && !self.is_sync() && expected.len() == 1 {
-                // It cannot be read yet; but nothing else can have come.
-                let record = expected.remove(0);
-                let end = self.store.max_offset().get();
-                let start = self.model.end().max((end - 1) / SEGMENT * SEGMENT);
-                self.model.push(record, start, end);
+            let end = self.store.max_offset().get();
+            let start = self.model.end().max(end.saturating_sub(1) / SEGMENT * SEGMENT);
+            if !self.is_sync() && expected.len() == 1 && self.limit() <= start {
+                // It is in a buffer, and cannot be read yet; but nothing else can have come.
+                self.model.push(expected.remove(0), start, end);
             }
             if self.is_sync() {
                 self.store.wait_durable(self.store.max_offset(), LONG).unwrap();
