@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cairnlog::{
     EncodedBatch, FlushMode, Message, QueueOffset, ReadRequest, Status, Store, StoreOptions,
-    encode_batch_item,
+    Topics, encode_batch_item,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,6 +58,26 @@ fn delayed_messages_come_to_their_queue_by_themselves() {
         assert!(store.wait_message("orders", 4, QueueOffset::new(3), PATIENCE).unwrap());
         assert_eq!(bodies(&store, "orders", 4), [&b"field"[..], b"pair", b"handle", b"after"]);
     }
+}
+
+/// A broker serves only the topics it is told of: one that went on with a store whose only message
+/// of a topic was still waiting, or not committed, delivered it to a topic that nobody could read.
+#[test]
+fn a_topic_is_known_as_soon_as_a_message_is_to_come_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &options(FlushMode::Async)).unwrap();
+    store.append(&Message::new("orders", b"late").queue_id(11).delay_level(2)).unwrap();
+    let queue = store.queue("returns", 1).unwrap();
+    queue.append(&Message::new("", b"late").delay_level(2)).unwrap();
+    store.begin_transaction(&Message::new("sales", b"open").queue_id(9)).unwrap();
+    store.append(&Message::new("refused", b"").delay_level(2)).unwrap_err();
+    store.close().unwrap();
+    let topics = Topics::read(directory.path()).unwrap();
+    let queues = |topic| topics.get(topic).map(|config| config.read_queue_nums);
+    assert_eq!((queues("orders"), queues("returns")), (Some(12), Some(8)));
+    assert_eq!((queues("sales"), queues("refused")), (Some(10), None));
+    let store = Store::open(directory.path(), &options(FlushMode::Async)).unwrap();
+    assert_eq!(store.queue_range("orders", 11).unwrap(), None);
 }
 
 #[test]

@@ -30,7 +30,7 @@ use crate::consume_queue::ConsumeQueues;
 use crate::error::Result;
 use crate::offset::QueueOffset;
 use crate::service::{ServiceThread, Signal, Wake};
-use crate::state::{ConsumerOffsets, Topics};
+use crate::state::{ConsumerOffsets, QueueKind, Topics};
 
 /// Begins the topic of a group's messages that are to be processed once more.
 pub(crate) const RETRY_TOPIC_PREFIX: &str = "%RETRY%";
@@ -97,6 +97,15 @@ impl Groups {
         }
         let (active, signal) = (Mutex::default(), Arc::default());
         Self { offsets, topics, queues, active, signal }
+    }
+
+    /// Takes in a queue that has a message to come, whose topic may be new.
+    pub(crate) fn expect_in(&self, topic: &str, queue_id: i32) {
+        match self.topics.ensure(topic, queue_id, QueueKind::Simple) {
+            Ok(true) => self.changed(),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, topic, "a topic's configuration differs"),
+        }
     }
 
     /// Says that offsets or topics may have changed.

@@ -301,12 +301,23 @@ impl Inner {
         &self,
         message: &Message<'m>,
         topic: &'m str,
-        queue_id: i32,
+        real_queue_id: i32,
         level: u32,
     ) -> Result<AppendResult> {
-        let Delayed { draft, queue_id } = self.preparer.delayed(message, topic, queue_id, level)?;
+        let Delayed { draft, queue_id } =
+            self.preparer.delayed(message, topic, real_queue_id, level)?;
         let queue = self.topics.queue(SCHEDULE_TOPIC, queue_id);
-        self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))
+        let placed = self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))?;
+        self.expect_in(topic, real_queue_id);
+        Ok(placed)
+    }
+
+    /// Notes that a message comes to this queue later: until then nothing else tells of it, and a
+    /// broker that goes on with the store serves only topics that it is told of.
+    pub(super) fn expect_in(&self, topic: &str, queue_id: i32) {
+        if let Some(config) = &self.config {
+            config.groups().expect_in(topic, queue_id);
+        }
     }
 
     /// Fences the store when an append met a bug of ours.

@@ -192,6 +192,7 @@ impl Inner {
         let draft = self.preparer.half(message, HALF_TOPIC, QUEUE_ID)?;
         let queue = self.topics.queue(HALF_TOPIC, QUEUE_ID);
         let half = self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))?;
+        self.expect_in(message.topic, message.queue_id);
         let immunity =
             message.properties.iter().rev().find(|(name, _)| *name == PROPERTY_CHECK_IMMUNITY_TIME);
         let stored_ms = half.store_timestamp_ms;
