@@ -178,18 +178,7 @@ def judge_all(inspections: Sequence[Inspection], release: Release) -> list[Obser
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="judge", dir=scratch) as directory:
         work = Path(directory)
-        command = [
-            "java",
-            f"-Xmx{_MAX_HEAP}",
-            f"-XX:MaxDirectMemorySize={_MAX_HEAP}",
-            "-Dfile.encoding=UTF-8",
-            f"-Duser.home={work}",
-            f"-Djava.io.tmpdir={work}",
-            *_OPEN_PACKAGES,
-            "-cp",
-            f"{output}/classes{release}:{output}/lib{release}/*",
-            "io.cairnlog.stock.Judge",
-        ]
+        command = java(release, work, "io.cairnlog.stock.Judge")
         for number, inspection in enumerate(inspections):
             command += inspection.arguments(work / f"queries-{number}")
         lines = _run(command, work)
@@ -199,6 +188,25 @@ def judge_all(inspections: Sequence[Inspection], release: Release) -> list[Obser
             f"asked about {len(inspections)} directories, told about {len(observations)}"
         )
     return observations
+
+
+def java(release: Release, work: Path, main: str, *options: str) -> list[str]:
+    """Returns the command that runs a program of the judge's build; RocketMQ logs into ``work``."""
+    output = build()
+    return [
+        "java",
+        *options,
+        f"-Xmx{_MAX_HEAP}",
+        f"-XX:MaxDirectMemorySize={_MAX_HEAP}",
+        "-Dfile.encoding=UTF-8",
+        f"-Duser.home={work}",
+        f"-Drocketmq.home.dir={work}",
+        f"-Djava.io.tmpdir={work}",
+        *_OPEN_PACKAGES,
+        "-cp",
+        f"{output}/classes{release}:{output}/lib{release}/*",
+        main,
+    ]
 
 
 def _run(command: Sequence[str], work: Path) -> list[Record]:
