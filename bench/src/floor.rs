@@ -1,0 +1,185 @@
+//! Floors: what the machine does without a store around it.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+/// Bytes of a unit of a consume queue.
+const UNIT_BYTES: usize = 20;
+/// Bytes of an entry of the index.
+const ENTRY_BYTES: usize = 20;
+
+/// A log file in memory.
+#[derive(Debug)]
+pub(crate) struct MappedLog {
+    mapping: Mmap,
+    end: usize,
+}
+
+impl MappedLog {
+    /// Maps a log that ends there and will not be removed while it is used.
+    #[allow(unsafe_code, reason = "what the store reads is mapped, too")]
+    pub(crate) fn new(path: &Path, end: u64) -> crate::Result<Self> {
+        let file = File::open(path)?;
+        // SAFETY: this process made the file a moment ago; it only appends behind `end` and never
+        // shortens the file while it is mapped.
+        let mapping = unsafe { Mmap::map(&file)? };
+        Ok(Self { end: usize::try_from(end)?.min(mapping.len()), mapping })
+    }
+
+    /// The bytes of all records.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.mapping.get(..self.end).unwrap_or_default()
+    }
+
+    fn at(&self, start: usize, length: usize) -> &[u8] {
+        self.mapping.get(start..start + length).unwrap_or_default()
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |four| u32::from_be_bytes(*four))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_be_bytes(*word))
+}
+
+/// The sum of all words.
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
+    let (words, _) = bytes.as_chunks::<8>();
+    words.iter().fold(0, |sum, word| sum.wrapping_add(u64::from_ne_bytes(*word)))
+}
+
+/// The CRC of every kilobyte.
+pub(crate) fn crc_of_blocks(bytes: &[u8]) -> u32 {
+    bytes.chunks(1024).fold(0, |all, block| all ^ crc32fast::hash(block))
+}
+
+/// Walks a log by the size of each record and writes 20 bytes for it; the number of records.
+pub(crate) fn write_units(log: &MappedLog, units: &mut Vec<u8>) -> u64 {
+    units.clear();
+    let (mut at, mut count) = (0usize, 0);
+    while at < log.end {
+        let size = u32_at(&log.mapping, at);
+        if size == 0 {
+            break;
+        }
+        units.extend_from_slice(&(at as u64).to_be_bytes());
+        units.extend_from_slice(&size.to_be_bytes());
+        units.extend_from_slice(&u64::from(u32_at(&log.mapping, at + 4)).to_be_bytes());
+        at += size as usize;
+        count += 1;
+    }
+    black_box(&units);
+    count
+}
+
+/// What an index is made of: slots that are found by hash, and entries one after the other.
+#[derive(Debug)]
+pub(crate) struct Table {
+    slots: Vec<u32>,
+    entries: Vec<[u8; ENTRY_BYTES]>,
+}
+
+impl Table {
+    /// A table for so many entries, with a slot for every four, as RocketMQ's.
+    pub(crate) fn new(entries: usize) -> Self {
+        let count = u32::try_from(entries / 4).unwrap_or(u32::MAX).max(1);
+        let slots = (0..count).map(|slot| slot * 4).collect();
+        Self { slots, entries: vec![[1; ENTRY_BYTES]; entries.max(1)] }
+    }
+
+    /// Puts the keys of a log's records: hashes `key_bytes` of each, stores its slot and entry.
+    /// Returns the number of records.
+    pub(crate) fn put_all(&mut self, log: &MappedLog, key_bytes: usize) -> u64 {
+        let (mut at, mut count) = (0usize, 0usize);
+        while at < log.end {
+            let size = u32_at(&log.mapping, at) as usize;
+            if size == 0 {
+                break;
+            }
+            // The last bytes of a record are its properties.
+            let hash = java_hash(log.at(at + size.saturating_sub(key_bytes), key_bytes));
+            let (slots, entries) = (self.slots.len(), self.entries.len());
+            let mut entry = [0; ENTRY_BYTES];
+            entry[..4].copy_from_slice(&hash.to_be_bytes());
+            entry[4..12].copy_from_slice(&(at as u64).to_be_bytes());
+            if let Some(slot) = self.slots.get_mut(hash as usize % slots) {
+                entry[16..].copy_from_slice(&slot.to_be_bytes());
+                *slot = u32::try_from(count).unwrap_or_default();
+            }
+            if let Some(place) = self.entries.get_mut(count % entries) {
+                *place = entry;
+            }
+            at += size;
+            count += 1;
+        }
+        black_box(&self.entries);
+        count as u64
+    }
+
+    /// Hashes a key and loads its slot and one entry: what no look-up can do without.
+    pub(crate) fn look_up(&self, key: &[u8]) -> u64 {
+        let hash = java_hash(key) as usize;
+        let slot = self.slots.get(hash % self.slots.len()).copied().unwrap_or_default();
+        let entry = self.entries.get(slot as usize % self.entries.len());
+        entry.map_or(0, |entry| u64_at(entry, 4))
+    }
+}
+
+/// The hash the format demands.
+fn java_hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(u32::from(*byte)))
+}
+
+/// Units of a queue and the log they point to.
+#[derive(Debug)]
+pub(crate) struct Records {
+    pub(crate) log: MappedLog,
+    pub(crate) units: Vec<u8>,
+}
+
+impl Records {
+    /// The record of a unit.
+    pub(crate) fn record(&self, number: usize) -> &[u8] {
+        let unit = self.units.get(number * UNIT_BYTES..).unwrap_or_default();
+        let at = usize::try_from(u64_at(unit, 0)).unwrap_or_default();
+        self.log.at(at, u32_at(unit, 8) as usize)
+    }
+
+    /// Loads the head of the record of a unit: the least that shows that it is the right one.
+    pub(crate) fn load_head(&self, number: usize) -> u64 {
+        let record = self.record(number);
+        u64_at(record, 0) ^ u64_at(record, 20)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_keeps_what_was_put() {
+        let mut log = vec![0u8; 400];
+        for record in 0..4usize {
+            log[record * 100..][..4].copy_from_slice(&100u32.to_be_bytes());
+            log[record * 100 + 99] = b'0' + u8::try_from(record).unwrap();
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        std::fs::write(&path, &log).unwrap();
+        let log = MappedLog::new(&path, 400).unwrap();
+        let mut units = Vec::new();
+        assert_eq!(write_units(&log, &mut units), 4);
+        assert_eq!(units[20..32], [0, 0, 0, 0, 0, 0, 0, 100, 0, 0, 0, 100]);
+        let mut table = Table::new(8);
+        assert_eq!(table.put_all(&log, 1), 4);
+        assert_eq!(table.look_up(b"3"), 300);
+        let records = Records { log, units };
+        assert_eq!(records.record(2).last(), Some(&b'2'));
+        assert_eq!(records.load_head(2), 100 << 32);
+    }
+}
