@@ -209,11 +209,13 @@ impl<'a> RecordView<'a> {
 
     /// The number of messages the record stands for: more than one in an inner batch only.
     pub(crate) fn message_count(&self) -> u32 {
-        let inner = self.queue_kind() == QueueKind::Batch;
-        let count = inner.then(|| self.property(PROPERTY_INNER_NUM)?.parse::<u32>().ok());
+        if self.queue_kind() != QueueKind::Batch {
+            return 1;
+        }
+        let count = self.property(PROPERTY_INNER_NUM).and_then(|count| count.parse::<u32>().ok());
         // No more than the body has room for, whatever the property says.
         let most = u32::try_from(self.body().len() / MIN_ITEM_BYTES).unwrap_or(u32::MAX);
-        count.flatten().unwrap_or(1).clamp(1, most.max(1))
+        count.unwrap_or(1).clamp(1, most.max(1))
     }
 
     /// RocketMQ's `offsetMsgId`.

@@ -33,7 +33,7 @@ use handles::HandleCache;
 use queue::Identity;
 pub(crate) use queue::{ConsumeQueue, Staged};
 pub(crate) use unit::{
-    BATCH_UNIT_BYTES, MAX_BATCH_MESSAGES, Slot, UNIT_BYTES, Unit, partition_point,
+    BATCH_UNIT_BYTES, MAX_BATCH_MESSAGES, Slot, UNIT_BYTES, Unit, Units, partition_point,
 };
 
 use crate::error::{Error, Result};

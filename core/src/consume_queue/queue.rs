@@ -198,6 +198,15 @@ impl ConsumeQueue {
         self.files.read(from, end.min(from.saturating_add(most)))
     }
 
+    /// Reads the units behind others, at most so many, as far as they lie in the same file: none
+    /// where it ends.
+    pub(crate) fn read_on(&self, units: &Units, most: u64) -> Result<Units> {
+        let from = units.first + units.len() as u64;
+        let same_file = self.files.first_beside(from) == self.files.first_beside(units.first);
+        let end = if same_file { self.end.load(Ordering::Acquire) } else { from };
+        self.files.read(from, end.min(from.saturating_add(most)))
+    }
+
     /// The number of the unit of an index; of the next unit if there is none.
     fn number_of(&self, index: u64, end: u64) -> Result<u64> {
         match self.kind() {

@@ -254,6 +254,13 @@ impl Pin {
         &self.file
     }
 
+    /// The pin of what it has from a log position on; `None` if it does not have that.
+    pub(crate) fn at(&self, position: u64) -> Option<Self> {
+        let start = usize::try_from(position.checked_sub(self.file.start)?).ok()?;
+        let range = start..self.range.end;
+        self.range.contains(&start).then(|| Self { file: Arc::clone(&self.file), range })
+    }
+
     /// The same pin without its first `count` bytes.
     pub(crate) fn skip(mut self, count: usize) -> Self {
         self.range.start = self.range.start.saturating_add(count).min(self.range.end);

@@ -15,12 +15,12 @@ use crate::codec::message_id::decode_offset_message_id;
 use crate::codec::properties::PROPERTY_UNIQUE_KEY;
 use crate::codec::record::{CrcCheck, Parsed, parse, sys_flag};
 use crate::commit_log::MessageView;
-use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, Unit, partition_point};
+use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, Unit, Units, partition_point};
 use crate::dispatch::{Dispatcher, Watching};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::index::{Index, KeyQuery};
-use crate::mapped::MappedFileQueue;
+use crate::mapped::{MappedFileQueue, Pin};
 use crate::offset::QueueOffset;
 use crate::state::QueueKind;
 use crate::status::Status;
@@ -28,6 +28,8 @@ use crate::watermark::Watermark;
 
 /// Units that one read looks at, at least; with more messages asked for, as many as those.
 const SCANNED_UNITS: u64 = 800;
+/// Units that are read from the file at first, at least.
+const FIRST_UNITS: u64 = 16;
 
 /// What came of a read by queue; RocketMQ's `GetMessageStatus`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -222,6 +224,15 @@ pub(crate) enum Source {
     Follower(Arc<Follower>),
 }
 
+/// A batch while it is filled.
+struct Filling {
+    /// The record that was looked at before, and what is readable behind it.
+    near: Option<Pin>,
+    messages: usize,
+    bytes: usize,
+    next: u64,
+}
+
 /// What became of one unit.
 enum Examined {
     Message(MessageView),
@@ -263,8 +274,11 @@ impl Reading {
         range: std::ops::Range<u64>,
         request: &ReadRequest<'_>,
     ) -> Result<QueueBatch> {
-        let most = SCANNED_UNITS.max(request.max_messages as u64).min(range.end - offset);
-        let units = queue.read(offset, most)?;
+        let wanted = request.max_messages as u64;
+        let most = SCANNED_UNITS.max(wanted).min(range.end - offset);
+        // One more than wanted tells that the batch is full. What a filter passes over takes more.
+        let first = wanted.saturating_add(1).max(FIRST_UNITS).min(most);
+        let units = queue.read(offset, first)?;
         let count = units.len();
         if count == 0 {
             let missing = match &self.source {
@@ -289,24 +303,51 @@ impl Reading {
             next_offset: signed(offset),
             range,
         };
-        let (mut messages, mut bytes, mut next) = (0usize, 0usize, offset);
+        let mut filling = Filling { near: None, messages: 0, bytes: 0, next: offset };
+        let (mut units, mut seen) = (units, 0);
+        loop {
+            let full = self.fill(&mut batch, &mut filling, queue, &units, request)?;
+            let count = units.len() as u64;
+            seen += count;
+            if full || seen >= most {
+                break;
+            }
+            units = queue.read_on(&units, count.saturating_mul(2).min(most - seen))?;
+            if units.len() == 0 {
+                break;
+            }
+        }
+        batch.next_offset = signed(filling.next);
+        Ok(batch)
+    }
+
+    /// Puts the messages of units into the batch. True if no more are to come.
+    fn fill(
+        &self,
+        batch: &mut QueueBatch,
+        filling: &mut Filling,
+        queue: &ConsumeQueue,
+        units: &Units,
+        request: &ReadRequest<'_>,
+    ) -> Result<bool> {
         for (number, slot) in units.iter() {
             if slot == Slot::Free && matches!(self.source, Source::Follower(_)) {
                 // The queue is being built again, and will have this index again.
-                break;
+                return Ok(true);
             }
             let Slot::Unit(unit) = slot else {
                 // An index without a message, or inside an inner batch that was read.
-                next = next.max(number + 1);
+                filling.next = filling.next.max(number + 1);
                 continue;
             };
-            let full = messages.saturating_add(unit.messages as usize) > request.max_messages
-                || bytes.saturating_add(unit.size_bytes as usize) > request.max_bytes;
+            let messages = filling.messages.saturating_add(unit.messages as usize);
+            let bytes = filling.bytes.saturating_add(unit.size_bytes as usize);
+            let full = messages > request.max_messages || bytes > request.max_bytes;
             if full && !batch.messages.is_empty() || unit.index >= batch.range.end {
-                break;
+                return Ok(true);
             }
-            next = unit.index_end();
-            match self.examine(queue, number, unit, &request.filter)? {
+            filling.next = unit.index_end();
+            match self.examine(queue, number, unit, &request.filter, &mut filling.near)? {
                 Examined::Filtered => {
                     batch.outcome = batch.unless_found(ReadOutcome::NoMatchedMessage)
                 }
@@ -314,18 +355,16 @@ impl Reading {
                     batch.outcome = batch.unless_found(ReadOutcome::MessageWasRemoving)
                 }
                 Examined::Message(message) => {
-                    messages = messages.saturating_add(unit.messages as usize);
-                    bytes = bytes.saturating_add(unit.size_bytes as usize);
+                    (filling.messages, filling.bytes) = (messages, bytes);
                     if queue.kind() == QueueKind::Simple {
-                        next = unit.index + u64::from(message.record().message_count());
+                        filling.next = unit.index + u64::from(message.record().message_count());
                     }
                     batch.messages.push(message);
                     batch.outcome = ReadOutcome::Found;
                 }
             }
         }
-        batch.next_offset = signed(next);
-        Ok(batch)
+        Ok(false)
     }
 
     fn examine(
@@ -334,31 +373,32 @@ impl Reading {
         number: u64,
         unit: Unit,
         filter: &Filter,
+        near: &mut Option<Pin>,
     ) -> Result<Examined> {
         if !filter.may_match_tags_code(unit.tags_code) {
             return Ok(Examined::Filtered);
         }
-        let Some(message) = self.message(queue, number, unit)? else {
+        let Some(message) = self.message(queue, number, unit, near)? else {
             return Ok(Examined::Removed);
         };
         Ok(if filter.matches(&message) { Examined::Message(message) } else { Examined::Filtered })
     }
 
-    /// The message of a unit; `None` if retention removed it.
+    /// The message of a unit; `None` if retention removed it. `near` is a pin of the message before,
+    /// which mostly lies in the same file.
     fn message(
         &self,
         queue: &ConsumeQueue,
         number: u64,
         unit: Unit,
+        near: &mut Option<Pin>,
     ) -> Result<Option<MessageView>> {
-        if unit.physical_offset < self.log.min_offset() {
-            return Ok(None);
-        }
-        let Some(pin) = self.log.pin(unit.physical_offset) else {
-            if unit.physical_offset < self.log.min_offset() {
-                return Ok(None);
-            }
-            return Err(mismatch(queue, number, "a unit points behind the log"));
+        let pin = match near.as_ref().and_then(|pin| pin.at(unit.physical_offset)) {
+            Some(pin) => pin,
+            None => match self.pin(queue, number, unit)? {
+                Some(pin) => near.insert(pin).clone(),
+                None => return Ok(None),
+            },
         };
         let parsed = parse(pin.bytes(), unit.physical_offset, CrcCheck::Skip);
         let Ok(Parsed::Record(layout)) = parsed else {
@@ -370,6 +410,18 @@ impl Reading {
             return Err(mismatch(queue, number, "a unit points to another message"));
         }
         Ok(Some(message))
+    }
+
+    /// What is readable from the beginning of a unit's record on; `None` if retention removed it.
+    fn pin(&self, queue: &ConsumeQueue, number: u64, unit: Unit) -> Result<Option<Pin>> {
+        if unit.physical_offset < self.log.min_offset() {
+            return Ok(None);
+        }
+        let pin = self.log.pin(unit.physical_offset);
+        if pin.is_none() && unit.physical_offset >= self.log.min_offset() {
+            return Err(mismatch(queue, number, "a unit points behind the log"));
+        }
+        Ok(pin)
     }
 
     /// The index of the message stored around a time; of a batch queue the first of the batch.
@@ -496,7 +548,7 @@ impl Reading {
         if unit.store_timestamp_ms.is_some() && unit.physical_offset >= self.log.min_offset() {
             return Ok(unit.store_timestamp_ms);
         }
-        let message = self.message(queue, number, unit)?;
+        let message = self.message(queue, number, unit, &mut None)?;
         Ok(message.map(|message| message.store_timestamp_ms()))
     }
 }
