@@ -36,6 +36,8 @@ pub(super) struct IndexFile {
     header: RwLock<Option<Header>>,
     /// Kept for the newest file only.
     handle: Mutex<Option<Arc<dyn DiskFile>>>,
+    /// What queries read; see [`IndexFile::close_reader`].
+    reader: Mutex<Option<Arc<dyn DiskFile>>>,
     /// The slots as stored, for whoever writes the file; made when something is first put, and
     /// kept for the newest file only.
     table: Mutex<Option<SlotTable>>,
@@ -98,6 +100,8 @@ impl IndexFile {
 
     /// Reads the header again: another process writes the file. False if it is another file now.
     pub(super) fn refresh(&self, disk: &dyn Disk) -> Result<bool> {
+        // Another file may have the name by now.
+        self.close_reader();
         let file = self.reader(disk)?;
         let mut bytes = [0; HEADER_BYTES];
         self.read(&*file, &mut bytes, 0)?;
@@ -125,6 +129,7 @@ impl IndexFile {
             geometry,
             header: RwLock::new(Some(Header::EMPTY)),
             handle: Mutex::new(None),
+            reader: Mutex::new(None),
             table: Mutex::new(None),
             synced_next: AtomicU32::new(0),
             sync_failed: AtomicBool::new(false),
@@ -187,6 +192,28 @@ impl IndexFile {
         }
         let opened = disk.open(&self.path, Access::Read).map(Arc::from);
         opened.map_err(|source| Error::io("cannot open", source).at_path(&self.path))
+    }
+
+    /// The file for queries, which keep it open.
+    fn kept_reader(&self, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>> {
+        let mut kept = self.reader.lock();
+        if let Some(reader) = &*kept {
+            return Ok(Arc::clone(reader));
+        }
+        let reader = self.reader(disk)?;
+        *kept = Some(Arc::clone(&reader));
+        Ok(reader)
+    }
+
+    /// Gives back the descriptor that queries kept.
+    pub(super) fn close_reader(&self) {
+        *self.reader.lock() = None;
+    }
+
+    /// Whether queries kept a descriptor.
+    #[cfg(test)]
+    pub(super) fn keeps_reader(&self) -> bool {
+        self.reader.lock().is_some()
     }
 
     pub(super) fn writer(&self, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>> {
@@ -323,7 +350,7 @@ impl IndexFile {
         if header.is_empty() || !overlaps(&header, wanted) {
             return Ok(ControlFlow::Continue(()));
         }
-        let file = self.reader(disk)?;
+        let file = self.kept_reader(disk)?;
         let slot = self.geometry.slot_of(wanted.hash);
         let mut bytes = [0; SLOT_BYTES];
         let header = {

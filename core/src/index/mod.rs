@@ -44,6 +44,9 @@ use keys::{Keyed, key_hash};
 /// The directory of the index in the store's root.
 pub(crate) const INDEX_DIRECTORY: &str = "index";
 
+/// The newest files stay open when they were queried once; of older ones each query opens its own.
+const MAX_OPEN_FILES: usize = 64;
+
 /// The key index of a store: one writer, any number of readers.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -256,7 +259,11 @@ impl Index {
         let path = self.directory.join(&name);
         let file = Arc::new(IndexFile::create(&*self.disk, path, self.settings)?);
         writer.newest_name = Some(name);
-        self.files.write().push(Arc::clone(&file));
+        let mut files = self.files.write();
+        files.push(Arc::clone(&file));
+        if let Some(older) = files.iter().nth_back(MAX_OPEN_FILES) {
+            older.close_reader();
+        }
         Ok(file)
     }
 
@@ -328,8 +335,12 @@ impl Index {
             end_ms: query.end_ms,
             below: u64::MAX,
         };
-        for file in files.iter().rev() {
-            match file.visit(&*self.disk, &mut wanted, &mut visit) {
+        for (age, file) in files.iter().rev().enumerate() {
+            let visited = file.visit(&*self.disk, &mut wanted, &mut visit);
+            if age >= MAX_OPEN_FILES {
+                file.close_reader();
+            }
+            match visited {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => break,
                 Err(_) if !self.has(file) => {} // Removed meanwhile, with its records.
@@ -343,6 +354,12 @@ impl Index {
     #[cfg(test)]
     pub(crate) fn kept_slot_bytes(&self) -> usize {
         self.files.read().iter().map(|file| file.kept_slot_bytes()).sum()
+    }
+
+    /// The files that queries keep open.
+    #[cfg(test)]
+    pub(crate) fn kept_readers(&self) -> usize {
+        self.files.read().iter().filter(|file| file.keeps_reader()).count()
     }
 
     fn has(&self, file: &Arc<IndexFile>) -> bool {

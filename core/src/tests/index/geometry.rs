@@ -222,3 +222,29 @@ fn slots_are_in_memory_only_where_keys_were_put() {
     assert!((1..=keys * 65_536).contains(&index.kept_slot_bytes()));
     assert_all_found(&place.open(), &rows);
 }
+
+#[test]
+fn queries_keep_a_bounded_number_of_files_open() {
+    let place = Place::new(1, 2);
+    let index = place.open();
+    let row = |number: u64| Row {
+        topic: "t".to_owned(),
+        unique_key: None,
+        keys: "k".to_owned(),
+        offset: number * 100,
+        time_ms: 1_000,
+    };
+    // One entry a file.
+    let mut rows: Vec<Row> = (1..=100).map(row).collect();
+    put(&index, &rows).unwrap();
+    assert_eq!(place.files().len(), 100);
+    assert_eq!(candidates(&index, "t", "k", 0, i64::MAX).len(), 100);
+    assert_eq!(index.kept_readers(), 64);
+    for number in 101..=110 {
+        rows.push(row(number));
+        put(&index, &rows[rows.len() - 1..]).unwrap();
+        assert!(index.kept_readers() <= 64);
+    }
+    assert_eq!(candidates(&index, "t", "k", 0, i64::MAX).len(), 110);
+    assert_eq!(index.kept_readers(), 64);
+}
