@@ -300,11 +300,17 @@ impl Dispatcher {
         Watching(&self.watchers)
     }
 
+    fn is_watched(&self) -> bool {
+        self.watchers.load(Ordering::Relaxed) > 0
+    }
+
     fn serve(&self, signal: &Signal, dispatched: &dyn Fn()) {
         loop {
             let position = self.dispatched.get();
             let limit = self.limit().get();
             if position < limit {
+                // Whoever waited for these records is awake behind them, and soon waits again.
+                let watched = self.is_watched();
                 match self.dispatch_to(limit) {
                     Ok(()) => dispatched(),
                     Err(error) => {
@@ -315,7 +321,7 @@ impl Dispatcher {
                         signal.wait(Some(RETRY_AFTER));
                     }
                 }
-                if self.watchers.load(Ordering::Relaxed) == 0 {
+                if !watched && !self.is_watched() {
                     std::thread::sleep(GATHER);
                 }
                 continue;

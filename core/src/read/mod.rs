@@ -384,7 +384,7 @@ impl Reading {
         Ok(if filter.matches(&message) { Examined::Message(message) } else { Examined::Filtered })
     }
 
-    /// The message of a unit; `None` if retention removed it. `near` is a pin of the message before,
+    /// The message of a unit; `None` if retention removed it. `near` pins an earlier message,
     /// which mostly lies in the same file.
     fn message(
         &self,
