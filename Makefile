@@ -14,12 +14,8 @@ release := $(CURDIR)/target/release
 export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
-# How many lists of random operations `make model` runs, and the seed of the first; by default at
-# random.
-ROUNDS ?= 2000
-SEED ?=
-
-.PHONY: build demo test check fmt header abi rust model c python java compat install bench doc clean
+.PHONY: build demo test check fmt header abi rust model c python java compat install
+.PHONY: bench bench-quick doc clean
 
 # The tool, the C libraries and the JNI library, in target/release.
 build:
@@ -37,9 +33,9 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-# The engine, the C ABI as Rust sees it, and the tool.
+# The engine, the C ABI as Rust sees it, the tool, and that every benchmark runs.
 rust:
-	$(CARGO) test --locked -p cairnlog -p cairnlog-ffi -p cairnlog-cli
+	$(CARGO) test --locked -p cairnlog -p cairnlog-ffi -p cairnlog-cli -p cairnlog-bench
 
 # Random operations beside a plain list of messages, for longer than `make rust` does it. A failure
 # says with which seed it comes again.
@@ -76,9 +72,15 @@ abi:
 install: build
 	ffi/install.sh "$(PREFIX)" "$(release)"
 
-# Async and sync appends beside the raw limits of this machine.
+# Appends, dispatch, reading, key queries, tails and groups beside the raw limits of this machine.
 bench: build
+	$(CARGO) build --release --locked -p cairnlog-bench
 	$(PYTHON) bench/run.py
+
+# The same with smaller amounts, in under three minutes.
+bench-quick: build
+	$(CARGO) build --release --locked -p cairnlog-bench
+	$(PYTHON) bench/run.py --quick
 
 doc:
 	$(CARGO) doc --no-deps --locked -p cairnlog

@@ -8,7 +8,7 @@ use cairnlog::Message;
 use crate::amounts::Amounts;
 use crate::floor::{MappedLog, Table, write_units};
 use crate::report::{Figure, Report, Target};
-use crate::scene::{self, Key, SMALL_BODY, TOPIC, TemporaryStore, body, per_second, rate};
+use crate::scene::{self, Key, SMALL_BODY, TOPIC, TemporaryStore, body, per_second};
 use crate::{Case, Result};
 
 /// More bytes than a record and its share of queue and index have.
@@ -105,21 +105,20 @@ impl Dispatch {
         }
         let dispatched = per_second(count, started.elapsed());
         let log = MappedLog::new(&store.log_file(), store.store.max_offset().get())?;
-        let floor = self.floor(goal, &log)?;
+        let floor = self.floor(goal, &log);
         drop(log);
         store.remove()?;
         Ok(Rates { appended, dispatched, floor })
     }
 
-    fn floor(&mut self, goal: Goal, log: &MappedLog) -> Result<f64> {
+    fn floor(&mut self, goal: Goal, log: &MappedLog) -> f64 {
         // The memory written to is touched before.
         write_units(log, &mut self.units);
-        rate(self.amounts.turn, || {
-            let count = write_units(log, &mut self.units);
-            if goal == Goal::QueueAndIndex {
-                self.table.put_all(log, HASHED_BYTES);
-            }
-            Ok(count)
-        })
+        let started = Instant::now();
+        let count = write_units(log, &mut self.units);
+        if goal == Goal::QueueAndIndex {
+            self.table.put_all(log, HASHED_BYTES);
+        }
+        per_second(count, started.elapsed())
     }
 }

@@ -1,12 +1,13 @@
 //! Key queries: of keys that are there and keys that are not, with one index file and several.
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::amounts::Amounts;
 use crate::floor::{MappedLog, Records, Table};
 use crate::report::{Figure, Report};
-use crate::scene::{self, Key, Random, SMALL_BODY, TOPIC, TemporaryStore, body, rate};
+use crate::scene::{self, Key, Random, SMALL_BODY, TOPIC, TemporaryStore, body, rates};
 use crate::{Case, Result};
 
 /// The files of the store that has several.
@@ -14,7 +15,7 @@ const FILES: u32 = 8;
 /// Messages that a query wants at most: more than there are, so every file is looked at.
 const WANTED: usize = 32;
 /// Queries between two looks at the clock.
-const QUERIES: u64 = 2000;
+const QUERIES: u64 = 500;
 
 const HIT_FLOOR: &str = "hash the key, load one slot and one entry a file, and the record";
 const MISS_FLOOR: &str = "hash the key, load one slot and one entry a file";
@@ -70,52 +71,44 @@ impl Indexed {
     }
 
     /// Queries keys from a range of numbers, each of which is found so often.
-    fn query(
-        &self,
-        random: &mut Random,
-        amounts: Amounts,
-        first: u64,
-        found: usize,
-    ) -> Result<f64> {
-        let (store, mut key) = (&self.store.store, Key::new());
-        rate(amounts.turn, || {
-            for _ in 0..QUERIES {
-                let key = key.set(first + random.below(u64::from(amounts.keys)));
-                if store.query_key(TOPIC, key, 0, i64::MAX, WANTED)?.len() != found {
-                    return Err(format!("key {key} was not found {found} times").into());
-                }
+    fn query(&self, random: &mut Random, numbers: Range<u64>, found: usize) -> Result<u64> {
+        let mut key = Key::new();
+        for _ in 0..QUERIES {
+            let key = key.set(numbers.start + random.below(numbers.end - numbers.start));
+            if self.store.store.query_key(TOPIC, key, 0, i64::MAX, WANTED)?.len() != found {
+                return Err(format!("key {key} was not found {found} times").into());
             }
-            Ok(QUERIES)
-        })
+        }
+        Ok(QUERIES)
     }
 
-    fn floor(&self, random: &mut Random, amounts: Amounts, with_record: bool) -> Result<f64> {
-        let mut key = Key::new();
-        rate(amounts.turn, || {
-            let mut all = 0;
-            for _ in 0..QUERIES {
-                let number = random.below(u64::from(amounts.keys));
-                let key = key.set(number).as_bytes();
-                all = self.tables.iter().fold(all, |all, table| all ^ table.look_up(key));
-                if with_record {
-                    all ^= self.records.load_head(usize::try_from(number)?);
-                }
+    fn look_up(&self, random: &mut Random, count: u64, with_record: bool) -> Result<u64> {
+        let (mut key, mut all) = (Key::new(), 0);
+        for _ in 0..QUERIES {
+            let number = random.below(count);
+            let key = key.set(number).as_bytes();
+            all = self.tables.iter().fold(all, |all, table| all ^ table.look_up(key));
+            if with_record {
+                all ^= self.records.load_head(usize::try_from(number)?);
             }
-            black_box(all);
-            Ok(QUERIES)
-        })
+        }
+        black_box(all);
+        Ok(QUERIES)
     }
 }
 
 impl Case for Keys {
     fn round(&mut self, report: &mut Report) -> Result<()> {
-        let (amounts, random) = (self.amounts, &mut self.random);
+        let (turn, count) = (self.amounts.turn, u64::from(self.amounts.keys));
+        let mut floor_random = self.random.clone();
         for indexed in &self.stores {
-            let floor = indexed.floor(random, amounts, true)?;
-            report.add(indexed.hit, indexed.query(random, amounts, 0, 1)?, floor);
-            let floor = indexed.floor(random, amounts, false)?;
-            let behind = u64::from(amounts.keys);
-            report.add(indexed.miss, indexed.query(random, amounts, behind, 0)?, floor);
+            let rows = [(indexed.hit, 0, 1), (indexed.miss, count, 0)];
+            for (figure, first, found) in rows {
+                let query = &mut || indexed.query(&mut self.random, first..first + count, found);
+                let floor = &mut || indexed.look_up(&mut floor_random, count, found > 0);
+                let (value, floor) = rates(turn, query, floor)?;
+                report.add(figure, value, floor);
+            }
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! What the reading side reaches: dispatch, reading, key queries, tails and groups.
 //!
 //! Every figure stands beside a floor: what the machine does without a store around it, measured in
-//! the same round. Machines are shared, so only the ratio of the two means anything. Prints one JSON
-//! object per figure.
+//! the same round. Machines are shared, so only the ratio of the two means anything. Prints one
+//! JSON object per figure.
 #![deny(unsafe_code)]
 
 mod amounts;

@@ -3,12 +3,14 @@
 use std::hint::black_box;
 use std::path::Path;
 
-use cairnlog::{LogReader, MessageView, PhysicalOffset, ReadRequest};
+use cairnlog::{LogEntry, LogReader, MessageView, PhysicalOffset, ReadRequest};
 
 use crate::amounts::Amounts;
 use crate::floor::{MappedLog, Records, crc_of_blocks, sum};
 use crate::report::{Figure, Report, Target};
-use crate::scene::{self, LARGE_BODY, Random, SMALL_BODY, TOPIC, TemporaryStore, body, rate};
+use crate::scene::{
+    self, LARGE_BODY, Pass, Random, SMALL_BODY, TOPIC, TemporaryStore, body, rates,
+};
 use crate::{Case, Result};
 
 /// Messages of one read.
@@ -84,113 +86,98 @@ pub(crate) fn prepare(path: &Path, amounts: Amounts) -> Result<Box<dyn Case>> {
 
 impl Case for Reading {
     fn round(&mut self, report: &mut Report) -> Result<()> {
-        let heads = self.floor(|records, number| records.load_head(number))?;
-        let views = self.in_order(MANY, |message| message.queue_offset().get())?;
-        report.add(VIEWS, views, heads);
-        let few = self.in_order(FEW, |message| message.queue_offset().get())?;
-        report.add(FEW_VIEWS, few, heads);
-        let whole = self.floor(|records, number| sum(records.record(number)))?;
-        let decoded = self.in_order(MANY, decode)?;
-        report.add(DECODED, decoded, whole);
-        let random_heads = self.random_floor()?;
-        let random = self.at_random()?;
-        report.add(AT_RANDOM, random, random_heads);
         let turn = self.amounts.turn;
+        let index = |message: &MessageView| message.queue_offset().get();
+        let (mut random, mut floor_random) = (self.random.clone(), self.random.clone());
+        let mut measure = |figure, pass: &mut Pass<'_>, floor: &mut Pass<'_>| -> Result<()> {
+            let (value, floor) = rates(turn, pass, floor)?;
+            report.add(figure, value, floor);
+            Ok(())
+        };
+        let heads = &mut || Ok(self.load(Records::load_head));
+        measure(VIEWS, &mut || self.in_order(MANY, index), heads)?;
+        measure(FEW_VIEWS, &mut || self.in_order(FEW, index), heads)?;
+        let whole = &mut || Ok(self.load(|records, number| sum(records.record(number))));
+        measure(DECODED, &mut || self.in_order(MANY, decode), whole)?;
+        measure(AT_RANDOM, &mut || self.at_random(&mut random), &mut || {
+            Ok(self.load_at_random(&mut floor_random))
+        })?;
         let all = self.mapped_log.bytes();
-        let bandwidth = rate(turn, || {
+        measure(SCAN, &mut || self.scan(), &mut || {
             black_box(sum(all));
             Ok(all.len() as u64)
         })?;
-        let scanned = self.scan()?;
-        report.add(SCAN, scanned, bandwidth);
-        let crc = rate(turn, || {
+        measure(SCAN_CRC, &mut || self.scan_verified(), &mut || {
             black_box(crc_of_blocks(all));
             Ok(all.len() as u64)
         })?;
-        let verified = self.scan_verified()?;
-        report.add(SCAN_CRC, verified, crc);
+        self.random = random;
         Ok(())
     }
 }
 
 impl Reading {
-    fn count(&self) -> usize {
-        usize::try_from(self.amounts.read).unwrap_or_default()
+    /// Loads something of every record.
+    fn load(&self, load: impl Fn(&Records, usize) -> u64) -> u64 {
+        let count = usize::try_from(self.amounts.read).unwrap_or_default();
+        black_box((0..count).fold(0, |all, number| all ^ load(&self.records, number)));
+        self.amounts.read
     }
 
-    fn floor(&self, load: impl Fn(&Records, usize) -> u64) -> Result<f64> {
-        rate(self.amounts.turn, || {
-            let all = (0..self.count()).fold(0, |all, number| all ^ load(&self.records, number));
-            black_box(all);
-            Ok(self.amounts.read)
-        })
+    fn load_at_random(&self, random: &mut Random) -> u64 {
+        let load = |_| {
+            let number = usize::try_from(random.below(self.amounts.read)).unwrap_or_default();
+            self.records.load_head(number)
+        };
+        black_box((0..RANDOM_READS).map(load).fold(0, |all, head| all ^ head));
+        RANDOM_READS
     }
 
     /// Reads the queue from its beginning to its end.
-    fn in_order(&self, most: usize, look: impl Fn(&MessageView) -> u64) -> Result<f64> {
-        rate(self.amounts.turn, || {
-            let (mut next, mut count) = (0, 0);
-            while count < self.amounts.read {
-                let request = ReadRequest::new(TOPIC, 0, next).max_messages(most);
-                let batch = self.queue.store.read(&request)?;
-                if batch.next_offset() == next {
-                    return Err("the queue ends too early".into());
-                }
-                black_box(batch.messages().iter().fold(0, |all, message| all ^ look(message)));
-                count += batch.messages().len() as u64;
-                next = batch.next_offset();
+    fn in_order(&self, most: usize, look: impl Fn(&MessageView) -> u64) -> Result<u64> {
+        let (mut next, mut count) = (0, 0);
+        while count < self.amounts.read {
+            let request = ReadRequest::new(TOPIC, 0, next).max_messages(most);
+            let batch = self.queue.store.read(&request)?;
+            if batch.next_offset() == next {
+                return Err("the queue ends too early".into());
             }
-            Ok(count)
-        })
+            black_box(batch.messages().iter().fold(0, |all, message| all ^ look(message)));
+            count += batch.messages().len() as u64;
+            next = batch.next_offset();
+        }
+        Ok(count)
     }
 
-    fn random_floor(&mut self) -> Result<f64> {
-        let (count, mut random) = (self.amounts.read, self.random.clone());
-        rate(self.amounts.turn, || {
-            let load = |_| {
-                let number = usize::try_from(random.below(count)).unwrap_or_default();
-                self.records.load_head(number)
-            };
-            black_box((0..RANDOM_READS).map(load).fold(0, |all, head| all ^ head));
-            Ok(RANDOM_READS)
-        })
-    }
-
-    fn at_random(&mut self) -> Result<f64> {
+    fn at_random(&self, random: &mut Random) -> Result<u64> {
         let reads = RANDOM_READS.min(self.amounts.read);
-        rate(self.amounts.turn, || {
-            for _ in 0..reads {
-                let offset = self.random.below(self.amounts.read);
-                let request = ReadRequest::new(TOPIC, 0, offset.cast_signed()).max_messages(1);
-                let batch = self.queue.store.read(&request)?;
-                match batch.messages() {
-                    [message] if message.queue_offset().get() == offset => {}
-                    _ => return Err("another message was read".into()),
-                }
+        for _ in 0..reads {
+            let offset = random.below(self.amounts.read);
+            let request = ReadRequest::new(TOPIC, 0, offset.cast_signed()).max_messages(1);
+            let batch = self.queue.store.read(&request)?;
+            match batch.messages() {
+                [message] if message.queue_offset().get() == offset => {}
+                _ => return Err("another message was read".into()),
             }
-            Ok(reads)
-        })
+        }
+        Ok(reads)
     }
 
-    fn scan(&self) -> Result<f64> {
-        rate(self.amounts.turn, || {
-            let mut bytes = 0;
-            for message in self.log.store.scan(PhysicalOffset::new(0))? {
-                bytes += u64::from(message?.size_bytes());
-            }
-            Ok(bytes)
-        })
+    fn scan(&self) -> Result<u64> {
+        let mut bytes = 0;
+        for message in self.log.store.scan(PhysicalOffset::new(0))? {
+            bytes += u64::from(message?.size_bytes());
+        }
+        Ok(bytes)
     }
 
-    fn scan_verified(&self) -> Result<f64> {
+    fn scan_verified(&self) -> Result<u64> {
         // The end of the log is not looked for: that would be measured, too.
         let count = usize::try_from(self.amounts.scanned)?;
-        rate(self.amounts.turn, || {
-            let entries = self.log_reader.entries(PhysicalOffset::new(0));
-            entries.take(count).try_fold(0, |bytes, entry| match entry? {
-                cairnlog::LogEntry::Message(message) => Ok(bytes + u64::from(message.size_bytes())),
-                cairnlog::LogEntry::Blank { .. } => Ok(bytes),
-            })
+        let entries = self.log_reader.entries(PhysicalOffset::new(0));
+        entries.take(count).try_fold(0, |bytes, entry| match entry? {
+            LogEntry::Message(message) => Ok(bytes + u64::from(message.size_bytes())),
+            LogEntry::Blank { .. } => Ok(bytes),
         })
     }
 }

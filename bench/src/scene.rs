@@ -151,16 +151,26 @@ fn touch_memory(bytes: usize) {
     black_box(&memory);
 }
 
-/// How many a second, of something that is repeated for `turn`, once at least. `pass` returns how
-/// many it did.
-pub(crate) fn rate(turn: Duration, mut pass: impl FnMut() -> Result<u64>) -> Result<f64> {
-    let started = Instant::now();
-    let mut done = 0;
+/// Does something and returns how often.
+pub(crate) type Pass<'a> = dyn FnMut() -> Result<u64> + 'a;
+
+/// How many a second of a figure, and of its floor: passes of both alternate until `turn` is over,
+/// so that whatever else the machine does meets both.
+pub(crate) fn rates(
+    turn: Duration,
+    figure: &mut Pass<'_>,
+    floor: &mut Pass<'_>,
+) -> Result<(f64, f64)> {
+    let (mut done, mut times) = ([0; 2], [Duration::ZERO; 2]);
     loop {
-        done += pass()?;
-        let elapsed = started.elapsed();
-        if elapsed >= turn {
-            return Ok(per_second(done, elapsed));
+        let started = Instant::now();
+        done[1] += floor()?;
+        let between = Instant::now();
+        done[0] += figure()?;
+        times[1] += between - started;
+        times[0] += between.elapsed();
+        if times[0] >= turn {
+            return Ok((per_second(done[0], times[0]), per_second(done[1], times[1])));
         }
     }
 }
