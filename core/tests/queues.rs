@@ -140,6 +140,26 @@ fn a_filter_that_matches_little_is_told_how_far_it_came() {
 }
 
 #[test]
+fn a_read_ends_with_the_file_of_the_queue() {
+    let wanted = 32;
+    for units in [10, wanted, wanted + 1, 2 * wanted] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut options = small();
+        options.consume_queue_file_size_bytes = units * 20;
+        let store = Store::open(directory.path(), &options).unwrap();
+        fill(&store, "t", 0, 200);
+        let none = Filter::tags("none").unwrap();
+        let request = |offset| ReadRequest::new("t", 0, offset).max_messages(wanted as usize);
+        let batch = store.read(&request(0).filter(none.clone())).unwrap();
+        assert_eq!(batch.next_offset(), units as i64, "{units} units a file");
+        assert_eq!(batch.outcome(), ReadOutcome::NoMatchedMessage);
+        let batch = store.read(&request(5)).unwrap();
+        assert_eq!(batch.next_offset(), (5 + wanted).min(units) as i64, "{units} units a file");
+        assert_eq!(batch.messages().len() as i64, batch.next_offset() - 5);
+    }
+}
+
+#[test]
 fn queues_come_back_after_closing_killing_and_deleting() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
