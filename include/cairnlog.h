@@ -59,6 +59,7 @@ template <typename Struct> inline Struct cairn_init() {
 #define CAIRN_RECOVERY_REPORT_INIT CAIRN_INIT(cairn_recovery_report)
 #define CAIRN_STORE_STATS_INIT CAIRN_INIT(cairn_store_stats)
 #define CAIRN_TOPIC_STATS_INIT CAIRN_INIT(cairn_topic_stats)
+#define CAIRN_TRANSACTION_CHECK_INIT CAIRN_INIT(cairn_transaction_check)
 
 // A cairn_str of a string literal.
 #ifdef __cplusplus
@@ -400,6 +401,27 @@ typedef int32_t cairn_time_boundary;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// What is to become of an open transaction.
+enum cairn_transaction_answer
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // It is not known yet: it is asked again later.
+    CAIRN_TRANSACTION_ANSWER_UNKNOWN = 0,
+    // Its message goes to its queue.
+    CAIRN_TRANSACTION_ANSWER_COMMIT = 1,
+    // Nobody will ever see its message.
+    CAIRN_TRANSACTION_ANSWER_ROLLBACK = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_transaction_answer cairn_transaction_answer;
+#else
+typedef int32_t cairn_transaction_answer;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // Whether an append waits for the sync in a store with synchronous flush.
 enum cairn_wait_mode
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -487,7 +509,7 @@ typedef struct cairn_recovery cairn_recovery;
 // The statistics of a store at one moment. They do not change.
 typedef struct cairn_stats cairn_stats;
 
-// A store: one directory, open for appending and reading.
+// A store: one directory, open for appending and reading, or for reading only.
 //
 // Every function may be called from any thread at the same time, except `cairn_store_free`, which
 // is last. After `cairn_store_close` calls give `CAIRN_STATUS_STORE_CLOSED`.
@@ -749,6 +771,46 @@ typedef struct cairn_queue_progress {
     // Messages of the queue that the group has not consumed.
     uint64_t lag;
 } cairn_queue_progress;
+
+// An open transaction that a checker is asked about, from the library. A later version may write
+// more fields than `struct_size` of the program's header says, never fewer.
+typedef struct cairn_transaction_check {
+    // The size of this struct as the library knows it.
+    uint32_t struct_size;
+    // Which time this transaction is asked about, from 1 on.
+    uint32_t times;
+    // Where the half message lies now; `cairn_store_commit_transaction` takes it.
+    int64_t half_offset;
+    // The half message, as it was before this check, alone in a batch that is not to be freed. Its
+    // own topic is that of half messages.
+    const struct cairn_batch *batch;
+    // The topic the message is meant for.
+    struct cairn_str topic;
+    // The message's unique key (property `UNIQ_KEY`), RocketMQ's id of the transaction, or absent.
+    struct cairn_str id;
+    // The queue the message is meant for.
+    int32_t queue_id;
+    // Zero.
+    uint32_t reserved;
+} cairn_transaction_check;
+
+// Says what is to become of an open transaction, by a `cairn_transaction_answer`; any other number
+// counts as `CAIRN_TRANSACTION_ANSWER_UNKNOWN`.
+//
+// It runs on a thread of the store, for one transaction after the other, any number of times, and
+// never again once `cairn_store_close` returned, or another checker was set and a call that was
+// running has ended. `check` and what it points to are borrowed for the call; `user_data` is what
+// was passed to `cairn_store_set_transaction_checker`.
+//
+// It may call the library, also to append, to wait, and to end this or other transactions; but it
+// must not free a store, and `cairn_store_close` refuses it. It must not leave by an exception or
+// `longjmp`.
+typedef int32_t (*cairn_transaction_callback)(const struct cairn_transaction_check *check,
+                                              void *user_data);
+
+// Takes back the `user_data` of a callback that is not called any more. It runs once, on any
+// thread, and must not leave by an exception or `longjmp`.
+typedef void (*cairn_release_callback)(void *user_data);
 
 // The report of a recovery. Begin with `CAIRN_RECOVERY_REPORT_INIT`.
 typedef struct cairn_recovery_report {
@@ -1167,6 +1229,44 @@ cairn_status cairn_store_open(struct cairn_str path,
                               struct cairn_store **out_store,
                               struct cairn_error **out_error);
 
+// Opens the store in a directory for reading only, beside the process that writes it, which may be
+// this one, or beside nobody. It takes no lock, makes no file and changes nothing; the right to
+// read the directory is enough.
+//
+// What reads works as on a store that `cairn_store_open` gave, `cairn_tail_open` included, and sees
+// what the writer stored until then: messages of a queue once the writer dispatched them, records
+// of the log as soon as they are whole. Waiting calls look again in pauses that double up to 50 ms
+// while nothing comes. The writer may close the store, die, and open it again. What retention
+// removes can be read no longer a second later, at most; batches stay valid. Should the writer cut
+// the log below what was read, which it does only after damage, reading there gives
+// `CAIRN_STATUS_CORRUPTION`, and the reader has to be opened again.
+//
+// All other calls give `CAIRN_STATUS_READ_ONLY`: those that append, flush or remove, and those on
+// groups, transactions, statistics and dispatching.
+//
+// Of the options, which may be null, those count that say where the log's files are, whether there
+// is a key index, and how many queue files stay open. On failure `*out_store` is null. Among the
+// statuses: `CAIRN_STATUS_STORE_NOT_FOUND` (there is no commit log with a file),
+// `CAIRN_STATUS_FOREIGN_FILE`, `CAIRN_STATUS_WRONG_FILE_SIZE`, `CAIRN_STATUS_MISSING_FILE`,
+// `CAIRN_STATUS_PERMISSION_DENIED`.
+//
+// # Safety
+// - `path` is readable for its length.
+// - `options` is null or live.
+// - `out_store` is null or writable.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_open_reader(struct cairn_str path,
+                                     const struct cairn_options *options,
+                                     struct cairn_store **out_store,
+                                     struct cairn_error **out_error);
+
+// Tells whether the store was opened by `cairn_store_open_reader`; false for null.
+//
+// # Safety
+// - `store` is null or live.
+bool cairn_store_is_reader(const struct cairn_store *store);
+
 // Returns the path the store was opened with. It lives as long as the store.
 //
 // # Safety
@@ -1180,14 +1280,15 @@ struct cairn_str cairn_store_path(const struct cairn_store *store);
 uint64_t cairn_store_segment_size_bytes(const struct cairn_store *store);
 
 // Returns what opening found and did. It lives as long as the store; do not free it. Null for
-// null.
+// null and for a store that is only read.
 //
 // # Safety
 // - `store` is null or live.
 const struct cairn_recovery *cairn_store_recovery(const struct cairn_store *store);
 
 // Tells the positions of the log. They are read one after the other, so that durable is at most
-// committed and committed at most max, also while others append.
+// committed and committed at most max, also while others append. A store that is only read does not
+// know what is durable or dispatched: both are -1, and `committed_offset` is `max_offset`.
 //
 // # Safety
 // - `store` is null or live.
@@ -1238,7 +1339,8 @@ cairn_status cairn_store_flush(struct cairn_store *store,
 
 // Flushes until everything is durable, runs every callback still due, stops the services and gives
 // up the lock. The handle stays valid until `cairn_store_free`; batches stay valid until they are
-// freed. A second call returns what the first did. Not to be called from a callback.
+// freed. A second call returns what the first did. Not to be called from a callback; that of
+// `cairn_store_set_transaction_checker` is refused with `CAIRN_STATUS_INVALID_ARGUMENT`.
 //
 // On failure something appended may not be durable; the error says why. The store is closed all
 // the same.
@@ -2373,6 +2475,32 @@ int64_t cairn_open_transactions_get(const struct cairn_open_transactions *transa
 // # Safety
 // - `transactions` is null or live, and not used afterwards.
 void cairn_open_transactions_free(struct cairn_open_transactions *transactions);
+
+// Sets the function that is asked about transactions that stay open, in the place of the one that
+// was set before.
+//
+// It is asked about each whose message is older than the option `transaction_timeout_ms`, or than
+// the seconds in its property `CHECK_IMMUNITY_TIME_IN_SECONDS`; as long as the answer is unknown,
+// again each `transaction_check_interval_ms`, `transaction_check_max` times in all, over closing
+// and opening the store, too. Then the half message goes to queue 0 of the topic
+// `TRANS_CHECK_MAX_TIME_TOPIC`, and the transaction is ended.
+//
+// `release`, which may be null, is called with `user_data` once `callback` is not called any more:
+// when another one was set, or the store was closed; not if this call fails.
+//
+// Gives `CAIRN_STATUS_INVALID_ARGUMENT` in a store without consume queues.
+//
+// # Safety
+// - `store` is null or live.
+// - `callback` is null or may be called with `user_data` from other threads.
+// - `release` is null or may be called with `user_data` from other threads.
+// - `out_error` is null or writable.
+CAIRN_MUST_CHECK
+cairn_status cairn_store_set_transaction_checker(struct cairn_store *store,
+                                                 cairn_transaction_callback callback,
+                                                 cairn_release_callback release,
+                                                 void *user_data,
+                                                 struct cairn_error **out_error);
 
 // Removes the commit log files that are expired (`file_reserved_time_hours`) or too much
 // (`max_total_bytes`), whatever the hour and whether `retention_enable` is set or not; then what

@@ -59,7 +59,7 @@ pub unsafe extern "C" fn cairn_store_append(
         // SAFETY: what it points to is readable during the call, says the caller.
         let message = unsafe { parts.message(UseTopic::Yes) }?;
         let _inside = store.fence.enter_write()?;
-        let placed = store.store.append(&message)?;
+        let placed = store.writer()?.append(&message)?;
         if let Some(out_result) = out_result {
             out_result.write(&placed.into());
         }
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn cairn_store_append_many(
         let _inside = store.fence.enter_write()?;
         let mut results = Vec::with_capacity(messages.count());
         // SAFETY: what the elements point to is readable during the call, says the caller.
-        let outcome = unsafe { append_array(&store.store, &messages, &mut results) };
+        let outcome = unsafe { append_array(store.writer()?, &messages, &mut results) };
         out_appended.set(results.len());
         for (index, placed) in results.into_iter().enumerate() {
             if let Some(out_result) = out_results.and_then(|array| array.out(index)) {
@@ -188,7 +188,7 @@ pub unsafe extern "C" fn cairn_store_append_async(
         let _inside = store.fence.enter_write()?;
         let sink = store.callbacks.sink(callback);
         let token = callbacks::token(user_data);
-        store.store.append_to_sink(&message, &sink, token)?;
+        store.writer()?.append_to_sink(&message, &sink, token)?;
         Ok(())
     })
 }
@@ -262,7 +262,7 @@ unsafe fn append_encoded(
     // SAFETY: readable for its length, says the caller.
     let items = unsafe { items.slice("items") }?;
     let _inside = store.fence.enter_write()?;
-    let placed = append(&store.store, &EncodedBatch { shared, items })?;
+    let placed = append(store.writer()?, &EncodedBatch { shared, items })?;
     if let Some(out_result) = out_result {
         out_result.write(&placed.into());
     }

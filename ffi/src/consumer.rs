@@ -112,10 +112,10 @@ pub unsafe extern "C" fn cairn_consumer_open(
         // SAFETY: readable for its length, says the caller.
         let group = unsafe { group.text("group", Status::GroupIllegal) }?;
         let _inside = store.fence.enter();
-        let consumer = store.store.consumer(group, options.engine_options())?;
+        let consumer = store.writer()?.consumer(group, options.engine_options())?;
         out_consumer.give(cairn_consumer {
             consumer: Arc::new(consumer),
-            store: Arc::downgrade(&store.store),
+            store: Arc::downgrade(store.writer()?),
             fence: store.fence.clone(),
             process: std::process::id(),
         });

@@ -63,7 +63,7 @@ pub unsafe extern "C" fn cairn_store_groups(
         let out_groups = require!(out out_groups).clear();
         let store = require!(store);
         let _inside = store.fence.enter();
-        out_groups.give(cairn_groups { names: store.store.groups()? });
+        out_groups.give(cairn_groups { names: store.writer()?.groups()? });
         Ok(())
     })
 }
@@ -128,7 +128,7 @@ pub unsafe extern "C" fn cairn_store_group_progress(
         // SAFETY: readable for its length, says the caller.
         let group = unsafe { group.text("group", Status::GroupIllegal) }?;
         let _inside = store.fence.enter();
-        out_progress.give(cairn_group_progress { queues: store.store.group_progress(group)? });
+        out_progress.give(cairn_group_progress { queues: store.writer()?.group_progress(group)? });
         Ok(())
     })
 }
@@ -216,7 +216,7 @@ pub unsafe extern "C" fn cairn_store_consumer_offset(
         // SAFETY: readable for its length, says the caller.
         let topic = unsafe { topic.text("topic", Status::TopicIllegal) }?;
         let _inside = store.fence.enter();
-        let offset = store.store.consumer_offset(group, topic, queue_id)?;
+        let offset = store.writer()?.consumer_offset(group, topic, queue_id)?;
         out_offset.set(offset.map_or(-1, |offset| offset.to_i64()));
         Ok(())
     })
@@ -251,7 +251,7 @@ pub unsafe extern "C" fn cairn_store_commit_offset(
         let topic = unsafe { topic.text("topic", Status::TopicIllegal) }?;
         let offset = queue_offset(offset, "offset")?;
         let _inside = store.fence.enter_write()?;
-        store.store.commit_offset(group, topic, queue_id, offset)
+        store.writer()?.commit_offset(group, topic, queue_id, offset)
     })
 }
 
@@ -269,6 +269,6 @@ pub unsafe extern "C" fn cairn_store_persist_offsets(
     boundary!(out_error, {
         let store = require!(store);
         let _inside = store.fence.enter_write()?;
-        store.store.persist_offsets()
+        store.writer()?.persist_offsets()
     })
 }

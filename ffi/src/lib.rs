@@ -54,6 +54,8 @@ pub mod groups;
 
 pub mod transactions;
 
+pub mod transaction_checker;
+
 pub mod retention;
 
 pub mod recovery;
@@ -65,6 +67,7 @@ pub mod log;
 mod callbacks;
 mod fence;
 mod open_struct;
+mod opened;
 
 #[cfg(test)]
 mod tests;

@@ -141,7 +141,8 @@ pub unsafe extern "C" fn cairn_push_consumer_start(
         }
         let listener = Arc::new(Callback { function, user_data });
         let _inside = store.fence.enter();
-        let push = store.store.push_consumer(group, options.engine_options(), push, listener)?;
+        let push =
+            store.writer()?.push_consumer(group, options.engine_options(), push, listener)?;
         out_push.give(cairn_push_consumer {
             push: Some(push),
             fence: store.fence.clone(),

@@ -49,7 +49,7 @@ pub unsafe extern "C" fn cairn_queue_open(
         let topic = unsafe { topic.text("topic", Status::TopicIllegal) }?;
         let _inside = store.fence.enter_write()?;
         out_queue.give(cairn_queue {
-            appender: store.store.queue(topic, queue_id)?,
+            appender: store.writer()?.queue(topic, queue_id)?,
             fence: store.fence.clone(),
             callbacks: Arc::clone(&store.callbacks),
         });

@@ -6,6 +6,7 @@ use crate::boundary::invalid;
 use crate::error::cairn_error;
 use crate::filter::cairn_filter;
 use crate::open_struct::{self, OpenStruct};
+use crate::opened::of_either;
 use crate::read::cairn_batch;
 use crate::status::cairn_status;
 use crate::store::{cairn_store, physical_offset, wait_limit};
@@ -101,7 +102,7 @@ pub unsafe extern "C" fn cairn_store_read(
         // SAFETY: what it points to is readable and live during the call, says the caller.
         let request = unsafe { request.engine_request() }?;
         let _inside = store.fence.enter();
-        let batch = store.store.read(&request)?;
+        let batch = of_either!(store.opened, it => it.read(&request))?;
         let outcome = batch.outcome().code();
         let next_offset = batch.next_offset();
         let range = (batch.min_offset().to_i64(), batch.max_offset().to_i64());
@@ -147,7 +148,7 @@ pub unsafe extern "C" fn cairn_store_query_key(
             return Err(invalid("max_messages is zero"));
         }
         let _inside = store.fence.enter();
-        let messages = store.store.query_key(topic, key, begin_ms, end_ms, max_messages)?;
+        let messages = of_either!(store.opened, it => it.query_key(topic, key, begin_ms, end_ms, max_messages))?;
         out_batch.give(cairn_batch::looked_up(messages));
         Ok(())
     })
@@ -182,7 +183,7 @@ pub unsafe extern "C" fn cairn_store_find_by_message_id(
         // SAFETY: readable for its length, says the caller.
         let message_id = unsafe { message_id.text("message_id", Status::InvalidArgument) }?;
         let _inside = store.fence.enter();
-        let message = store.store.find_by_message_id(topic, message_id)?;
+        let message = of_either!(store.opened, it => it.find_by_message_id(topic, message_id))?;
         out_batch.give(cairn_batch::looked_up(Vec::from_iter(message)));
         Ok(())
     })
@@ -193,7 +194,7 @@ fn waited(store: &cairn_store, happened: bool) -> Result<()> {
     if happened {
         return Ok(());
     }
-    if store.store.is_closed() {
+    if store.opened.is_closed() {
         return Err(Error::new(Status::StoreClosed, "the store was closed during the wait"));
     }
     Err(Error::new(Status::WaitTimeout, "what was waited for did not come in time"))
@@ -226,7 +227,10 @@ pub unsafe extern "C" fn cairn_store_wait_message(
         let offset = self::queue_offset(queue_offset, "queue_offset")?;
         let _inside = store.fence.enter();
         let limit = wait_limit(timeout_ms);
-        waited(store, store.store.wait_message(topic, queue_id, offset, limit)?)
+        let came = of_either!(
+            store.opened, it => it.wait_message(topic, queue_id, offset, limit)
+        )?;
+        waited(store, came)
     })
 }
 
@@ -252,7 +256,7 @@ pub unsafe extern "C" fn cairn_store_wait_dispatched(
         let store = require!(store);
         let end = self::physical_offset(physical_offset, "physical_offset")?;
         let _inside = store.fence.enter();
-        waited(store, store.store.wait_dispatched(end, wait_limit(timeout_ms))?)
+        waited(store, store.writer()?.wait_dispatched(end, wait_limit(timeout_ms))?)
     })
 }
 
@@ -273,6 +277,6 @@ pub unsafe extern "C" fn cairn_store_check_dispatch(
     boundary!(out_error, {
         let store = require!(store);
         let _inside = store.fence.enter();
-        store.store.dispatch_error().map_or(Ok(()), Err)
+        store.writer()?.dispatch_error().map_or(Ok(()), Err)
     })
 }

@@ -4,6 +4,7 @@ use engine::{Status, TimeBoundary};
 
 use crate::boundary::{self, invalid};
 use crate::error::cairn_error;
+use crate::opened::of_either;
 use crate::status::cairn_status;
 use crate::store::cairn_store;
 use crate::text::cairn_str;
@@ -53,7 +54,8 @@ pub unsafe extern "C" fn cairn_store_queue_range(
         // SAFETY: readable for its length, says the caller.
         let topic = unsafe { topic.text("topic", Status::TopicIllegal) }?;
         let _inside = store.fence.enter();
-        let range = store.store.queue_range(topic, queue_id)?.unwrap_or_default();
+        let range =
+            of_either!(store.opened, it => it.queue_range(topic, queue_id))?.unwrap_or_default();
         out_first.set(range.start.to_i64());
         out_next.set(range.end.to_i64());
         Ok(())
@@ -94,7 +96,7 @@ pub unsafe extern "C" fn cairn_store_offset_at_time(
             }
         };
         let _inside = store.fence.enter();
-        let offset = store.store.offset_at_time(topic, queue_id, timestamp_ms, boundary)?;
+        let offset = of_either!(store.opened, it => it.offset_at_time(topic, queue_id, timestamp_ms, boundary))?;
         out_offset.set(offset.map_or(-1, |offset| offset.to_i64()));
         Ok(())
     })
@@ -117,7 +119,7 @@ pub unsafe extern "C" fn cairn_store_topics(
         let out_topics = require!(out out_topics).clear();
         let store = require!(store);
         let _inside = store.fence.enter();
-        out_topics.give(cairn_topics { names: store.store.topics()? });
+        out_topics.give(cairn_topics { names: of_either!(store.opened, it => it.topics())? });
         Ok(())
     })
 }
@@ -182,7 +184,8 @@ pub unsafe extern "C" fn cairn_store_queues_of(
         // SAFETY: readable for its length, says the caller.
         let topic = unsafe { topic.text("topic", Status::TopicIllegal) }?;
         let _inside = store.fence.enter();
-        out_queue_ids.give(cairn_queue_ids { ids: store.store.queues_of(topic)? });
+        out_queue_ids
+            .give(cairn_queue_ids { ids: of_either!(store.opened, it => it.queues_of(topic))? });
         Ok(())
     })
 }

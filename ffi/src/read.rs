@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use engine::{
     Batch, Consumer, Delivery, MessageView, PROPERTY_KEYS, PROPERTY_TAGS, PhysicalOffset, Result,
-    Store,
 };
 
 use crate::boundary::{self, invalid};
 use crate::error::cairn_error;
 use crate::open_struct::{self, OpenStruct, OutStruct};
+use crate::opened::{Opened, of_either};
 use crate::status::cairn_status;
 use crate::store::{cairn_store, physical_offset, wait_limit};
 use crate::text::{cairn_bytes, cairn_host, cairn_property, cairn_str, write_text};
@@ -161,8 +161,11 @@ impl cairn_batch {
 const NONE: i64 = -1;
 
 /// The readable part of the log.
-fn log_range(store: &Store) -> (i64, i64) {
-    (store.min_offset().to_i64(), store.committed_offset().to_i64())
+fn log_range(opened: &Opened) -> (i64, i64) {
+    match opened {
+        Opened::Store(store) => (store.min_offset().to_i64(), store.committed_offset().to_i64()),
+        Opened::Reader(reader) => (reader.min_offset().to_i64(), reader.max_offset().to_i64()),
+    }
 }
 
 /// A message inside a batch, for the functions that take a view.
@@ -283,12 +286,12 @@ pub unsafe extern "C" fn cairn_store_read_at(
         let store = require!(store);
         let offset = self::physical_offset(physical_offset, "physical_offset")?;
         let _inside = store.fence.enter();
-        let message = store.store.read_at(offset)?;
+        let message = of_either!(store.opened, it => it.read_at(offset))?;
         out_batch.give(cairn_batch {
             next_offset: message.record().end_offset().to_i64(),
             messages: Messages::One(message),
             outcome: cairn_read_outcome::Found as i32,
-            range: log_range(&store.store),
+            range: log_range(&store.opened),
         });
         Ok(())
     })
@@ -326,14 +329,14 @@ pub unsafe extern "C" fn cairn_store_read_log(
         }
         let _inside = store.fence.enter();
         let limits = ReadLimits { max_messages, max_bytes, timeout_ms };
-        let batch = read_following(&store.store, from, &limits)?;
+        let batch = read_following(&store.opened, from, &limits)?;
         let found = !batch.messages().is_empty();
         let outcome = if found { cairn_read_outcome::Found } else { cairn_read_outcome::EndOfLog };
         out_batch.give(cairn_batch {
             next_offset: batch.next_offset().to_i64(),
             messages: Messages::Many(batch.into_messages()),
             outcome: outcome as i32,
-            range: log_range(&store.store),
+            range: log_range(&store.opened),
         });
         Ok(())
     })
@@ -347,18 +350,19 @@ struct ReadLimits {
 
 /// Reads, and waits where there is nothing yet. The end of a file is passed without a message, so
 /// one wait may not be enough.
-fn read_following(store: &Store, from: PhysicalOffset, limits: &ReadLimits) -> Result<Batch> {
+fn read_following(opened: &Opened, from: PhysicalOffset, limits: &ReadLimits) -> Result<Batch> {
     let limit = wait_limit(limits.timeout_ms);
     let begin = Instant::now();
     let mut from = from;
     loop {
-        let batch = store.read_log(from, limits.max_messages, limits.max_bytes)?;
+        let (max_messages, max_bytes) = (limits.max_messages, limits.max_bytes);
+        let batch = of_either!(*opened, it => it.read_log(from, max_messages, max_bytes))?;
         if !batch.messages().is_empty() {
             return Ok(batch);
         }
         from = batch.next_offset();
         let left = limit.saturating_sub(begin.elapsed());
-        if left.is_zero() || !store.wait_readable(from, left)? {
+        if left.is_zero() || !of_either!(*opened, it => it.wait_readable(from, left))? {
             return Ok(batch);
         }
     }

@@ -44,7 +44,7 @@ pub unsafe extern "C" fn cairn_store_remove_expired(
         let out_bytes = unsafe { Out::optional(out_bytes) };
         let store = require!(store);
         let _inside = store.fence.enter_write()?;
-        tell(store.store.remove_expired()?, out_files, out_bytes);
+        tell(store.writer()?.remove_expired()?, out_files, out_bytes);
         Ok(())
     })
 }
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn cairn_store_remove_before(
         let store = require!(store);
         let offset = self::physical_offset(physical_offset, "physical_offset")?;
         let _inside = store.fence.enter_write()?;
-        tell(store.store.remove_before(offset)?, out_files, out_bytes);
+        tell(store.writer()?.remove_before(offset)?, out_files, out_bytes);
         Ok(())
     })
 }

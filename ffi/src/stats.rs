@@ -92,7 +92,7 @@ pub unsafe extern "C" fn cairn_store_take_stats(
         let out_stats = require!(out out_stats).clear();
         let store = require!(store);
         let _inside = store.fence.enter();
-        out_stats.give(cairn_stats { stats: store.store.stats() });
+        out_stats.give(cairn_stats { stats: store.writer()?.stats() });
         Ok(())
     })
 }

@@ -10,28 +10,38 @@ use crate::callbacks::Callbacks;
 use crate::error::cairn_error;
 use crate::fence::Fence;
 use crate::open_struct::{OpenStruct, OutStruct};
+use crate::opened::{Opened, of_either};
 use crate::options::cairn_options;
 use crate::recovery::cairn_recovery;
 use crate::status::cairn_status;
 use crate::text::cairn_str;
+use crate::transaction_checker::refuse_inside;
 
-/// A store: one directory, open for appending and reading.
+/// A store: one directory, open for appending and reading, or for reading only.
 ///
 /// Every function may be called from any thread at the same time, except `cairn_store_free`, which
 /// is last. After `cairn_store_close` calls give `CAIRN_STATUS_STORE_CLOSED`.
 pub struct cairn_store {
-    pub(crate) store: Arc<Store>,
+    pub(crate) opened: Opened,
     pub(crate) fence: Fence,
     pub(crate) callbacks: Arc<Callbacks>,
-    recovery: cairn_recovery,
+    /// Absent in a store that is only read.
+    recovery: Option<cairn_recovery>,
     path: Vec<u8>,
+}
+
+impl cairn_store {
+    /// The store, for a call that one which is only read refuses.
+    pub(crate) fn writer(&self) -> Result<&Arc<Store>> {
+        self.opened.writer()
+    }
 }
 
 impl Drop for cairn_store {
     /// Closes the store here and now: a tail may hold it a moment longer.
     fn drop(&mut self) {
         // The engine reports a failure when the last holder drops the store.
-        let _ = self.store.close();
+        let _ = self.opened.close();
     }
 }
 
@@ -132,13 +142,78 @@ pub unsafe extern "C" fn cairn_store_open(
         let options = cairn_options::engine_options(unsafe { options.as_ref() });
         let store = Store::open(&path, &options)?;
         out_store.give(cairn_store {
-            recovery: cairn_recovery::from(store.recovery_report().clone()),
+            recovery: Some(cairn_recovery::from(store.recovery_report().clone())),
             path: path.as_os_str().as_encoded_bytes().to_vec(),
-            store: Arc::new(store),
+            opened: Opened::Store(Arc::new(store)),
             fence: Fence::default(),
             callbacks: Arc::default(),
         });
         Ok(())
+    })
+}
+
+/// Opens the store in a directory for reading only, beside the process that writes it, which may be
+/// this one, or beside nobody. It takes no lock, makes no file and changes nothing; the right to
+/// read the directory is enough.
+///
+/// What reads works as on a store that `cairn_store_open` gave, `cairn_tail_open` included, and sees
+/// what the writer stored until then: messages of a queue once the writer dispatched them, records
+/// of the log as soon as they are whole. Waiting calls look again in pauses that double up to 50 ms
+/// while nothing comes. The writer may close the store, die, and open it again. What retention
+/// removes can be read no longer a second later, at most; batches stay valid. Should the writer cut
+/// the log below what was read, which it does only after damage, reading there gives
+/// `CAIRN_STATUS_CORRUPTION`, and the reader has to be opened again.
+///
+/// All other calls give `CAIRN_STATUS_READ_ONLY`: those that append, flush or remove, and those on
+/// groups, transactions, statistics and dispatching.
+///
+/// Of the options, which may be null, those count that say where the log's files are, whether there
+/// is a key index, and how many queue files stay open. On failure `*out_store` is null. Among the
+/// statuses: `CAIRN_STATUS_STORE_NOT_FOUND` (there is no commit log with a file),
+/// `CAIRN_STATUS_FOREIGN_FILE`, `CAIRN_STATUS_WRONG_FILE_SIZE`, `CAIRN_STATUS_MISSING_FILE`,
+/// `CAIRN_STATUS_PERMISSION_DENIED`.
+///
+/// # Safety
+/// - `path` is readable for its length.
+/// - `options` is null or live.
+/// - `out_store` is null or writable.
+/// - `out_error` is null or writable.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn cairn_store_open_reader(
+    path: cairn_str,
+    options: *const cairn_options,
+    out_store: *mut *mut cairn_store,
+    out_error: *mut *mut cairn_error,
+) -> cairn_status {
+    boundary!(out_error, {
+        let out_store = require!(out out_store).clear();
+        // SAFETY: readable for its length, says the caller.
+        let path = unsafe { path_argument(&path) }?;
+        // SAFETY: null or live, says the caller.
+        let options = cairn_options::engine_options(unsafe { options.as_ref() });
+        let reader = Store::open_reader(&path, &options)?;
+        out_store.give(cairn_store {
+            opened: Opened::Reader(Arc::new(reader)),
+            fence: Fence::default(),
+            callbacks: Arc::default(),
+            recovery: None,
+            path: path.as_os_str().as_encoded_bytes().to_vec(),
+        });
+        Ok(())
+    })
+}
+
+/// Tells whether the store was opened by `cairn_store_open_reader`; false for null.
+///
+/// # Safety
+/// - `store` is null or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cairn_store_is_reader(store: *const cairn_store) -> bool {
+    value!(false, {
+        // SAFETY: null or live, says the caller.
+        let store = unsafe { store.as_ref() }?;
+        Some(store.writer().is_err())
     })
 }
 
@@ -164,12 +239,12 @@ pub unsafe extern "C" fn cairn_store_segment_size_bytes(store: *const cairn_stor
     value!(0, {
         // SAFETY: null or live, says the caller.
         let store = unsafe { store.as_ref() }?;
-        Some(store.store.segment_size_bytes())
+        Some(of_either!(store.opened, it => it.segment_size_bytes()))
     })
 }
 
 /// Returns what opening found and did. It lives as long as the store; do not free it. Null for
-/// null.
+/// null and for a store that is only read.
 ///
 /// # Safety
 /// - `store` is null or live.
@@ -178,12 +253,13 @@ pub unsafe extern "C" fn cairn_store_recovery(store: *const cairn_store) -> *con
     value!(std::ptr::null(), {
         // SAFETY: null or live, says the caller.
         let store = unsafe { store.as_ref() }?;
-        Some(std::ptr::from_ref(&store.recovery))
+        store.recovery.as_ref().map(std::ptr::from_ref)
     })
 }
 
 /// Tells the positions of the log. They are read one after the other, so that durable is at most
-/// committed and committed at most max, also while others append.
+/// committed and committed at most max, also while others append. A store that is only read does not
+/// know what is durable or dispatched: both are -1, and `committed_offset` is `max_offset`.
 ///
 /// # Safety
 /// - `store` is null or live.
@@ -201,21 +277,42 @@ pub unsafe extern "C" fn cairn_store_positions(
         // SAFETY: null or as long as it says, says the caller.
         let out_positions = unsafe { OutStruct::new(out_positions, "out_positions") }?;
         let _inside = store.fence.enter();
-        let min_offset = store.store.min_offset().to_i64();
-        let durable_offset = store.store.durable_offset().to_i64();
-        let committed_offset = store.store.committed_offset().to_i64();
-        let max_offset = store.store.max_offset().to_i64();
-        out_positions.write(&cairn_positions {
-            struct_size: size_of::<cairn_positions>() as u32,
-            reserved: 0,
-            min_offset,
-            max_offset,
-            committed_offset,
-            durable_offset,
-            dispatched_offset: store.store.dispatched_offset().to_i64(),
+        out_positions.write(&match &store.opened {
+            Opened::Store(store) => positions_of(store),
+            Opened::Reader(reader) => {
+                let max_offset = reader.max_offset().to_i64();
+                cairn_positions {
+                    struct_size: size_of::<cairn_positions>() as u32,
+                    reserved: 0,
+                    min_offset: reader.min_offset().to_i64(),
+                    max_offset,
+                    committed_offset: max_offset,
+                    durable_offset: UNKNOWN,
+                    dispatched_offset: UNKNOWN,
+                }
+            }
         });
         Ok(())
     })
+}
+
+/// A position that is not known.
+const UNKNOWN: i64 = -1;
+
+fn positions_of(store: &Store) -> cairn_positions {
+    let min_offset = store.min_offset().to_i64();
+    let durable_offset = store.durable_offset().to_i64();
+    let committed_offset = store.committed_offset().to_i64();
+    let max_offset = store.max_offset().to_i64();
+    cairn_positions {
+        struct_size: size_of::<cairn_positions>() as u32,
+        reserved: 0,
+        min_offset,
+        max_offset,
+        committed_offset,
+        durable_offset,
+        dispatched_offset: store.dispatched_offset().to_i64(),
+    }
 }
 
 /// Tells the offset the next message of a queue gets, 0 for a queue that has none yet.
@@ -240,7 +337,7 @@ pub unsafe extern "C" fn cairn_store_next_queue_offset(
         // SAFETY: readable for its length, says the caller.
         let topic = unsafe { topic.text("topic", Status::TopicIllegal) }?;
         let _inside = store.fence.enter();
-        out_offset.set(store.store.next_queue_offset(topic, queue_id).to_i64());
+        out_offset.set(store.writer()?.next_queue_offset(topic, queue_id).to_i64());
         Ok(())
     })
 }
@@ -266,7 +363,7 @@ pub unsafe extern "C" fn cairn_store_wait_durable(
         let store = require!(store);
         let end = self::physical_offset(physical_offset, "physical_offset")?;
         let _inside = store.fence.enter();
-        store.store.wait_durable(end, wait_limit(timeout_ms))
+        store.writer()?.wait_durable(end, wait_limit(timeout_ms))
     })
 }
 
@@ -284,13 +381,14 @@ pub unsafe extern "C" fn cairn_store_flush(
     boundary!(out_error, {
         let store = require!(store);
         let _inside = store.fence.enter_write()?;
-        store.store.flush()
+        store.writer()?.flush()
     })
 }
 
 /// Flushes until everything is durable, runs every callback still due, stops the services and gives
 /// up the lock. The handle stays valid until `cairn_store_free`; batches stay valid until they are
-/// freed. A second call returns what the first did. Not to be called from a callback.
+/// freed. A second call returns what the first did. Not to be called from a callback; that of
+/// `cairn_store_set_transaction_checker` is refused with `CAIRN_STATUS_INVALID_ARGUMENT`.
 ///
 /// On failure something appended may not be durable; the error says why. The store is closed all
 /// the same.
@@ -306,8 +404,9 @@ pub unsafe extern "C" fn cairn_store_close(
 ) -> cairn_status {
     boundary!(out_error, {
         let store = require!(store);
+        refuse_inside()?;
         let _inside = store.fence.enter();
-        store.store.close()
+        store.opened.close()
     })
 }
 
@@ -320,7 +419,7 @@ pub unsafe extern "C" fn cairn_store_is_closed(store: *const cairn_store) -> boo
     value!(true, {
         // SAFETY: null or live, says the caller.
         let store = unsafe { store.as_ref() }?;
-        Some(store.store.is_closed())
+        Some(store.opened.is_closed())
     })
 }
 

@@ -1,15 +1,16 @@
 //! Following a queue.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use engine::{Error, MessageView, Result, Status, Store, Tail};
+use engine::{Error, MessageView, Result, Status, Tail};
 
 use crate::boundary::{self, invalid};
 use crate::error::cairn_error;
 use crate::fence::Fence;
 use crate::filter::cairn_filter;
+use crate::opened::{WeakOpened, of_either};
 use crate::queue_read::queue_offset;
 use crate::read::{cairn_batch, cairn_read_outcome};
 use crate::status::cairn_status;
@@ -23,7 +24,7 @@ use crate::text::cairn_str;
 /// `CAIRN_STATUS_STORE_CLOSED`.
 pub struct cairn_tail {
     /// Not the tail's to keep open.
-    store: Weak<Store>,
+    store: WeakOpened,
     fence: Fence,
     topic: String,
     queue_id: i32,
@@ -66,7 +67,8 @@ impl cairn_tail {
     fn range(&self) -> Result<(i64, i64)> {
         let closed = || Error::new(Status::StoreClosed, "the store was closed");
         let store = self.store.upgrade().ok_or_else(closed)?;
-        let range = store.queue_range(&self.topic, self.queue_id)?.unwrap_or_default();
+        let range = of_either!(store, it => it.queue_range(&self.topic, self.queue_id))?
+            .unwrap_or_default();
         Ok((range.start.to_i64(), range.end.to_i64()))
     }
 
@@ -142,9 +144,9 @@ pub unsafe extern "C" fn cairn_tail_open(
         // SAFETY: null or live, says the caller.
         let filter = cairn_filter::engine_filter(unsafe { filter.as_ref() });
         let _inside = store.fence.enter();
-        let tail = store.store.tail(topic, queue_id, from, filter)?;
+        let tail = of_either!(store.opened, it => it.tail(topic, queue_id, from, filter))?;
         out_tail.give(cairn_tail {
-            store: Arc::downgrade(&store.store),
+            store: store.opened.downgrade(),
             fence: store.fence.clone(),
             topic: topic.to_owned(),
             queue_id,

@@ -27,6 +27,7 @@ use crate::stats::{cairn_store_stats, cairn_topic_stats};
 use crate::status::{cairn_status, cairn_status_name};
 use crate::store::cairn_positions;
 use crate::text::{cairn_bytes, cairn_host, cairn_property, cairn_str};
+use crate::transaction_checker::cairn_transaction_check;
 
 /// A call like an exported one that fails as told.
 fn call(out_error: *mut *mut cairn_error, end: impl FnOnce() -> Result<()>) -> cairn_status {
@@ -151,6 +152,7 @@ fn structs_are_as_long_as_the_header_says() {
         ("cairn_recovery_report", size_of::<cairn_recovery_report>()),
         ("cairn_store_stats", size_of::<cairn_store_stats>()),
         ("cairn_topic_stats", size_of::<cairn_topic_stats>()),
+        ("cairn_transaction_check", size_of::<cairn_transaction_check>()),
     ];
     for (name, size) in sizes {
         let line = format!("struct {name} size {size}\n");

@@ -45,7 +45,7 @@ pub unsafe extern "C" fn cairn_store_begin_transaction(
         // SAFETY: what it points to is readable during the call, says the caller.
         let message = unsafe { parts.message(UseTopic::Yes) }?;
         let _inside = store.fence.enter_write()?;
-        out_half.write(&store.store.begin_transaction(&message)?.half().into());
+        out_half.write(&store.writer()?.begin_transaction(&message)?.half().into());
         Ok(())
     })
 }
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn cairn_store_commit_transaction(
         let out_result = unsafe { OutStruct::optional(out_result, "out_result") }?;
         let half = physical_offset(half_offset, "half_offset")?;
         let _inside = store.fence.enter_write()?;
-        let placed = store.store.commit_transaction(half)?;
+        let placed = store.writer()?.commit_transaction(half)?;
         if let Some(out_result) = out_result {
             out_result.write(&placed.into());
         }
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn cairn_store_rollback_transaction(
         let store = require!(store);
         let half = physical_offset(half_offset, "half_offset")?;
         let _inside = store.fence.enter_write()?;
-        store.store.rollback_transaction(half)
+        store.writer()?.rollback_transaction(half)
     })
 }
 
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn cairn_store_open_transactions(
         let out_transactions = require!(out out_transactions).clear();
         let store = require!(store);
         let _inside = store.fence.enter();
-        let open = store.store.open_transactions()?;
+        let open = store.writer()?.open_transactions()?;
         let halves = open.into_iter().map(|offset| offset.to_i64()).collect();
         out_transactions.give(cairn_open_transactions { halves });
         Ok(())

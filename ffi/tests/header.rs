@@ -162,7 +162,7 @@ fn each_open_struct_has_its_beginning() {
             found += 1;
         }
     }
-    assert_eq!(found, 10);
+    assert_eq!(found, 11);
 }
 
 #[test]

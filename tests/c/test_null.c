@@ -13,6 +13,12 @@ static void ignore(cairn_status status, const cairn_append_result *result, const
     (void)user_data;
 }
 
+static int32_t unsure(const cairn_transaction_check *check, void *user_data) {
+    (void)check;
+    (void)user_data;
+    return CAIRN_TRANSACTION_ANSWER_UNKNOWN;
+}
+
 static void version(void) {
     CHECK_STATUS(CAIRN_STATUS_OK, cairn_abi_check(CAIRN_ABI_VERSION));
     INVALID_STATUS(cairn_abi_check(CAIRN_ABI_VERSION + 1));
@@ -128,6 +134,9 @@ static void with_a_store(const char *directory) {
     INVALID(cairn_store_open(cairn_store_path(store), NULL, NULL, &error));
     cairn_store *other = store;
     INVALID(cairn_store_open(broken, NULL, &other, &error));
+    INVALID(cairn_store_open_reader(cairn_store_path(store), NULL, NULL, &error));
+    INVALID(cairn_store_open_reader(broken, NULL, &other, &error));
+    CHECK(!cairn_store_is_reader(NULL) && !cairn_store_is_reader(store));
     CHECK(other == NULL);
     INVALID(cairn_store_append(store, NULL, &result, &error));
     INVALID(cairn_store_append_many(store, NULL, 1, &result, &appended, &error));
@@ -426,6 +435,7 @@ static void groups_without_a_store(void) {
     INVALID(cairn_store_commit_transaction(NULL, 0, &result, &error));
     INVALID(cairn_store_rollback_transaction(NULL, 0, &error));
     INVALID(cairn_store_open_transactions(NULL, &open, &error));
+    INVALID(cairn_store_set_transaction_checker(NULL, unsure, NULL, NULL, &error));
     CHECK(cairn_open_transactions_len(NULL) == 0 && cairn_open_transactions_get(NULL, 0) == -1);
     cairn_open_transactions_free(NULL);
 }
@@ -466,6 +476,7 @@ static void groups(const char *directory) {
     INVALID(cairn_store_begin_transaction(store, NULL, &result, &error));
     INVALID(cairn_store_begin_transaction(store, &message, NULL, &error));
     INVALID(cairn_store_open_transactions(store, NULL, &error));
+    INVALID(cairn_store_set_transaction_checker(store, NULL, NULL, NULL, &error));
     cairn_consumer_free(consumer);
     cairn_consumer_options_free(options);
     close_store(store);

@@ -332,6 +332,12 @@ impl StoreReader {
         self.reading.queues.close();
     }
 
+    /// Whether the reader was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.follower.is_closed()
+    }
+
     fn check(&self) -> Result<()> {
         match self.follower.is_closed() {
             true => Err(Error::new(Status::StoreClosed, "the reader was closed")),
