@@ -21,6 +21,8 @@ Consumer groups divide queues among their members (:meth:`Store.consumer`,
 :meth:`Store.subscribe`); a message with a ``delay_level`` comes to its queue later,
 one of a transaction (:meth:`Store.begin_transaction`) when that is committed.
 
+Other processes read the same directory meanwhile (:meth:`Store.open_reader`).
+
 Errors are subclasses of :class:`Error`. Diagnostics go to the logger ``cairnlog``. For ``asyncio``
 see :mod:`cairnlog.aio`.
 """
@@ -42,14 +44,17 @@ from ._native import (
     Positions,
     QueueAppender,
     QueueRange,
+    ReadableStore,
     RecoveryReport,
     RemovedFiles,
     Scan,
     Store,
+    StoreReader,
     StoreStats,
     Tail,
     TopicStats,
     Transaction,
+    TransactionCheck,
     encode_batch,
 )
 from .errors import (
@@ -77,6 +82,7 @@ from .errors import (
 from .outcome import ReadOutcome
 from .push import PushConsumer
 from .status import Status
+from .transaction import TransactionAnswer
 
 __all__ = [
     "AppendResult",
@@ -108,6 +114,7 @@ __all__ = [
     "QueueAppender",
     "QueueRange",
     "ReadOutcome",
+    "ReadableStore",
     "RecoveryReport",
     "RemovedFiles",
     "Scan",
@@ -116,10 +123,13 @@ __all__ = [
     "StorageError",
     "Store",
     "StoreNotFoundError",
+    "StoreReader",
     "StoreStats",
     "Tail",
     "TopicStats",
     "Transaction",
+    "TransactionAnswer",
+    "TransactionCheck",
     "TransactionError",
     "WaitTimeoutError",
     "encode_batch",

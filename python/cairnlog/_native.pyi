@@ -4,15 +4,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self, TypeAlias, final, overload
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypedDict, Unpack, final, overload
 
 from _typeshed import ReadableBuffer
 
 from .errors import Error
 from .outcome import ReadOutcome
 from .push import PushConsumer
+from .transaction import TransactionAnswer
 
 _Size: TypeAlias = int | str
+_Option: TypeAlias = bool | int | str | None
 _Path: TypeAlias = str | os.PathLike[str]
 _Paths: TypeAlias = _Path | Sequence[_Path]
 _Type: TypeAlias = type[BaseException] | None
@@ -20,6 +22,24 @@ _Raised: TypeAlias = BaseException | None
 _Trace: TypeAlias = TracebackType | None
 _Filter: TypeAlias = Filter | str | None
 _Topics: TypeAlias = str | Iterable[str] | Mapping[str, Filter] | Mapping[str, _Filter]
+
+class _RareFields(TypedDict, total=False):
+    flag: int
+    sys_flag: int
+    born_timestamp_ms: int | None
+    born_host: tuple[str, int] | None
+    reconsume_times: int
+    prepared_transaction_offset: int
+    delay_level: int
+
+class _ConsumerOptions(TypedDict, total=False):
+    mode: Literal["clustering", "broadcasting"]
+    order: Literal["concurrent", "orderly"]
+    start_from: Literal["last", "first"] | int
+    max_in_hand: int
+    consume_timeout_ms: int
+    max_reconsume_times: int
+    suspend_queue_ms: int
 
 __all__ = [
     "OPTION_NAMES",
@@ -39,14 +59,17 @@ __all__ = [
     "Positions",
     "QueueAppender",
     "QueueRange",
+    "ReadableStore",
     "RecoveryReport",
     "RemovedFiles",
     "Scan",
     "Store",
+    "StoreReader",
     "StoreStats",
     "Tail",
     "TopicStats",
     "Transaction",
+    "TransactionCheck",
     "begin_child",
     "close_all",
     "encode_batch",
@@ -98,13 +121,7 @@ class Message:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         wait_store_ok: bool = True,
-        flag: int = ...,
-        sys_flag: int = ...,
-        born_timestamp_ms: int | None = ...,
-        born_host: tuple[str, int] | None = ...,
-        reconsume_times: int = ...,
-        prepared_transaction_offset: int = ...,
-        delay_level: int = ...,
+        **rare: Unpack[_RareFields],
     ) -> Self: ...
     @property
     def topic(self) -> str: ...
@@ -315,6 +332,21 @@ class Transaction:
     def __exit__(self, exception_type: _Type, exception: _Raised, traceback: _Trace, /) -> None: ...
 
 @final
+class TransactionCheck:
+    @property
+    def half_offset(self) -> int: ...
+    @property
+    def message(self) -> MessageView: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def queue_id(self) -> int: ...
+    @property
+    def id(self) -> str | None: ...
+    @property
+    def times(self) -> int: ...
+
+@final
 class QueueRange:
     @property
     def first(self) -> int: ...
@@ -420,13 +452,7 @@ class QueueAppender:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         wait_store_ok: bool = True,
-        flag: int = ...,
-        sys_flag: int = ...,
-        born_timestamp_ms: int | None = ...,
-        born_host: tuple[str, int] | None = ...,
-        reconsume_times: int = ...,
-        prepared_transaction_offset: int = ...,
-        delay_level: int = ...,
+        **rare: Unpack[_RareFields],
     ) -> AppendResult: ...
     def append_async(
         self,
@@ -436,17 +462,78 @@ class QueueAppender:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         wait_store_ok: bool = True,
-        flag: int = ...,
-        sys_flag: int = ...,
-        born_timestamp_ms: int | None = ...,
-        born_host: tuple[str, int] | None = ...,
-        reconsume_times: int = ...,
-        prepared_transaction_offset: int = ...,
-        delay_level: int = ...,
+        **rare: Unpack[_RareFields],
     ) -> Future[AppendResult]: ...
 
+class ReadableStore:
+    def read_at(self, offset: int) -> MessageView: ...
+    def read_log(
+        self, from_offset: int, *, max_messages: int = 32, max_bytes: int = 4194304
+    ) -> Batch: ...
+    def scan(self, from_offset: int | None = None) -> Scan: ...
+    def tail_log(self, from_offset: int | None = None, *, timeout: float | None = None) -> Scan: ...
+    def read(
+        self,
+        topic: str,
+        queue_id: int,
+        offset: int,
+        *,
+        max_messages: int = 32,
+        max_bytes: int = 134217728,
+        filter: Filter | str | None = None,
+    ) -> Batch: ...
+    def tail(
+        self,
+        topic: str,
+        queue_id: int = 0,
+        offset: int = 0,
+        *,
+        filter: Filter | str | None = None,
+        timeout: float | None = None,
+    ) -> Tail: ...
+    def queue_range(self, topic: str, queue_id: int) -> QueueRange | None: ...
+    def offset_at_time(
+        self,
+        topic: str,
+        queue_id: int,
+        timestamp_ms: int,
+        *,
+        boundary: Literal["lower", "upper"] = "lower",
+    ) -> int | None: ...
+    def topics(self) -> list[str]: ...
+    def queues_of(self, topic: str) -> list[int]: ...
+    def query_key(
+        self,
+        topic: str,
+        key: str,
+        *,
+        begin_ms: int = 0,
+        end_ms: int | None = None,
+        max_messages: int = 64,
+    ) -> list[MessageView]: ...
+    def find_by_message_id(self, topic: str, id: str) -> MessageView | None: ...
+    def wait_message(
+        self, topic: str, queue_id: int, offset: int, timeout: float | None = None
+    ) -> bool: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def segment_size_bytes(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def __enter__(self) -> Self: ...
+    @property
+    def min_offset(self) -> int: ...
+    @property
+    def max_offset(self) -> int: ...
+
 @final
-class Store:
+class StoreReader(ReadableStore):
+    def close(self) -> None: ...
+    def __exit__(self, exception_type: _Type, exception: _Raised, traceback: _Trace, /) -> None: ...
+
+@final
+class Store(ReadableStore):
     @classmethod
     def open(
         cls,
@@ -506,68 +593,36 @@ class Store:
         disk_space_clean_forcibly_ratio: int | None = ...,
         disk_space_warning_ratio: int | None = ...,
         store_host: str | tuple[str, int] | None = ...,
-        **rocketmq_options: bool | int | str | None,
+        **rocketmq_options: _Option,
     ) -> Self: ...
     @staticmethod
     def plan_recovery(
         path: _Path,
         *,
-        create_if_missing: bool | None = ...,
         commit_log_paths: _Paths | None = ...,
         read_only_commit_log_paths: _Paths | None = ...,
         segment_size_bytes: _Size | None = ...,
-        flush_mode: Literal["async", "sync"] | None = ...,
-        sync_flush_timeout_ms: int | None = ...,
-        flush_interval_ms: int | None = ...,
-        flush_least_pages: int | None = ...,
-        flush_thorough_interval_ms: int | None = ...,
-        flush_timed: bool | None = ...,
-        wake_flush_when_append: bool | None = ...,
-        transient_store_pool_enable: bool | None = ...,
-        transient_store_pool_size: int | None = ...,
-        fast_fail_if_no_buffer: bool | None = ...,
-        commit_interval_ms: int | None = ...,
-        commit_least_pages: int | None = ...,
-        commit_thorough_interval_ms: int | None = ...,
-        wake_commit_when_append: bool | None = ...,
-        max_message_size_bytes: _Size | None = ...,
-        append_lock: Literal["spin", "mutex", "adaptive"] | None = ...,
-        page_cache_busy_timeout_ms: int | None = ...,
-        warm_mapped_file_enable: bool | None = ...,
-        reserve_ahead_bytes: _Size | None = ...,
-        append_record_crc: bool | None = ...,
         check_crc_on_recover: bool | None = ...,
         damage_policy: Literal["refuse", "truncate"] | None = ...,
         consume_queue_enable: bool | None = ...,
+        message_index_enable: bool | None = ...,
+        **options: _Option | _Paths,
+    ) -> RecoveryReport: ...
+    @staticmethod
+    def open_reader(
+        path: _Path,
+        *,
+        commit_log_paths: _Paths | None = ...,
+        read_only_commit_log_paths: _Paths | None = ...,
+        segment_size_bytes: _Size | None = ...,
         consume_queue_file_size_bytes: _Size | None = ...,
         batch_consume_queue_file_size_bytes: _Size | None = ...,
         max_open_queue_files: _Size | None = ...,
-        flush_consume_queue_interval_ms: int | None = ...,
         message_index_enable: bool | None = ...,
         max_hash_slot_num: _Size | None = ...,
         max_index_num: _Size | None = ...,
-        flush_consumer_offset_interval_ms: int | None = ...,
-        read_uncommitted: bool | None = ...,
-        message_delay_level: str | None = ...,
-        schedule_enable: bool | None = ...,
-        flush_delay_offset_interval_ms: int | None = ...,
-        transaction_timeout_ms: int | None = ...,
-        transaction_check_max: int | None = ...,
-        transaction_check_interval_ms: int | None = ...,
-        retention_enable: bool | None = ...,
-        file_reserved_time_hours: int | None = ...,
-        delete_when: str | None = ...,
-        max_total_bytes: int | None = ...,
-        delete_file_batch_max: int | None = ...,
-        delete_commit_log_files_interval_ms: int | None = ...,
-        clean_resource_interval_ms: int | None = ...,
-        clean_file_forcibly_enable: bool | None = ...,
-        disk_max_used_space_ratio: int | None = ...,
-        disk_space_clean_forcibly_ratio: int | None = ...,
-        disk_space_warning_ratio: int | None = ...,
-        store_host: str | tuple[str, int] | None = ...,
-        **rocketmq_options: bool | int | str | None,
-    ) -> RecoveryReport: ...
+        **options: _Option | _Paths,
+    ) -> StoreReader: ...
     def append(
         self,
         topic: str,
@@ -578,13 +633,7 @@ class Store:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         wait_store_ok: bool = True,
-        flag: int = ...,
-        sys_flag: int = ...,
-        born_timestamp_ms: int | None = ...,
-        born_host: tuple[str, int] | None = ...,
-        reconsume_times: int = ...,
-        prepared_transaction_offset: int = ...,
-        delay_level: int = ...,
+        **rare: Unpack[_RareFields],
     ) -> AppendResult: ...
     def append_async(
         self,
@@ -596,13 +645,7 @@ class Store:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         wait_store_ok: bool = True,
-        flag: int = ...,
-        sys_flag: int = ...,
-        born_timestamp_ms: int | None = ...,
-        born_host: tuple[str, int] | None = ...,
-        reconsume_times: int = ...,
-        prepared_transaction_offset: int = ...,
-        delay_level: int = ...,
+        **rare: Unpack[_RareFields],
     ) -> Future[AppendResult]: ...
     def append_batch(
         self,
@@ -614,13 +657,7 @@ class Store:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         wait_store_ok: bool = True,
-        flag: int = ...,
-        sys_flag: int = ...,
-        born_timestamp_ms: int | None = ...,
-        born_host: tuple[str, int] | None = ...,
-        reconsume_times: int = ...,
-        prepared_transaction_offset: int = ...,
-        delay_level: int = ...,
+        **rare: Unpack[_RareFields],
     ) -> AppendResult: ...
     def append_inner_batch(
         self,
@@ -632,13 +669,7 @@ class Store:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         wait_store_ok: bool = True,
-        flag: int = ...,
-        sys_flag: int = ...,
-        born_timestamp_ms: int | None = ...,
-        born_host: tuple[str, int] | None = ...,
-        reconsume_times: int = ...,
-        prepared_transaction_offset: int = ...,
-        delay_level: int = ...,
+        **rare: Unpack[_RareFields],
     ) -> AppendResult: ...
     def append_many(self, messages: Iterable[Message]) -> list[AppendResult]: ...
     def _append_to_group(
@@ -647,55 +678,6 @@ class Store:
     def queue(self, topic: str, queue_id: int) -> QueueAppender: ...
     def flush(self) -> None: ...
     def wait_durable(self, offset: int, timeout: float | None = None) -> None: ...
-    def read_at(self, offset: int) -> MessageView: ...
-    def read_log(
-        self, from_offset: int, *, max_messages: int = 32, max_bytes: int = 4194304
-    ) -> Batch: ...
-    def scan(self, from_offset: int | None = None) -> Scan: ...
-    def tail_log(self, from_offset: int | None = None, *, timeout: float | None = None) -> Scan: ...
-    def read(
-        self,
-        topic: str,
-        queue_id: int,
-        offset: int,
-        *,
-        max_messages: int = 32,
-        max_bytes: int = 134217728,
-        filter: Filter | str | None = None,
-    ) -> Batch: ...
-    def tail(
-        self,
-        topic: str,
-        queue_id: int = 0,
-        offset: int = 0,
-        *,
-        filter: Filter | str | None = None,
-        timeout: float | None = None,
-    ) -> Tail: ...
-    def queue_range(self, topic: str, queue_id: int) -> QueueRange | None: ...
-    def offset_at_time(
-        self,
-        topic: str,
-        queue_id: int,
-        timestamp_ms: int,
-        *,
-        boundary: Literal["lower", "upper"] = "lower",
-    ) -> int | None: ...
-    def topics(self) -> list[str]: ...
-    def queues_of(self, topic: str) -> list[int]: ...
-    def query_key(
-        self,
-        topic: str,
-        key: str,
-        *,
-        begin_ms: int = 0,
-        end_ms: int | None = None,
-        max_messages: int = 64,
-    ) -> list[MessageView]: ...
-    def find_by_message_id(self, topic: str, id: str) -> MessageView | None: ...
-    def wait_message(
-        self, topic: str, queue_id: int, offset: int, timeout: float | None = None
-    ) -> bool: ...
     def wait_dispatched(self, offset: int, timeout: float | None = None) -> bool: ...
     def consumer(
         self,
@@ -704,13 +686,7 @@ class Store:
         *,
         filter: _Filter = None,
         timeout: float | None = None,
-        mode: Literal["clustering", "broadcasting"] = ...,
-        order: Literal["concurrent", "orderly"] = ...,
-        start_from: Literal["last", "first"] | int = ...,
-        max_in_hand: int = ...,
-        consume_timeout_ms: int = ...,
-        max_reconsume_times: int = ...,
-        suspend_queue_ms: int = ...,
+        **options: Unpack[_ConsumerOptions],
     ) -> Consumer: ...
     @overload
     def subscribe(
@@ -722,13 +698,7 @@ class Store:
         threads: int = 4,
         max_batch: None = None,
         filter: _Filter = None,
-        mode: Literal["clustering", "broadcasting"] = ...,
-        order: Literal["concurrent", "orderly"] = ...,
-        start_from: Literal["last", "first"] | int = ...,
-        max_in_hand: int = ...,
-        consume_timeout_ms: int = ...,
-        max_reconsume_times: int = ...,
-        suspend_queue_ms: int = ...,
+        **options: Unpack[_ConsumerOptions],
     ) -> PushConsumer: ...
     @overload
     def subscribe(
@@ -740,13 +710,7 @@ class Store:
         threads: int = 4,
         max_batch: int,
         filter: _Filter = None,
-        mode: Literal["clustering", "broadcasting"] = ...,
-        order: Literal["concurrent", "orderly"] = ...,
-        start_from: Literal["last", "first"] | int = ...,
-        max_in_hand: int = ...,
-        consume_timeout_ms: int = ...,
-        max_reconsume_times: int = ...,
-        suspend_queue_ms: int = ...,
+        **options: Unpack[_ConsumerOptions],
     ) -> PushConsumer: ...
     def groups(self) -> list[str]: ...
     def group_progress(self, group: str) -> list[GroupProgress]: ...
@@ -756,6 +720,9 @@ class Store:
     def begin_transaction(self, message: Message) -> Transaction: ...
     def commit_transaction(self, half_offset: int) -> AppendResult: ...
     def rollback_transaction(self, half_offset: int) -> None: ...
+    def set_transaction_checker(
+        self, checker: Callable[[TransactionCheck], TransactionAnswer | None]
+    ) -> None: ...
     def open_transactions(self) -> list[int]: ...
     def remove_expired(self) -> RemovedFiles: ...
     def remove_before(self, offset: int) -> RemovedFiles: ...
@@ -768,14 +735,7 @@ class Store:
     def stats(self) -> StoreStats: ...
     @property
     def recovery_report(self) -> RecoveryReport: ...
-    @property
-    def path(self) -> Path: ...
-    @property
-    def segment_size_bytes(self) -> int: ...
-    @property
-    def closed(self) -> bool: ...
     def close(self) -> None: ...
-    def __enter__(self) -> Self: ...
     def __exit__(self, exception_type: _Type, exception: _Raised, traceback: _Trace, /) -> None: ...
 
 def close_all() -> None: ...

@@ -31,17 +31,20 @@ from ._native import (
     RemovedFiles,
     Scan,
     Store,
+    StoreReader,
     StoreStats,
     Tail,
     Transaction,
+    TransactionCheck,
 )
+from .transaction import TransactionAnswer
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
     from .errors import Error
 
-__all__ = ["AsyncConsumer", "AsyncStore", "AsyncTail"]
+__all__ = ["AsyncConsumer", "AsyncReadableStore", "AsyncStore", "AsyncStoreReader", "AsyncTail"]
 
 # A group of completions: each a token with what came of it.
 _Group = list[tuple[int, AppendResult | BaseException]]
@@ -53,7 +56,201 @@ _Given = tuple[MessageView | None, int]
 _SLICE_SECONDS = 0.1
 
 
-class AsyncStore:
+class AsyncReadableStore:
+    """What can be read from one event loop: an :class:`AsyncStore`, or an
+    :class:`AsyncStoreReader`."""
+
+    def __init__(self, readable: Store | StoreReader) -> None:
+        self._readable = readable
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return self._readable.closed
+
+    @property
+    def min_offset(self) -> int:
+        """Where the log begins."""
+        return self._readable.min_offset
+
+    @property
+    def max_offset(self) -> int:
+        """One past the last byte of the log; of a reader, that can be read."""
+        return self._readable.max_offset
+
+    async def read_at(self, offset: int) -> MessageView:
+        """The message whose record begins at ``offset``."""
+        return await asyncio.to_thread(self._readable.read_at, offset)
+
+    async def read_log(
+        self, from_offset: int, *, max_messages: int = 32, max_bytes: int = 4 * 1024 * 1024
+    ) -> Batch:
+        """Messages from ``from_offset`` on, as :meth:`cairnlog.Store.read_log`."""
+        return await asyncio.to_thread(
+            self._readable.read_log, from_offset, max_messages=max_messages, max_bytes=max_bytes
+        )
+
+    async def scan(self, from_offset: int | None = None) -> AsyncIterator[MessageView]:
+        """The messages from ``from_offset`` (default: the first) to the readable end."""
+        with self._readable.scan(from_offset) as scan:
+            while (found := await asyncio.to_thread(_next, scan)) is not None:
+                yield found
+
+    def tail_log(
+        self, from_offset: int | None = None, *, timeout: float | None = None
+    ) -> AsyncTail:
+        """The log from ``from_offset`` (default: what is appended from now on), waiting for more at
+        the end; stops when there was none for ``timeout`` seconds."""
+        return AsyncTail(self._readable.tail_log(from_offset), timeout)
+
+    async def read(
+        self,
+        topic: str,
+        queue_id: int,
+        offset: int,
+        *,
+        max_messages: int = 32,
+        max_bytes: int = 128 * 1024 * 1024,
+        filter: Filter | str | None = None,
+    ) -> Batch:
+        """Messages of a queue from index ``offset`` on, as :meth:`cairnlog.Store.read`."""
+        return await asyncio.to_thread(
+            self._readable.read,
+            topic,
+            queue_id,
+            offset,
+            max_messages=max_messages,
+            max_bytes=max_bytes,
+            filter=filter,
+        )
+
+    def tail(
+        self,
+        topic: str,
+        queue_id: int = 0,
+        offset: int = 0,
+        *,
+        filter: Filter | str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncTail:
+        """The messages of a queue from index ``offset`` on, waiting for more at the end; stops when
+        there was none for ``timeout`` seconds. The queue need not exist yet."""
+        return AsyncTail(self._readable.tail(topic, queue_id, offset, filter=filter), timeout)
+
+    async def queue_range(self, topic: str, queue_id: int) -> QueueRange | None:
+        """The messages a queue holds, as :meth:`cairnlog.Store.queue_range`."""
+        return await asyncio.to_thread(self._readable.queue_range, topic, queue_id)
+
+    async def offset_at_time(
+        self,
+        topic: str,
+        queue_id: int,
+        timestamp_ms: int,
+        *,
+        boundary: Literal["lower", "upper"] = "lower",
+    ) -> int | None:
+        """The index of the message stored around a time, as
+        :meth:`cairnlog.Store.offset_at_time`."""
+        return await asyncio.to_thread(
+            self._readable.offset_at_time, topic, queue_id, timestamp_ms, boundary=boundary
+        )
+
+    async def topics(self) -> list[str]:
+        """The topics that have had messages, sorted."""
+        return await asyncio.to_thread(self._readable.topics)
+
+    async def queues_of(self, topic: str) -> list[int]:
+        """The numbers of a topic's queues that have had messages, ascending."""
+        return await asyncio.to_thread(self._readable.queues_of, topic)
+
+    async def query_key(
+        self,
+        topic: str,
+        key: str,
+        *,
+        begin_ms: int = 0,
+        end_ms: int | None = None,
+        max_messages: int = 64,
+    ) -> list[MessageView]:
+        """The newest messages with a key, as :meth:`cairnlog.Store.query_key`."""
+        return await asyncio.to_thread(
+            self._readable.query_key,
+            topic,
+            key,
+            begin_ms=begin_ms,
+            end_ms=end_ms,
+            max_messages=max_messages,
+        )
+
+    async def find_by_message_id(self, topic: str, id: str) -> MessageView | None:
+        """The message with an id, as :meth:`cairnlog.Store.find_by_message_id`."""
+        return await asyncio.to_thread(self._readable.find_by_message_id, topic, id)
+
+    async def wait_message(
+        self, topic: str, queue_id: int, offset: int, timeout: float | None = None
+    ) -> bool:
+        """Waits until a queue can be read at an index; False when the time ran out."""
+        return await self._wait(
+            timeout, lambda slice: self._readable.wait_message(topic, queue_id, offset, slice)
+        )
+
+    async def _wait(self, timeout: float | None, wait: Callable[[float], bool]) -> bool:
+        end = None if timeout is None else self._loop.time() + timeout
+        while True:
+            slice = _slice(self._loop, end)
+            if await asyncio.to_thread(wait, slice):
+                return True
+            if end is not None and self._loop.time() >= end:
+                return False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        await asyncio.to_thread(self._readable.close)
+
+
+class AsyncStoreReader(AsyncReadableStore):
+    """A store that is only read, beside the process that writes it, from one event loop.
+
+    >>> async def main() -> None:
+    ...     with cairnlog.Store.open(directory) as store:
+    ...         store.append("orders", b"20 pears")
+    ...         async with await cairnlog.aio.AsyncStoreReader.open(directory) as reader:
+    ...             async for message in reader.tail("orders", timeout=1):
+    ...                 print(bytes(message.body))
+    >>> asyncio.run(main())
+    b'20 pears'
+    """
+
+    def __init__(self, reader: StoreReader) -> None:
+        """Wraps an open reader; call it inside the running loop."""
+        super().__init__(reader)
+        self._reader = reader
+
+    @classmethod
+    async def open(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """Opens a store for reading only, as :meth:`cairnlog.Store.open_reader`."""
+        return cls(await asyncio.to_thread(Store.open_reader, path, **options))
+
+    @property
+    def reader(self) -> StoreReader:
+        """The reader behind this object."""
+        return self._reader
+
+    async def close(self) -> None:
+        """Ends all waits and refuses further calls."""
+        await asyncio.to_thread(self._reader.close)
+
+
+class AsyncStore(AsyncReadableStore):
     """A store used from one event loop, the one it was opened in.
 
     Appending copies the message on the loop's own thread, which takes microseconds, and awaits the
@@ -63,8 +260,8 @@ class AsyncStore:
 
     def __init__(self, store: Store) -> None:
         """Wraps an open store; call it inside the running loop."""
+        super().__init__(store)
         self._store = store
-        self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, asyncio.Future[AppendResult]] = {}
         self._next_token = 0
         self._group = CompletionGroup(_forward(self._loop, self._waiting))
@@ -78,11 +275,6 @@ class AsyncStore:
     def store(self) -> Store:
         """The store behind this object."""
         return self._store
-
-    @property
-    def closed(self) -> bool:
-        """Whether the store was closed."""
-        return self._store.closed
 
     def append(
         self,
@@ -146,114 +338,6 @@ class AsyncStore:
         """Waits until everything below ``offset`` is durable; WaitTimeoutError if not in time."""
         await asyncio.to_thread(self._store.wait_durable, offset, timeout)
 
-    async def read_at(self, offset: int) -> MessageView:
-        """The message whose record begins at ``offset``."""
-        return await asyncio.to_thread(self._store.read_at, offset)
-
-    async def read_log(
-        self, from_offset: int, *, max_messages: int = 32, max_bytes: int = 4 * 1024 * 1024
-    ) -> Batch:
-        """Messages from ``from_offset`` on, as :meth:`cairnlog.Store.read_log`."""
-        return await asyncio.to_thread(
-            self._store.read_log, from_offset, max_messages=max_messages, max_bytes=max_bytes
-        )
-
-    async def scan(self, from_offset: int | None = None) -> AsyncIterator[MessageView]:
-        """The messages from ``from_offset`` (default: the first) to the readable end."""
-        with self._store.scan(from_offset) as scan:
-            while (found := await asyncio.to_thread(_next, scan)) is not None:
-                yield found
-
-    def tail_log(
-        self, from_offset: int | None = None, *, timeout: float | None = None
-    ) -> AsyncTail:
-        """The log from ``from_offset`` (default: what is appended from now on), waiting for more at
-        the end; stops when there was none for ``timeout`` seconds."""
-        return AsyncTail(self._store.tail_log(from_offset), timeout)
-
-    async def read(
-        self,
-        topic: str,
-        queue_id: int,
-        offset: int,
-        *,
-        max_messages: int = 32,
-        max_bytes: int = 128 * 1024 * 1024,
-        filter: Filter | str | None = None,
-    ) -> Batch:
-        """Messages of a queue from index ``offset`` on, as :meth:`cairnlog.Store.read`."""
-        return await asyncio.to_thread(
-            self._store.read,
-            topic,
-            queue_id,
-            offset,
-            max_messages=max_messages,
-            max_bytes=max_bytes,
-            filter=filter,
-        )
-
-    def tail(
-        self,
-        topic: str,
-        queue_id: int = 0,
-        offset: int = 0,
-        *,
-        filter: Filter | str | None = None,
-        timeout: float | None = None,
-    ) -> AsyncTail:
-        """The messages of a queue from index ``offset`` on, waiting for more at the end; stops when
-        there was none for ``timeout`` seconds. The queue need not exist yet."""
-        return AsyncTail(self._store.tail(topic, queue_id, offset, filter=filter), timeout)
-
-    async def queue_range(self, topic: str, queue_id: int) -> QueueRange | None:
-        """The messages a queue holds, as :meth:`cairnlog.Store.queue_range`."""
-        return await asyncio.to_thread(self._store.queue_range, topic, queue_id)
-
-    async def offset_at_time(
-        self,
-        topic: str,
-        queue_id: int,
-        timestamp_ms: int,
-        *,
-        boundary: Literal["lower", "upper"] = "lower",
-    ) -> int | None:
-        """The index of the message stored around a time, as
-        :meth:`cairnlog.Store.offset_at_time`."""
-        return await asyncio.to_thread(
-            self._store.offset_at_time, topic, queue_id, timestamp_ms, boundary=boundary
-        )
-
-    async def topics(self) -> list[str]:
-        """The topics that have had messages, sorted."""
-        return await asyncio.to_thread(self._store.topics)
-
-    async def queues_of(self, topic: str) -> list[int]:
-        """The numbers of a topic's queues that have had messages, ascending."""
-        return await asyncio.to_thread(self._store.queues_of, topic)
-
-    async def query_key(
-        self,
-        topic: str,
-        key: str,
-        *,
-        begin_ms: int = 0,
-        end_ms: int | None = None,
-        max_messages: int = 64,
-    ) -> list[MessageView]:
-        """The newest messages with a key, as :meth:`cairnlog.Store.query_key`."""
-        return await asyncio.to_thread(
-            self._store.query_key,
-            topic,
-            key,
-            begin_ms=begin_ms,
-            end_ms=end_ms,
-            max_messages=max_messages,
-        )
-
-    async def find_by_message_id(self, topic: str, id: str) -> MessageView | None:
-        """The message with an id, as :meth:`cairnlog.Store.find_by_message_id`."""
-        return await asyncio.to_thread(self._store.find_by_message_id, topic, id)
-
     async def consumer(
         self,
         group: str,
@@ -301,6 +385,13 @@ class AsyncStore:
         """Ends an open transaction: nobody will ever see its message."""
         await asyncio.to_thread(self._store.rollback_transaction, half_offset)
 
+    async def set_transaction_checker(
+        self, checker: Callable[[TransactionCheck], TransactionAnswer | None]
+    ) -> None:
+        """Sets the callable that is asked about transactions that stay open, on a thread of the
+        store and not in the loop, as :meth:`cairnlog.Store.set_transaction_checker`."""
+        await asyncio.to_thread(self._store.set_transaction_checker, checker)
+
     async def open_transactions(self) -> list[int]:
         """Where the half messages of all open transactions lie, oldest first."""
         return await asyncio.to_thread(self._store.open_transactions)
@@ -313,27 +404,10 @@ class AsyncStore:
         """Removes the commit log files that end at or in front of ``offset``."""
         return await asyncio.to_thread(self._store.remove_before, offset)
 
-    async def wait_message(
-        self, topic: str, queue_id: int, offset: int, timeout: float | None = None
-    ) -> bool:
-        """Waits until a queue can be read at an index; False when the time ran out."""
-        return await self._wait(
-            timeout, lambda slice: self._store.wait_message(topic, queue_id, offset, slice)
-        )
-
     async def wait_dispatched(self, offset: int, timeout: float | None = None) -> bool:
         """Waits until everything below ``offset`` of the log is in the queues and the key index;
         False when the time ran out."""
         return await self._wait(timeout, lambda slice: self._store.wait_dispatched(offset, slice))
-
-    async def _wait(self, timeout: float | None, wait: Callable[[float], bool]) -> bool:
-        end = None if timeout is None else self._loop.time() + timeout
-        while True:
-            slice = _slice(self._loop, end)
-            if await asyncio.to_thread(wait, slice):
-                return True
-            if end is not None and self._loop.time() >= end:
-                return False
 
     @property
     def dispatched_offset(self) -> int:
@@ -361,22 +435,10 @@ class AsyncStore:
         """Makes everything durable and closes the store; appends still awaited are completed."""
         await asyncio.to_thread(self._store.close)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        await self.close()
-
 
 class AsyncTail:
-    """Follows a queue or the log: an asynchronous iterator, from :meth:`AsyncStore.tail` or
-    :meth:`AsyncStore.tail_log`.
+    """Follows a queue or the log: an asynchronous iterator, from :meth:`AsyncReadableStore.tail`
+    or :meth:`AsyncReadableStore.tail_log`.
 
     One that stopped because nothing came in time goes on when there is more. A message that a
     cancelled wait would have given is given by the next: none is lost. Tasks can share the

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ReadOutcome(IntEnum):
-    """What came of a read by queue; RocketMQ's ``GetMessageStatus``."""
+    """What came of a read; below 100, of a queue, RocketMQ's ``GetMessageStatus``."""
 
     FOUND = 0
     """At least one message was read."""
@@ -24,3 +24,5 @@ class ReadOutcome(IntEnum):
     """There is no such queue."""
     NO_MESSAGE_IN_QUEUE = 8
     """The queue has had no message yet."""
+    END_OF_LOG = 100
+    """Reading the log found nothing more."""

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 
 use crate::errors::closed;
-use crate::read::outcome;
+use crate::read::{END_OF_LOG, outcome};
 use crate::view::MessageView;
 
 /// The messages of one `Store.read` or `Store.read_log`, a sequence, with what came of the read.
@@ -17,7 +17,8 @@ use crate::view::MessageView;
 #[pyclass(frozen, sequence, module = "cairnlog")]
 pub(crate) struct Batch {
     messages: Mutex<Option<Vec<cairnlog::MessageView>>>,
-    outcome: cairnlog::ReadOutcome,
+    /// Number and name.
+    outcome: (i32, &'static str),
     next_offset: i64,
     range: Range<u64>,
 }
@@ -25,7 +26,7 @@ pub(crate) struct Batch {
 impl From<cairnlog::QueueBatch> for Batch {
     fn from(batch: cairnlog::QueueBatch) -> Self {
         Self {
-            outcome: batch.outcome(),
+            outcome: (batch.outcome().code(), batch.outcome().name()),
             next_offset: batch.next_offset(),
             range: batch.min_offset().get()..batch.max_offset().get(),
             messages: Mutex::new(Some(batch.into_messages())),
@@ -37,8 +38,8 @@ impl Batch {
     /// What was read from a log that reached over this range of offsets.
     pub(crate) fn of_log(batch: cairnlog::Batch, range: Range<u64>) -> Self {
         let outcome = match batch.messages() {
-            [] => cairnlog::ReadOutcome::OffsetOverflowOne,
-            _ => cairnlog::ReadOutcome::Found,
+            [] => END_OF_LOG,
+            _ => (cairnlog::ReadOutcome::Found.code(), cairnlog::ReadOutcome::Found.name()),
         };
         let next_offset = batch.next_offset().to_i64();
         Self { messages: Mutex::new(Some(batch.into_messages())), outcome, next_offset, range }
@@ -61,10 +62,10 @@ impl Batch {
 
 #[pymethods]
 impl Batch {
-    /// What came of the read; of a log, FOUND or, at its end, OFFSET_OVERFLOW_ONE.
+    /// What came of the read; of a log, FOUND or, at its end, END_OF_LOG.
     #[getter]
     fn outcome<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        outcome(py, self.outcome)
+        outcome(py, self.outcome.0)
     }
 
     /// Where to go on reading.
@@ -174,7 +175,7 @@ impl Batch {
                 format!(
                     "Batch(<{} messages>, {}, next_offset={})",
                     messages.len(),
-                    self.outcome.name(),
+                    self.outcome.1,
                     self.next_offset
                 )
             }

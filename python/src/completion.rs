@@ -21,17 +21,18 @@ thread_local! {
     static COMPLETING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is a store's completion thread inside a callback; closing the store there
-/// would wait for itself.
+/// Whether this thread is a store's own inside a callback; closing the store there would wait for
+/// itself.
 pub(crate) fn is_completing() -> bool {
     COMPLETING.get()
 }
 
-/// Runs `deliver` attached to the interpreter, if that is still alive.
-fn deliver(deliver: impl FnOnce(Python<'_>)) {
+/// Runs a callback on a thread of the store, attached to the interpreter, if that is still alive.
+pub(crate) fn deliver<T>(callback: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     COMPLETING.set(true);
-    let _ = Python::try_attach(deliver);
+    let outcome = Python::try_attach(callback);
     COMPLETING.set(false);
+    outcome
 }
 
 /// The value that Python gets for a completion: the place, or the exception.

@@ -11,6 +11,7 @@ compile_error!("the Python module turns panics into exceptions: build it with pa
 mod append_result;
 mod batch;
 mod blocking;
+mod checker;
 mod completion;
 mod consumer;
 mod diagnostics;
@@ -39,6 +40,8 @@ mod _native {
     #[pymodule_export]
     use super::batch::Batch;
     #[pymodule_export]
+    use super::checker::TransactionCheck;
+    #[pymodule_export]
     use super::completion::CompletionGroup;
     #[pymodule_export]
     use super::consumer::{Consumer, Delivery};
@@ -59,7 +62,7 @@ mod _native {
     #[pymodule_export]
     use super::shutdown::{begin_child, close_all, hold_locks, release_locks};
     #[pymodule_export]
-    use super::store::Store;
+    use super::store::{ReadableStore, Store, StoreReader};
     #[pymodule_export]
     use super::tail::Tail;
     #[pymodule_export]
@@ -79,8 +82,9 @@ fn add_constants(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let statuses: Vec<(i32, &str)> =
         cairnlog::Status::ALL.iter().map(|status| (status.code(), status.name())).collect();
     module.add("STATUSES", statuses)?;
-    let outcomes: Vec<(i32, &str)> =
-        cairnlog::ReadOutcome::ALL.iter().map(|outcome| (outcome.code(), outcome.name())).collect();
+    let outcomes =
+        cairnlog::ReadOutcome::ALL.iter().map(|outcome| (outcome.code(), outcome.name()));
+    let outcomes: Vec<(i32, &str)> = outcomes.chain([read::END_OF_LOG]).collect();
     module.add("READ_OUTCOMES", outcomes)?;
     module.add("OPTION_NAMES", cairnlog::StoreOptions::NAMES.to_vec())?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))

@@ -11,12 +11,12 @@ use crate::view::MessageView;
 
 static READ_OUTCOME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// The member of `cairnlog.ReadOutcome`.
-pub(crate) fn outcome<'py>(
-    py: Python<'py>,
-    outcome: cairnlog::ReadOutcome,
-) -> PyResult<Bound<'py, PyAny>> {
-    READ_OUTCOME.import(py, "cairnlog.outcome", "ReadOutcome")?.call1((outcome.code(),))
+/// Number and name of what came of reading the log at its end; the queues' outcomes are below 100.
+pub(crate) const END_OF_LOG: (i32, &str) = (100, "END_OF_LOG");
+
+/// The member of `cairnlog.ReadOutcome` with a number.
+pub(crate) fn outcome(py: Python<'_>, number: i32) -> PyResult<Bound<'_, PyAny>> {
+    READ_OUTCOME.import(py, "cairnlog.outcome", "ReadOutcome")?.call1((number,))
 }
 
 /// Which messages a reader wants. A filter is made once and used for any number of reads, by any

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use crate::blocking::{self, Limit};
 use crate::errors::{OrRaise, closed};
-use crate::store::Store;
+use crate::store::{ReadableStore, of_either};
 use crate::view::MessageView;
 
 /// What an iterator does at the readable end of the log.
@@ -26,7 +26,7 @@ pub(crate) enum AtEnd {
 pub(crate) struct Scan {
     scan: Mutex<Option<cairnlog::Scan>>,
     at_end: AtEnd,
-    store: Py<Store>,
+    store: Py<ReadableStore>,
 }
 
 /// What one step gives; `None` outside when the iterator was closed.
@@ -34,12 +34,12 @@ type Step = Option<cairnlog::Result<cairnlog::MessageView>>;
 
 impl Scan {
     pub(crate) fn open(
-        store: &Bound<'_, Store>,
+        store: &Bound<'_, ReadableStore>,
         from: PhysicalOffset,
         at_end: AtEnd,
     ) -> PyResult<Self> {
-        let (py, engine) = (store.py(), store.get().engine());
-        let scan = blocking::run(py, || engine.scan(from)).or_raise(py)?;
+        let (py, opened) = (store.py(), store.get().opened());
+        let scan = blocking::run(py, || of_either!(*opened, it => it.scan(from))).or_raise(py)?;
         Ok(Self { scan: Mutex::new(Some(scan)), at_end, store: store.clone().unbind() })
     }
 
@@ -58,7 +58,7 @@ impl Scan {
 
     /// Waits in slices; the lock is free between them.
     fn follow(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Option<MessageView>> {
-        let engine = self.store.get().engine();
+        let opened = self.store.get().opened();
         let step = |slice| -> Option<Step> {
             let mut scan = self.scan.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(scan) = scan.as_mut() else {
@@ -68,9 +68,10 @@ impl Scan {
                 return Some(Some(found));
             }
             // Fails when the store is closed, whatever is left to read.
-            match engine.wait_readable(scan.offset(), slice) {
+            let from = scan.offset();
+            match of_either!(*opened, it => it.wait_readable(from, slice)) {
                 Ok(true) => scan.next().map(Some),
-                Ok(false) if engine.is_closed() => {
+                Ok(false) if opened.is_closed() => {
                     let what = "the store was closed";
                     Some(Some(Err(cairnlog::Error::new(Status::StoreClosed, what))))
                 }

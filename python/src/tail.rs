@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::blocking::{self, Limit};
 use crate::errors::{OrRaise, closed};
-use crate::store::Store;
+use crate::store::{Opened, ReadableStore, of_either};
 use crate::view::MessageView;
 
 /// Messages that one read takes ahead.
@@ -26,7 +26,7 @@ pub(crate) struct Tail {
     timeout: Option<Duration>,
     /// `None` once the iterator was closed. Not held while something is waited for.
     place: Mutex<Option<Place>>,
-    store: Py<Store>,
+    store: Py<ReadableStore>,
 }
 
 /// How far a tail has come.
@@ -59,17 +59,21 @@ enum Next {
 
 impl Tail {
     pub(crate) fn open(
-        store: &Bound<'_, Store>,
+        store: &Bound<'_, ReadableStore>,
         topic: &str,
         queue_id: i32,
         from: QueueOffset,
         filter: Filter,
         timeout: Option<Duration>,
     ) -> PyResult<Self> {
-        let (py, engine) = (store.py(), store.get().engine());
+        let (py, opened) = (store.py(), store.get().opened());
         // Refuses what can be no queue.
-        blocking::run(py, || engine.wait_message(topic, queue_id, from, Duration::ZERO))
-            .or_raise(py)?;
+        let at_once = Duration::ZERO;
+        blocking::run(
+            py,
+            || of_either!(*opened, it => it.wait_message(topic, queue_id, from, at_once)),
+        )
+        .or_raise(py)?;
         let place = Place { position: from.to_i64(), ahead: VecDeque::new() };
         Ok(Self {
             topic: topic.to_owned(),
@@ -90,11 +94,11 @@ impl Tail {
     /// Each step makes one read, which looks at a bounded number of messages: signals are
     /// looked for in between, also where a filter wants none of a million messages.
     fn follow(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Option<MessageView>> {
-        let engine = self.store.get().engine();
+        let opened = self.store.get().opened();
         let limit = Limit::after(timeout);
         loop {
             let slice = limit.slice();
-            match blocking::run(py, || self.step(engine, slice)).or_raise(py)? {
+            match blocking::run(py, || self.step(opened, slice)).or_raise(py)? {
                 Step::Message(message) => return Ok(Some(message.into())),
                 Step::Closed => return Err(closed(py, "the tail was closed")),
                 Step::More => py.check_signals()?,
@@ -108,9 +112,9 @@ impl Tail {
         }
     }
 
-    fn step(&self, engine: &cairnlog::Store, slice: Duration) -> cairnlog::Result<Step> {
+    fn step(&self, opened: &Opened, slice: Duration) -> cairnlog::Result<Step> {
         let next = match self.lock().as_mut() {
-            Some(place) => self.take(engine, place)?,
+            Some(place) => self.take(opened, place)?,
             None => return Ok(Step::Closed),
         };
         match next {
@@ -118,19 +122,20 @@ impl Tail {
             Next::More => Ok(Step::More),
             Next::End(at) => {
                 // What came, another thread may take; or the filter does not want it.
-                let came = engine.wait_message(&self.topic, self.queue_id, at, slice)?;
+                let (topic, queue_id) = (&*self.topic, self.queue_id);
+                let came = of_either!(*opened, it => it.wait_message(topic, queue_id, at, slice))?;
                 Ok(if came { Step::More } else { Step::Nothing })
             }
         }
     }
 
     /// Takes the next message that is there, with one read at most.
-    fn take(&self, engine: &cairnlog::Store, place: &mut Place) -> cairnlog::Result<Next> {
+    fn take(&self, opened: &Opened, place: &mut Place) -> cairnlog::Result<Next> {
         if place.ahead.is_empty() {
             let request = ReadRequest::new(&self.topic, self.queue_id, place.position)
                 .max_messages(READ_AHEAD)
                 .filter(self.filter.clone());
-            let batch = engine.read(&request)?;
+            let batch = of_either!(*opened, it => it.read(&request))?;
             match batch.outcome() {
                 ReadOutcome::OffsetOverflowOne
                 | ReadOutcome::OffsetOverflowBadly
@@ -140,7 +145,7 @@ impl Tail {
             }
             place.position = batch.next_offset();
             place.ahead.extend(batch.into_messages());
-        } else if engine.is_closed() {
+        } else if opened.is_closed() {
             let what = "the store was closed";
             return Err(cairnlog::Error::new(cairnlog::Status::StoreClosed, what));
         }

@@ -14,18 +14,27 @@ import pytest
 
 import cairnlog
 import cairnlog.aio
-from cairnlog import _native, errors, outcome, push, status
+from cairnlog import _native, errors, outcome, push, status, transaction
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
 def doctests() -> list[doctest.DocTest]:
     finder = doctest.DocTestFinder(exclude_empty=True)
-    package: list[ModuleType] = [cairnlog, cairnlog.aio, errors, outcome, push, status]
+    package: list[ModuleType] = [
+        cairnlog,
+        cairnlog.aio,
+        errors,
+        outcome,
+        push,
+        status,
+        transaction,
+    ]
     modules = [*package, _native]
     names = {"cairnlog": cairnlog, "asyncio": asyncio, "queue": queue}
     found = {test.name: test for module in modules for test in finder.find(module, globs=names)}
-    for name in ("encode_batch", "Consumer", "Filter", "Message", "Store", "Transaction"):
+    native = ("Consumer", "Filter", "Message", "Store", "StoreReader", "Transaction", "encode_batch")
+    for name in native:
         # What the native module defines is passed over by the finder's look at modules.
         text = getattr(cairnlog, name).__doc__
         example = doctest.DocTestParser().get_doctest(
@@ -37,9 +46,9 @@ def doctests() -> list[doctest.DocTest]:
 
 def test_there_are_examples_to_run() -> None:
     names = {test.name for test in doctests()}
-    native = {f"cairnlog.{name}" for name in ("Consumer", "Filter", "Store", "encode_batch")}
+    native = {f"cairnlog.{name}" for name in ("Consumer", "Filter", "Store", "StoreReader")}
     assert {"cairnlog", "cairnlog.aio", "cairnlog.push.PushConsumer"} | native <= names
-    assert len(EXAMPLES) >= 7
+    assert len(EXAMPLES) >= 9
 
 
 @pytest.mark.parametrize("example", doctests(), ids=lambda test: test.name)

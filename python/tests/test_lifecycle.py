@@ -52,11 +52,14 @@ USES: dict[str, Callable[[Store], Any]] = {
     "commit_transaction": lambda store: store.commit_transaction(0),
     "rollback_transaction": lambda store: store.rollback_transaction(0),
     "open_transactions": lambda store: store.open_transactions(),
+    "set_transaction_checker": lambda store: store.set_transaction_checker(print),
     "remove_expired": lambda store: store.remove_expired(),
     "remove_before": lambda store: store.remove_before(0),
     "dispatched_offset": lambda store: store.dispatched_offset,
     "dispatch_error": lambda store: store.dispatch_error,
     "positions": lambda store: store.positions(),
+    "min_offset": lambda store: store.min_offset,
+    "max_offset": lambda store: store.max_offset,
     "next_queue_offset": lambda store: store.next_queue_offset("orders", 0),
     "stats": lambda store: store.stats(),
     "with": lambda store: store.__enter__(),
@@ -76,10 +79,10 @@ def test_a_closed_store_raises(open_store: OpenStore, use: str) -> None:
 def test_every_method_of_a_store_is_tried_closed() -> None:
     methods = {
         name
-        for name, value in vars(Store).items()
+        for name, value in [*vars(cairnlog.ReadableStore).items(), *vars(Store).items()]
         if callable(value) and not name.startswith("_")
     }
-    assert methods - set(USES) == {"close", "open", "plan_recovery"}
+    assert methods - set(USES) == {"close", "open", "open_reader", "plan_recovery"}
 
 
 def test_what_a_closed_store_still_tells(open_store: OpenStore, directory: Path) -> None:

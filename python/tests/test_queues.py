@@ -111,7 +111,7 @@ def test_batches_of_log_and_queue_are_one_class(store: Store) -> None:
     assert of_log.outcome is ReadOutcome.FOUND
     end = store.positions().max_offset
     assert (of_log.min_offset, of_log.max_offset, of_log.next_offset) == (0, end, end)
-    assert ended(store.read_log(end)) == (ReadOutcome.OFFSET_OVERFLOW_ONE, 0, end)
+    assert ended(store.read_log(end)) == (ReadOutcome.END_OF_LOG, 0, end)
 
 
 def test_views_outlive_batch_and_store(open_store: OpenStore, directory: Path) -> None:

@@ -1,31 +1,36 @@
 //! The store: one directory, open for appending and reading.
+//!
+//! What reads stands in [`readable`], in the class that stores and readers have in common.
+
+mod readable;
+mod reader;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairnlog::{CompletionSink, EncodedBatch, PhysicalOffset, QueueOffset, ReadRequest, Status};
+use cairnlog::{CompletionSink, EncodedBatch, PhysicalOffset, QueueOffset, Status};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList, PyType};
 
 use crate::append_result::AppendResult;
-use crate::batch::Batch;
 use crate::blocking::{self, Limit, acknowledged, finish};
+use crate::checker::Checker;
 use crate::completion::{CompletionGroup, FutureSink, is_completing};
 use crate::consumer::{self, Consumer};
 use crate::errors::{OrRaise, closed, exception, invalid_argument};
 use crate::message::{Body, CommonFields, Fields, Keys, Properties, collect};
 use crate::options::from_keywords;
 use crate::queue::QueueAppender;
-use crate::read::{self, FilterArgument, QueueRange};
+use crate::read::{self, FilterArgument};
 use crate::reports::{GroupProgress, Positions, RecoveryReport, RemovedFiles, StoreStats};
-use crate::scan::{AtEnd, Scan};
 use crate::shutdown;
-use crate::tail::Tail;
 use crate::transaction::Transaction;
-use crate::view::MessageView;
+
+pub(crate) use readable::{Opened, ReadableStore, of_either};
+pub(crate) use reader::StoreReader;
 
 /// A store: one directory, open for appending and reading. Any thread may call any method. Use it
 /// in a `with` statement, or call `close`, which makes everything durable.
@@ -35,7 +40,7 @@ use crate::view::MessageView;
 /// ...     message = store.read_at(placed.physical_offset)
 /// >>> bytes(message.body), message.tag, message.keys
 /// (b'20 pears', 'new', ['42'])
-#[pyclass(frozen, weakref, module = "cairnlog")]
+#[pyclass(frozen, extends = ReadableStore, module = "cairnlog")]
 pub(crate) struct Store {
     engine: Arc<cairnlog::Store>,
     futures: Arc<FutureSink>,
@@ -72,7 +77,7 @@ impl Store {
         }
     }
 
-    pub(crate) fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+    fn check_open(&self, py: Python<'_>) -> PyResult<()> {
         if self.engine.is_closed() {
             return Err(closed(py, "the store was closed"));
         }
@@ -125,7 +130,7 @@ impl Store {
         class: &Bound<'_, PyType>,
         path: PathBuf,
         options: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<Py<Self>> {
         let py = class.py();
         let options = from_keywords(py, options)?;
         shutdown::check_child().or_raise(py)?;
@@ -135,7 +140,25 @@ impl Store {
         blocking::run(py, || shutdown::register(&engine));
         let futures = Arc::new(FutureSink::default());
         let future_sink: Arc<dyn CompletionSink> = Arc::clone(&futures) as _;
-        Ok(Self { engine, futures, future_sink })
+        let readable = ReadableStore::new(Opened::Store(Arc::clone(&engine)));
+        let store = Self { engine, futures, future_sink };
+        Py::new(py, PyClassInitializer::from(readable).add_subclass(store))
+    }
+
+    /// Opens the store in directory `path` for reading only, beside the process that writes it, or
+    /// beside nobody. Of the options, those count that say where the log's files are, whether there
+    /// is a key index, and how many queue files stay open.
+    ///
+    /// Raises StoreNotFoundError where there is no log with a file, CorruptionError when the log's
+    /// files are not a log.
+    #[staticmethod]
+    #[pyo3(signature = (path, **options))]
+    fn open_reader(
+        py: Python<'_>,
+        path: PathBuf,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<StoreReader>> {
+        StoreReader::open(py, path, options)
     }
 
     /// What opening the store in `path` with these options would do. Takes no lock and changes
@@ -329,190 +352,6 @@ impl Store {
         }
     }
 
-    /// The message whose record begins at `offset`. OffsetError if none does.
-    fn read_at(&self, py: Python<'_>, offset: u64) -> PyResult<MessageView> {
-        let offset = PhysicalOffset::new(offset);
-        Ok(blocking::run(py, || self.engine.read_at(offset)).or_raise(py)?.into())
-    }
-
-    /// Messages from `from_offset` (where a record begins) on, in log order: at most `max_messages`
-    /// and, beyond the first, `max_bytes`.
-    #[pyo3(signature = (from_offset, *, max_messages=32, max_bytes=4_194_304))]
-    fn read_log(
-        &self,
-        py: Python<'_>,
-        from_offset: u64,
-        max_messages: usize,
-        max_bytes: usize,
-    ) -> PyResult<Batch> {
-        let from = PhysicalOffset::new(from_offset);
-        let (read, range) = blocking::run(py, || {
-            let read = self.engine.read_log(from, max_messages, max_bytes);
-            (read, self.engine.min_offset().get()..self.engine.max_offset().get())
-        });
-        Ok(Batch::of_log(read.or_raise(py)?, range))
-    }
-
-    /// An iterator over the messages from `from_offset` (default: the first) to the readable end.
-    #[pyo3(signature = (from_offset=None))]
-    fn scan(slf: &Bound<'_, Self>, from_offset: Option<u64>) -> PyResult<Scan> {
-        let store = slf.get();
-        store.check_open(slf.py())?;
-        let from = from_offset.map_or_else(|| store.engine.min_offset(), PhysicalOffset::new);
-        Scan::open(slf, from, AtEnd::Stop)
-    }
-
-    /// An iterator over the log from `from_offset` (default: what is appended from now on) that
-    /// waits for more at the end. With `timeout` it stops when there was none for so many seconds;
-    /// without, it follows until the store is closed.
-    #[pyo3(signature = (from_offset=None, *, timeout=None))]
-    fn tail_log(
-        slf: &Bound<'_, Self>,
-        from_offset: Option<u64>,
-        timeout: Option<f64>,
-    ) -> PyResult<Scan> {
-        let store = slf.get();
-        store.check_open(slf.py())?;
-        let timeout = blocking::timeout(timeout)?;
-        let from = from_offset.map_or_else(|| store.engine.max_offset(), PhysicalOffset::new);
-        Scan::open(slf, from, AtEnd::Follow(timeout))
-    }
-
-    /// Messages of a queue from index `offset` on: at most `max_messages` and, beyond the first,
-    /// `max_bytes` of records. A read ends with the file of the queue, and looks at no more than
-    /// 800 messages or `max_messages`, so that an empty batch need not be the end: its `outcome`
-    /// says what came of the read, its `next_offset` where to go on. `filter` is a Filter, or the
-    /// text of a tag expression.
-    ///
-    /// A message can be read a moment after its append returned, in a synchronous store once it is
-    /// durable (unless opened with `read_uncommitted`).
-    #[pyo3(signature = (topic, queue_id, offset, *, max_messages=32, max_bytes=134_217_728,
-                        filter=None))]
-    #[expect(clippy::too_many_arguments, reason = "most are keyword arguments in Python")]
-    fn read(
-        &self,
-        py: Python<'_>,
-        topic: &str,
-        queue_id: i32,
-        offset: i64,
-        max_messages: usize,
-        max_bytes: usize,
-        filter: Option<FilterArgument<'_>>,
-    ) -> PyResult<Batch> {
-        let filter = read::filter(py, filter)?;
-        let request = ReadRequest { topic, queue_id, offset, max_messages, max_bytes, filter };
-        Ok(blocking::run(py, || self.engine.read(&request)).or_raise(py)?.into())
-    }
-
-    /// An iterator over the messages of a queue from index `offset` on that waits for more at the
-    /// end. With `timeout` it stops when there was none for so many seconds; without, it follows
-    /// until the store is closed. The queue need not exist yet.
-    #[pyo3(signature = (topic, queue_id=0, offset=0, *, filter=None, timeout=None))]
-    fn tail(
-        slf: &Bound<'_, Self>,
-        topic: &str,
-        queue_id: i32,
-        offset: u64,
-        filter: Option<FilterArgument<'_>>,
-        timeout: Option<f64>,
-    ) -> PyResult<Tail> {
-        let filter = read::filter(slf.py(), filter)?;
-        let timeout = blocking::timeout(timeout)?;
-        let from = read::queue_offset(slf.py(), offset)?;
-        Tail::open(slf, topic, queue_id, from, filter, timeout)
-    }
-
-    /// The indexes of a queue's first message and one past its last; None if the queue never had a
-    /// message.
-    fn queue_range(
-        &self,
-        py: Python<'_>,
-        topic: &str,
-        queue_id: i32,
-    ) -> PyResult<Option<QueueRange>> {
-        let range = blocking::run(py, || self.engine.queue_range(topic, queue_id)).or_raise(py)?;
-        Ok(range.map(|range| QueueRange { first: range.start.get(), next: range.end.get() }))
-    }
-
-    /// The index of the message of a queue that was stored around a time, in milliseconds since the
-    /// Unix epoch; None if the queue never had a message. With boundary "lower" the first stored at
-    /// the time or later (the queue's end if there is none), with "upper" the last stored at the
-    /// time or earlier (the first message if there is none).
-    #[pyo3(signature = (topic, queue_id, timestamp_ms, *, boundary="lower"))]
-    fn offset_at_time(
-        &self,
-        py: Python<'_>,
-        topic: &str,
-        queue_id: i32,
-        timestamp_ms: i64,
-        boundary: &str,
-    ) -> PyResult<Option<u64>> {
-        let boundary = read::boundary(py, boundary)?;
-        let at = blocking::run(py, || {
-            self.engine.offset_at_time(topic, queue_id, timestamp_ms, boundary)
-        });
-        Ok(at.or_raise(py)?.map(QueueOffset::get))
-    }
-
-    /// The topics that have had messages, sorted.
-    fn topics(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        blocking::run(py, || self.engine.topics()).or_raise(py)
-    }
-
-    /// The numbers of a topic's queues that have had messages, ascending.
-    fn queues_of(&self, py: Python<'_>, topic: &str) -> PyResult<Vec<i32>> {
-        blocking::run(py, || self.engine.queues_of(topic)).or_raise(py)
-    }
-
-    /// The newest messages of a topic that have a key (one of their `keys`, or the unique key that
-    /// a RocketMQ client gave them) and were stored from `begin_ms` to `end_ms`, both included
-    /// (None: without end). At most `max_messages`, in the order of the log.
-    #[pyo3(signature = (topic, key, *, begin_ms=0, end_ms=None, max_messages=64))]
-    fn query_key(
-        &self,
-        py: Python<'_>,
-        topic: &str,
-        key: &str,
-        begin_ms: i64,
-        end_ms: Option<i64>,
-        max_messages: usize,
-    ) -> PyResult<Vec<MessageView>> {
-        let end_ms = end_ms.unwrap_or(i64::MAX);
-        let found =
-            blocking::run(py, || self.engine.query_key(topic, key, begin_ms, end_ms, max_messages));
-        Ok(found.or_raise(py)?.into_iter().map(MessageView::from).collect())
-    }
-
-    /// The message with an id: RocketMQ's `offsetMsgId`, or else the unique key that its client
-    /// gave it. None if there is none, or it has another topic.
-    fn find_by_message_id(
-        &self,
-        py: Python<'_>,
-        topic: &str,
-        id: &str,
-    ) -> PyResult<Option<MessageView>> {
-        let found = blocking::run(py, || self.engine.find_by_message_id(topic, id));
-        Ok(found.or_raise(py)?.map(MessageView::from))
-    }
-
-    /// Waits at most `timeout` seconds (None: without end) until a queue, which need not exist yet,
-    /// can be read at index `offset`. False when the time ran out.
-    #[pyo3(signature = (topic, queue_id, offset, timeout=None))]
-    fn wait_message(
-        &self,
-        py: Python<'_>,
-        topic: &str,
-        queue_id: i32,
-        offset: u64,
-        timeout: Option<f64>,
-    ) -> PyResult<bool> {
-        let limit = Limit::after(blocking::timeout(timeout)?);
-        let offset = read::queue_offset(py, offset)?;
-        blocking::wait_for(py, limit, |slice| {
-            self.engine.wait_message(topic, queue_id, offset, slice)
-        })
-    }
-
     /// Waits at most `timeout` seconds (None: without end) until everything below `offset` of the
     /// log is in the queues and the key index. False when the time ran out.
     #[pyo3(signature = (offset, timeout=None))]
@@ -654,6 +493,25 @@ impl Store {
         blocking::run(py, || self.engine.rollback_transaction(half)).or_raise(py)
     }
 
+    /// Sets the callable that is asked about transactions that stay open, with a TransactionCheck,
+    /// in the place of the one that was set before; it returns a TransactionAnswer. Raising, or
+    /// returning anything else, means that it is not known yet; both go to the logger "cairnlog",
+    /// except for None.
+    ///
+    /// It is asked about each whose message is older than `transaction_timeout_ms`, or than the
+    /// seconds in its property CHECK_IMMUNITY_TIME_IN_SECONDS; as long as the answer is UNKNOWN,
+    /// again each `transaction_check_interval_ms`, `transaction_check_max` times in all, over
+    /// closing and opening the store, too. Then the half message goes to queue 0 of the topic
+    /// "TRANS_CHECK_MAX_TIME_TOPIC", and the transaction is ended.
+    ///
+    /// The callable runs on a thread of the store, for one transaction after the other. It may use
+    /// the store, but not close it, and `close` waits for it. The store keeps it until then: if it
+    /// keeps the store in its turn, nothing but `close` or the end of the program closes that.
+    fn set_transaction_checker(&self, py: Python<'_>, checker: &Bound<'_, PyAny>) -> PyResult<()> {
+        let checker = Checker::new(checker)?;
+        blocking::run(py, || self.engine.set_transaction_checker(checker)).or_raise(py)
+    }
+
     /// Where the half messages of all open transactions lie, oldest first.
     fn open_transactions(&self, py: Python<'_>) -> PyResult<Vec<u64>> {
         let open = blocking::run(py, || self.engine.open_transactions()).or_raise(py)?;
@@ -725,24 +583,6 @@ impl Store {
         self.engine.recovery_report().into()
     }
 
-    /// The store's directory.
-    #[getter]
-    fn path(&self) -> PathBuf {
-        self.engine.path().to_path_buf()
-    }
-
-    /// The size of a commit log file in bytes.
-    #[getter]
-    fn segment_size_bytes(&self) -> u64 {
-        self.engine.segment_size_bytes()
-    }
-
-    /// Whether the store was closed.
-    #[getter]
-    fn closed(&self) -> bool {
-        self.engine.is_closed()
-    }
-
     /// Makes everything durable, stops the store's threads and gives up its lock; reports failure.
     /// Other calls then raise ClosedError; messages read before stay valid. Closing again returns
     /// what the first time did. A KeyboardInterrupt while it flushes leaves the store open.
@@ -750,7 +590,8 @@ impl Store {
         if is_completing() {
             return Err(invalid_argument(
                 py,
-                "a store cannot be closed in the callback of an append: it would wait for itself"
+                "a store cannot be closed in the callback of an append or by a transaction's \
+                 checker: it would wait for itself"
                     .to_owned(),
             ));
         }
@@ -759,11 +600,6 @@ impl Store {
             drop(blocking::wait(py, |slice| pending.wait_for(slice))?);
         }
         blocking::run(py, || self.engine.close()).or_raise(py)
-    }
-
-    fn __enter__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<Self>> {
-        slf.get().check_open(py)?;
-        Ok(slf)
     }
 
     #[pyo3(signature = (exception_type, exception, traceback, /))]
