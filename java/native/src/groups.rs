@@ -70,7 +70,7 @@ pub(crate) fn consumer_open<'local>(
 ) -> Outcome<jlong> {
     let request = env.convert_byte_array(&request)?;
     let (group, options) = read_options(&request)?;
-    let consumer = store.get()?.consumer(group, options)?;
+    let consumer = store.writer()?.consumer(group, options)?;
     Ok(Handle::give(consumer))
 }
 
@@ -177,7 +177,7 @@ pub(crate) fn store_groups<'local>(
     _class: JClass<'local>,
     store: StoreHandle,
 ) -> Outcome<JByteArray<'local>> {
-    let groups = store.get()?.groups()?;
+    let groups = store.writer()?.groups()?;
     let mut writer = Writer::default();
     writer.count(groups.len());
     for group in &groups {
@@ -193,7 +193,7 @@ pub(crate) fn store_group_progress<'local>(
     group: JByteArray<'local>,
 ) -> Outcome<JByteArray<'local>> {
     let group = env.convert_byte_array(&group)?;
-    let progress = store.get()?.group_progress(utf8(&group)?)?;
+    let progress = store.writer()?.group_progress(utf8(&group)?)?;
     let mut writer = Writer::default();
     writer.count(progress.len());
     for queue in &progress {
@@ -217,7 +217,7 @@ pub(crate) fn store_consumer_offset<'local>(
     queue_id: jint,
 ) -> Outcome<jlong> {
     let (group, topic) = (env.convert_byte_array(&group)?, env.convert_byte_array(&topic)?);
-    let found = store.get()?.consumer_offset(utf8(&group)?, utf8(&topic)?, queue_id)?;
+    let found = store.writer()?.consumer_offset(utf8(&group)?, utf8(&topic)?, queue_id)?;
     Ok(found.map_or(NO_INDEX, QueueOffset::to_i64))
 }
 
@@ -232,7 +232,7 @@ pub(crate) fn store_commit_offset<'local>(
 ) -> Outcome<()> {
     let (group, topic) = (env.convert_byte_array(&group)?, env.convert_byte_array(&topic)?);
     let offset = queue_offset(offset)?;
-    Ok(store.get()?.commit_offset(utf8(&group)?, utf8(&topic)?, queue_id, offset)?)
+    Ok(store.writer()?.commit_offset(utf8(&group)?, utf8(&topic)?, queue_id, offset)?)
 }
 
 pub(crate) fn store_persist_offsets<'local>(
@@ -240,7 +240,7 @@ pub(crate) fn store_persist_offsets<'local>(
     _class: JClass<'local>,
     store: StoreHandle,
 ) -> Outcome<()> {
-    Ok(store.get()?.persist_offsets()?)
+    Ok(store.writer()?.persist_offsets()?)
 }
 
 #[cfg(test)]

@@ -13,15 +13,18 @@ use std::marker::PhantomData;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use cairnlog::{Consumer, Error, MessageView, QueueAppender, Result, Status, Store, Tail};
+use cairnlog::{Consumer, Error, MessageView, QueueAppender, Result, Status, Tail};
 use jni::sys::jlong;
 
+use crate::checker::Checker;
+use crate::opened::Opened;
 use crate::reading::Batch;
 
 /// Objects that Java holds at present.
 static LIVE: AtomicI64 = AtomicI64::new(0);
 
-/// How many objects Java holds at present: stores, queues, tails, consumers, batches and pins.
+/// How many objects Java holds at present: stores, queues, tails, consumers,
+/// checkers, batches and pins.
 pub(crate) fn live_objects() -> i64 {
     LIVE.load(Ordering::Acquire)
 }
@@ -34,13 +37,15 @@ pub(crate) struct Handle<T> {
 }
 
 /// A store.
-pub(crate) type StoreHandle = Handle<Store>;
+pub(crate) type StoreHandle = Handle<Opened>;
 /// A prepared (topic, queue).
 pub(crate) type QueueHandle = Handle<QueueAppender>;
 /// A walk along a queue, for one thread at a time.
 pub(crate) type TailHandle = Handle<Mutex<Tail>>;
 /// A member of a group.
 pub(crate) type ConsumerHandle = Handle<Consumer>;
+/// What is asked about open transactions.
+pub(crate) type CheckerHandle = Handle<Checker>;
 /// Messages that were read together.
 pub(crate) type BatchHandle = Handle<Batch>;
 /// One message whose body a buffer shows.

@@ -10,12 +10,14 @@
 compile_error!("a panic must become a CairnException: build cairnlog-jni with panic = \"unwind\"");
 
 mod boundary;
+mod checker;
 mod completion;
 mod diagnostics;
 mod groups;
 mod handle;
 mod message_frame;
 mod natives;
+mod opened;
 mod outcome;
 mod queues;
 mod reading;

@@ -16,12 +16,13 @@ use jni::sys::{JNI_ERR, JNI_VERSION_1_8, jint, jlong};
 use jni::{Env, JavaVM, NativeMethod, jni_str};
 
 use crate::boundary::{self, CairnErrorPolicy, Outcome};
+use crate::checker::*;
 use crate::completion::await_completions;
 use crate::diagnostics::{self, await_diagnostics, set_diagnostics_level};
 use crate::groups::*;
 use crate::handle::{
-    BatchHandle, ConsumerHandle, PinHandle, QueueHandle, ScratchAddress, StoreHandle, TailHandle,
-    live_objects,
+    BatchHandle, CheckerHandle, ConsumerHandle, PinHandle, QueueHandle, ScratchAddress,
+    StoreHandle, TailHandle, live_objects,
 };
 use crate::message_frame::encode_batch_items;
 use crate::outcome::write_statuses;
@@ -32,7 +33,7 @@ use crate::transactions::*;
 use crate::wire::Writer;
 
 /// Counted up with every change of a native or a layout; `NativeLoader.ABI_VERSION` is its twin.
-const ABI_VERSION: jint = 3;
+const ABI_VERSION: jint = 4;
 
 /// A native of the table: static, checked, ending in the error policy. The handle types are longs
 /// in Java; that Java passes live ones is the promise made by `unsafe`.
@@ -45,6 +46,7 @@ macro_rules! native {
                 unsafe QueueHandle => long,
                 unsafe TailHandle => long,
                 unsafe ConsumerHandle => long,
+                unsafe CheckerHandle => long,
                 unsafe BatchHandle => long,
                 unsafe PinHandle => long,
                 unsafe ScratchAddress => long,
@@ -61,6 +63,7 @@ const LOADER_NATIVES: &[NativeMethod] =
 /// Everything else, in the order of `io.cairnlog.Native`.
 const NATIVES: &[NativeMethod] = &[
     native! { store_open(request: jbyte[]) -> jlong },
+    native! { store_open_reader(request: jbyte[]) -> jlong },
     native! { store_plan_recovery(request: jbyte[]) -> jbyte[] },
     native! { store_close(store: StoreHandle) },
     native! { store_release(store: StoreHandle) },
@@ -83,6 +86,7 @@ const NATIVES: &[NativeMethod] = &[
     native! { store_wait_durable(store: StoreHandle, end: jlong, limit_ms: jlong) -> jboolean },
     native! { store_wait_readable(store: StoreHandle, offset: jlong, limit_ms: jlong) -> jboolean },
     native! { store_positions(store: StoreHandle) -> jlong[] },
+    native! { store_range(store: StoreHandle) -> jlong[] },
     native! {
         store_next_queue_offset(store: StoreHandle, topic: jbyte[], queue_id: jint) -> jlong
     },
@@ -137,6 +141,10 @@ const NATIVES: &[NativeMethod] = &[
     native! { store_commit_transaction(store: StoreHandle, half: jlong) -> jbyte[] },
     native! { store_rollback_transaction(store: StoreHandle, half: jlong) },
     native! { store_open_transactions(store: StoreHandle) -> jlong[] },
+    native! { store_set_transaction_checker(store: StoreHandle) -> jlong },
+    native! { checker_next(checker: CheckerHandle) -> jbyte[] },
+    native! { checker_answer(checker: CheckerHandle, answer: jint) },
+    native! { checker_release(checker: CheckerHandle) },
     native! { store_remove_expired(store: StoreHandle) -> jlong[] },
     native! { store_remove_before(store: StoreHandle, offset: jlong) -> jlong[] },
     native! { check_filter(kind: jint, expression: jbyte[]) },

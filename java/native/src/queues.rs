@@ -12,6 +12,7 @@ use jni::sys::{jboolean, jint, jlong};
 
 use crate::boundary::{Outcome, write_error};
 use crate::handle::{Handle, StoreHandle, TailHandle};
+use crate::opened::of_either;
 use crate::reading::Given;
 use crate::store::{milliseconds, physical_offset, utf8};
 use crate::wire::{Reader, Writer};
@@ -72,7 +73,7 @@ pub(crate) fn store_read<'local>(
 ) -> Outcome<JByteArray<'local>> {
     let request = env.convert_byte_array(&request)?;
     let request = read_request(&request)?;
-    Given::from(store.get()?.read(&request)?).give(env)
+    Given::from(of_either!(*store.get()?, it => it.read(&request))?).give(env)
 }
 
 pub(crate) fn store_query_key<'local>(
@@ -87,7 +88,8 @@ pub(crate) fn store_query_key<'local>(
     let (begin_ms, end_ms) = (reader.i64()?, reader.i64()?);
     let max_messages = limit(reader.i32()?, "maxMessages of a query is negative")?;
     reader.finish()?;
-    let messages = store.get()?.query_key(topic, key, begin_ms, end_ms, max_messages)?;
+    let messages =
+        of_either!(*store.get()?, it => it.query_key(topic, key, begin_ms, end_ms, max_messages))?;
     Given::looked_up(messages).give(env)
 }
 
@@ -99,7 +101,8 @@ pub(crate) fn store_find_by_message_id<'local>(
     id: JByteArray<'local>,
 ) -> Outcome<JByteArray<'local>> {
     let (topic, id) = (env.convert_byte_array(&topic)?, env.convert_byte_array(&id)?);
-    let found = store.get()?.find_by_message_id(utf8(&topic)?, utf8(&id)?)?;
+    let (topic, id) = (utf8(&topic)?, utf8(&id)?);
+    let found = of_either!(*store.get()?, it => it.find_by_message_id(topic, id))?;
     Given::looked_up(found.into_iter().collect()).give(env)
 }
 
@@ -112,7 +115,8 @@ pub(crate) fn store_queue_range<'local>(
     queue_id: jint,
 ) -> Outcome<JLongArray<'local>> {
     let topic = env.convert_byte_array(&topic)?;
-    let Some(range) = store.get()?.queue_range(utf8(&topic)?, queue_id)? else {
+    let topic = utf8(&topic)?;
+    let Some(range) = of_either!(*store.get()?, it => it.queue_range(topic, queue_id))? else {
         return Ok(JLongArray::null());
     };
     let bounds = [range.start.to_i64(), range.end.to_i64()];
@@ -132,7 +136,9 @@ pub(crate) fn store_offset_at_time<'local>(
 ) -> Outcome<jlong> {
     let topic = env.convert_byte_array(&topic)?;
     let boundary = if upper { TimeBoundary::Upper } else { TimeBoundary::Lower };
-    let found = store.get()?.offset_at_time(utf8(&topic)?, queue_id, time_ms, boundary)?;
+    let topic = utf8(&topic)?;
+    let found =
+        of_either!(*store.get()?, it => it.offset_at_time(topic, queue_id, time_ms, boundary))?;
     Ok(found.map_or(NO_INDEX, QueueOffset::to_i64))
 }
 
@@ -141,7 +147,7 @@ pub(crate) fn store_topics<'local>(
     _class: JClass<'local>,
     store: StoreHandle,
 ) -> Outcome<JByteArray<'local>> {
-    let topics = store.get()?.topics()?;
+    let topics = of_either!(*store.get()?, it => it.topics())?;
     let mut writer = Writer::default();
     writer.count(topics.len());
     for topic in &topics {
@@ -157,7 +163,8 @@ pub(crate) fn store_queues_of<'local>(
     topic: JByteArray<'local>,
 ) -> Outcome<JIntArray<'local>> {
     let topic = env.convert_byte_array(&topic)?;
-    let queues = store.get()?.queues_of(utf8(&topic)?)?;
+    let topic = utf8(&topic)?;
+    let queues = of_either!(*store.get()?, it => it.queues_of(topic))?;
     let array = env.new_int_array(queues.len())?;
     array.set_region(env, 0, &queues)?;
     Ok(array)
@@ -174,7 +181,8 @@ pub(crate) fn store_wait_message<'local>(
 ) -> Outcome<jboolean> {
     let topic = env.convert_byte_array(&topic)?;
     let (topic, offset) = (utf8(&topic)?, queue_offset(offset)?);
-    Ok(store.get()?.wait_message(topic, queue_id, offset, milliseconds(limit_ms))?)
+    let limit = milliseconds(limit_ms);
+    Ok(of_either!(*store.get()?, it => it.wait_message(topic, queue_id, offset, limit))?)
 }
 
 pub(crate) fn store_wait_dispatched<'local>(
@@ -185,7 +193,7 @@ pub(crate) fn store_wait_dispatched<'local>(
     limit_ms: jlong,
 ) -> Outcome<jboolean> {
     let end = physical_offset(end)?;
-    Ok(store.get()?.wait_dispatched(end, milliseconds(limit_ms))?)
+    Ok(store.writer()?.wait_dispatched(end, milliseconds(limit_ms))?)
 }
 
 pub(crate) fn store_dispatched_offset<'local>(
@@ -193,7 +201,7 @@ pub(crate) fn store_dispatched_offset<'local>(
     _class: JClass<'local>,
     store: StoreHandle,
 ) -> Outcome<jlong> {
-    Ok(store.get()?.dispatched_offset().to_i64())
+    Ok(store.writer()?.dispatched_offset().to_i64())
 }
 
 /// The error that holds up the queues, as `CairnException.read` takes it; null for none.
@@ -202,7 +210,7 @@ pub(crate) fn store_dispatch_error<'local>(
     _class: JClass<'local>,
     store: StoreHandle,
 ) -> Outcome<JByteArray<'local>> {
-    let Some(error) = store.get()?.dispatch_error() else {
+    let Some(error) = store.writer()?.dispatch_error() else {
         return Ok(JByteArray::null());
     };
     let mut writer = Writer::default();
@@ -234,7 +242,7 @@ pub(crate) fn tail_open<'local>(
     let from = queue_offset(reader.i64()?)?;
     let filter = read_filter(&mut reader)?;
     reader.finish()?;
-    let tail = store.get()?.tail(topic, queue_id, from, filter)?;
+    let tail = of_either!(*store.get()?, it => it.tail(topic, queue_id, from, filter))?;
     Ok(Handle::give(Mutex::new(tail)))
 }
 

@@ -6,7 +6,7 @@
 )]
 
 use cairnlog::{
-    Delivery, Error, MessageView, PhysicalOffset, QueueBatch, ReadOutcome, Result, Status, Store,
+    Delivery, Error, MessageView, PhysicalOffset, QueueBatch, ReadOutcome, Result, Status,
 };
 use jni::Env;
 use jni::objects::{JByteArray, JByteBuffer, JClass};
@@ -14,6 +14,7 @@ use jni::sys::{jint, jlong};
 
 use crate::boundary::Outcome;
 use crate::handle::{BatchHandle, Handle, PinHandle, StoreHandle};
+use crate::opened::{Opened, of_either};
 use crate::outcome::write_message;
 use crate::store::physical_offset;
 use crate::wire::Writer;
@@ -102,12 +103,14 @@ impl Given {
         Self { deliveries, ..Self::looked_up(messages) }
     }
 
-    fn of_log(store: &Store, messages: Vec<MessageView>, next_offset: PhysicalOffset) -> Self {
+    fn of_log(store: &Opened, messages: Vec<MessageView>, next_offset: PhysicalOffset) -> Self {
+        let (min_offset, max_offset) =
+            of_either!(*store, it => (it.min_offset().to_i64(), it.max_offset().to_i64()));
         Self {
             outcome: if messages.is_empty() { END_OF_LOG } else { ReadOutcome::Found.code() },
             next_offset: next_offset.to_i64(),
-            min_offset: store.min_offset().to_i64(),
-            max_offset: store.max_offset().to_i64(),
+            min_offset,
+            max_offset,
             messages,
             deliveries: Vec::new(),
         }
@@ -115,6 +118,15 @@ impl Given {
 
     /// Hands the messages to Java as one array: their handle, the read, the fields of each.
     pub(crate) fn give<'local>(self, env: &mut Env<'local>) -> Outcome<JByteArray<'local>> {
+        self.give_with(env, |_| {})
+    }
+
+    /// As [`Given::give`], with more behind the messages.
+    pub(crate) fn give_with<'local>(
+        self,
+        env: &mut Env<'local>,
+        write_more: impl FnOnce(&mut Writer),
+    ) -> Outcome<JByteArray<'local>> {
         let mut writer = Writer::with_capacity(HANDLE_BYTES + 32 + self.messages.len() * 256);
         writer.i64(0).i32(self.outcome).i64(self.next_offset);
         writer.i64(self.min_offset).i64(self.max_offset).count(self.messages.len());
@@ -124,6 +136,7 @@ impl Given {
         for delivery in &self.deliveries {
             writer.text(&delivery.topic());
         }
+        write_more(&mut writer);
         // The array is made before the batch is given away: if it cannot be made, nothing leaks.
         let described = env.byte_array_from_slice(writer.as_slice())?;
         let batch = Batch { messages: self.messages, deliveries: self.deliveries };
@@ -149,7 +162,8 @@ pub(crate) fn store_read_at<'local>(
     offset: jlong,
 ) -> Outcome<JByteArray<'local>> {
     let store = store.get()?;
-    let message = store.read_at(physical_offset(offset)?)?;
+    let offset = physical_offset(offset)?;
+    let message = of_either!(*store, it => it.read_at(offset))?;
     let next_offset = message.record().end_offset();
     Given::of_log(store, vec![message], next_offset).give(env)
 }
@@ -168,7 +182,8 @@ pub(crate) fn store_read_log<'local>(
             .map_err(|_| Error::new(Status::InvalidArgument, "a limit of readLog is negative"))
     };
     let store = store.get()?;
-    let batch = store.read_log(from, limit(max_messages)?, limit(max_bytes)?)?;
+    let (max_messages, max_bytes) = (limit(max_messages)?, limit(max_bytes)?);
+    let batch = of_either!(*store, it => it.read_log(from, max_messages, max_bytes))?;
     Given::of_log(store, batch.messages().to_vec(), batch.next_offset()).give(env)
 }
 

@@ -14,6 +14,7 @@ use crate::boundary::{Failure, Outcome};
 use crate::completion::completion_sink;
 use crate::handle::{Handle, QueueHandle, ScratchAddress, StoreHandle};
 use crate::message_frame::MessageFrame;
+use crate::opened::{Opened, of_either};
 use crate::outcome::{
     APPEND_RESULT_BYTES, write_append_result, write_recovery_report, write_stats,
 };
@@ -89,7 +90,17 @@ pub(crate) fn store_open<'local>(
     let (path, options) = read_open_request(&request)?;
     let store = Store::open(&path, &options)?;
     tracing::debug!(path = %path.display(), "opened a store for Java");
-    Ok(Handle::give(store))
+    Ok(Handle::give(Opened::Store(store)))
+}
+
+pub(crate) fn store_open_reader<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    request: JByteArray<'local>,
+) -> Outcome<jlong> {
+    let request = env.convert_byte_array(&request)?;
+    let (path, options) = read_open_request(&request)?;
+    Ok(Handle::give(Opened::Reader(Store::open_reader(path, &options)?)))
 }
 
 pub(crate) fn store_plan_recovery<'local>(
@@ -129,7 +140,7 @@ pub(crate) fn store_append<'local>(
     length: jint,
     capacity: jint,
 ) -> Outcome<()> {
-    let store = store.get()?;
+    let store = store.writer()?;
     append_with(scratch, length, capacity, |message| store.append(message))
 }
 
@@ -142,7 +153,7 @@ pub(crate) fn store_append_async<'local>(
     capacity: jint,
     token: jlong,
 ) -> Outcome<()> {
-    let store = store.get()?;
+    let store = store.writer()?;
     append_with(scratch, length, capacity, |message| {
         store.append_to_sink(message, completion_sink(), token.cast_unsigned())
     })
@@ -156,7 +167,7 @@ pub(crate) fn store_append_all<'local>(
     length: jint,
     capacity: jint,
 ) -> Outcome<()> {
-    let store = store.get()?;
+    let store = store.writer()?;
     let scratch = scratch.bytes(capacity)?;
     let mut reader = Reader::new(request(scratch, length)?);
     let mut frames = Vec::new();
@@ -184,7 +195,7 @@ pub(crate) fn store_append_batch<'local>(
     capacity: jint,
     inner: jboolean,
 ) -> Outcome<()> {
-    let store = store.get()?;
+    let store = store.writer()?;
     append_with(scratch, length, capacity, |message| {
         let batch = EncodedBatch { shared: Message { body: &[], ..*message }, items: message.body };
         if inner { store.append_inner_batch(&batch) } else { store.append_batch(&batch) }
@@ -196,7 +207,7 @@ pub(crate) fn store_flush<'local>(
     _class: JClass<'local>,
     store: StoreHandle,
 ) -> Outcome<()> {
-    Ok(store.get()?.flush()?)
+    Ok(store.writer()?.flush()?)
 }
 
 /// Turns the end of a wait into false.
@@ -216,7 +227,7 @@ pub(crate) fn store_wait_durable<'local>(
     limit_ms: jlong,
 ) -> Outcome<jboolean> {
     let end = physical_offset(end)?;
-    happened(store.get()?.wait_durable(end, milliseconds(limit_ms)))
+    happened(store.writer()?.wait_durable(end, milliseconds(limit_ms)))
 }
 
 pub(crate) fn store_wait_readable<'local>(
@@ -227,7 +238,8 @@ pub(crate) fn store_wait_readable<'local>(
     limit_ms: jlong,
 ) -> Outcome<jboolean> {
     let offset = physical_offset(offset)?;
-    Ok(store.get()?.wait_readable(offset, milliseconds(limit_ms))?)
+    let limit = milliseconds(limit_ms);
+    Ok(of_either!(*store.get()?, it => it.wait_readable(offset, limit))?)
 }
 
 pub(crate) fn store_positions<'local>(
@@ -235,13 +247,27 @@ pub(crate) fn store_positions<'local>(
     _class: JClass<'local>,
     store: StoreHandle,
 ) -> Outcome<JLongArray<'local>> {
-    let store = store.get()?;
+    let store = store.writer()?;
     // In this order each position is at most the next one's value at its own reading.
     let durable = store.durable_offset().to_i64();
     let committed = store.committed_offset().to_i64();
     let positions = [store.min_offset().to_i64(), durable, committed, store.max_offset().to_i64()];
     let array = env.new_long_array(positions.len())?;
     array.set_region(env, 0, &positions)?;
+    Ok(array)
+}
+
+/// Where the log begins and ends.
+pub(crate) fn store_range<'local>(
+    env: &mut Env<'local>,
+    _class: JClass<'local>,
+    store: StoreHandle,
+) -> Outcome<JLongArray<'local>> {
+    let range = of_either!(*store.get()?, it => {
+        [it.min_offset().to_i64(), it.max_offset().to_i64()]
+    });
+    let array = env.new_long_array(range.len())?;
+    array.set_region(env, 0, &range)?;
     Ok(array)
 }
 
@@ -254,7 +280,7 @@ pub(crate) fn store_next_queue_offset<'local>(
 ) -> Outcome<jlong> {
     let topic = env.convert_byte_array(&topic)?;
     let topic = utf8(&topic)?;
-    Ok(store.get()?.next_queue_offset(topic, queue_id).to_i64())
+    Ok(store.writer()?.next_queue_offset(topic, queue_id).to_i64())
 }
 
 pub(crate) fn store_segment_size_bytes<'local>(
@@ -262,7 +288,7 @@ pub(crate) fn store_segment_size_bytes<'local>(
     _class: JClass<'local>,
     store: StoreHandle,
 ) -> Outcome<jlong> {
-    Ok(store.get()?.segment_size_bytes().cast_signed())
+    Ok(of_either!(*store.get()?, it => it.segment_size_bytes()).cast_signed())
 }
 
 pub(crate) fn store_stats<'local>(
@@ -271,7 +297,7 @@ pub(crate) fn store_stats<'local>(
     store: StoreHandle,
 ) -> Outcome<JByteArray<'local>> {
     let mut writer = Writer::default();
-    write_stats(&mut writer, &store.get()?.stats());
+    write_stats(&mut writer, &store.writer()?.stats());
     Ok(env.byte_array_from_slice(writer.as_slice())?)
 }
 
@@ -281,7 +307,7 @@ pub(crate) fn store_recovery_report<'local>(
     store: StoreHandle,
 ) -> Outcome<JByteArray<'local>> {
     let mut writer = Writer::default();
-    write_recovery_report(&mut writer, store.get()?.recovery_report());
+    write_recovery_report(&mut writer, store.writer()?.recovery_report());
     Ok(env.byte_array_from_slice(writer.as_slice())?)
 }
 
@@ -297,7 +323,7 @@ pub(crate) fn queue_open<'local>(
     queue_id: jint,
 ) -> Outcome<jlong> {
     let topic = env.convert_byte_array(&topic)?;
-    let queue = store.get()?.queue(utf8(&topic)?, queue_id)?;
+    let queue = store.writer()?.queue(utf8(&topic)?, queue_id)?;
     Ok(Handle::give(queue))
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn store_begin_transaction<'local>(
     length: jint,
     capacity: jint,
 ) -> Outcome<()> {
-    let store = store.get()?;
+    let store = store.writer()?;
     append_with(scratch, length, capacity, |message| {
         store.begin_transaction(message).map(|transaction| transaction.half())
     })
@@ -31,7 +31,7 @@ pub(crate) fn store_commit_transaction<'local>(
     store: StoreHandle,
     half: jlong,
 ) -> Outcome<JByteArray<'local>> {
-    let placed = store.get()?.commit_transaction(physical_offset(half)?)?;
+    let placed = store.writer()?.commit_transaction(physical_offset(half)?)?;
     let mut writer = Writer::default();
     write_append_result(&mut writer, &placed);
     Ok(env.byte_array_from_slice(writer.as_slice())?)
@@ -43,7 +43,7 @@ pub(crate) fn store_rollback_transaction<'local>(
     store: StoreHandle,
     half: jlong,
 ) -> Outcome<()> {
-    Ok(store.get()?.rollback_transaction(physical_offset(half)?)?)
+    Ok(store.writer()?.rollback_transaction(physical_offset(half)?)?)
 }
 
 pub(crate) fn store_open_transactions<'local>(
@@ -51,7 +51,7 @@ pub(crate) fn store_open_transactions<'local>(
     _class: JClass<'local>,
     store: StoreHandle,
 ) -> Outcome<JLongArray<'local>> {
-    let open = store.get()?.open_transactions()?;
+    let open = store.writer()?.open_transactions()?;
     let offsets: Vec<_> = open.iter().map(|offset| offset.to_i64()).collect();
     let array = env.new_long_array(offsets.len())?;
     array.set_region(env, 0, &offsets)?;
@@ -75,7 +75,7 @@ pub(crate) fn store_remove_expired<'local>(
     _class: JClass<'local>,
     store: StoreHandle,
 ) -> Outcome<JLongArray<'local>> {
-    give_removed(env, store.get()?.remove_expired()?)
+    give_removed(env, store.writer()?.remove_expired()?)
 }
 
 pub(crate) fn store_remove_before<'local>(
@@ -84,5 +84,5 @@ pub(crate) fn store_remove_before<'local>(
     store: StoreHandle,
     offset: jlong,
 ) -> Outcome<JLongArray<'local>> {
-    give_removed(env, store.get()?.remove_before(physical_offset(offset)?)?)
+    give_removed(env, store.writer()?.remove_before(physical_offset(offset)?)?)
 }

@@ -16,12 +16,12 @@ public final class LogScan implements Iterator<MessageView>, Iterable<MessageVie
   private static final int MAX_MESSAGES = 256;
   private static final int MAX_BYTES = 1 << 20;
 
-  private final CairnStore store;
+  private final ReadableStore store;
   private MessageBatch batch;
   private int index;
   private long nextOffset;
 
-  LogScan(CairnStore store, long from) {
+  LogScan(ReadableStore store, long from) {
     this.store = store;
     this.nextOffset = from;
   }

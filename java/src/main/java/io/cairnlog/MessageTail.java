@@ -16,13 +16,13 @@ import java.util.Optional;
 public final class MessageTail extends NativeHandle
     implements Iterator<MessageView>, Iterable<MessageView> {
   /** Keeps the store from being collected, and so from being closed. */
-  private final CairnStore store;
+  private final ReadableStore store;
 
   private MessageBatch batch;
   private int index;
   private long nextOffset;
 
-  MessageTail(long tail, CairnStore store, long from) {
+  MessageTail(long tail, ReadableStore store, long from) {
     super(new State(tail, Native::tailRelease, "tail"));
     this.store = store;
     this.nextOffset = from;

@@ -8,6 +8,8 @@ final class Native {
 
   static native long storeOpen(byte[] request);
 
+  static native long storeOpenReader(byte[] request);
+
   static native byte[] storePlanRecovery(byte[] request);
 
   static native void storeClose(long store);
@@ -31,6 +33,8 @@ final class Native {
   static native boolean storeWaitReadable(long store, long offset, long limitMs);
 
   static native long[] storePositions(long store);
+
+  static native long[] storeRange(long store);
 
   static native long storeNextQueueOffset(long store, byte[] topic, int queueId);
 
@@ -86,6 +90,14 @@ final class Native {
   static native void storeRollbackTransaction(long store, long half);
 
   static native long[] storeOpenTransactions(long store);
+
+  static native long storeSetTransactionChecker(long store);
+
+  static native byte[] checkerNext(long checker);
+
+  static native void checkerAnswer(long checker, int answer);
+
+  static native void checkerRelease(long checker);
 
   static native long[] storeRemoveExpired(long store);
 

@@ -74,6 +74,31 @@ public final class Transactions {
   }
 
   /**
+   * Sets what is asked about transactions that stay open, in the place of what was set before;
+   * callable from any thread.
+   *
+   * <p>It is asked about each whose message is older than {@code transaction_timeout_ms}, or than
+   * the seconds in its property {@code CHECK_IMMUNITY_TIME_IN_SECONDS}; as long as the answer is
+   * {@link TransactionAnswer#UNKNOWN}, again each {@code transaction_check_interval_ms}, {@code
+   * transaction_check_max} times in all, over closing and opening the store, too. Then the half
+   * message goes to queue 0 of the topic {@code TRANS_CHECK_MAX_TIME_TOPIC}, and the transaction is
+   * ended.
+   *
+   * @param checker what is asked, kept until the store is closed: if it refers to the store, that
+   *     is not collected, and so not closed, before
+   * @throws CairnException {@link Status#INVALID_ARGUMENT} in a store without consume queues; else
+   *     if the store was closed
+   */
+  public void setChecker(TransactionChecker checker) {
+    long handle = store.enter();
+    try {
+      Checks.start(handle, checker);
+    } finally {
+      store.leave();
+    }
+  }
+
+  /**
    * Returns the transactions that were not ended; callable from any thread.
    *
    * @return where their half messages lie, oldest first
