@@ -8,6 +8,7 @@
 mod arguments;
 mod commands;
 mod failure;
+mod follow;
 mod formats;
 mod interrupt;
 mod latency;

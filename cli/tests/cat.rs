@@ -4,7 +4,10 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use common::*;
 use serde_json::Value;
@@ -124,6 +127,75 @@ fn follow_prints_what_comes_until_ctrl_c() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130));
     assert_eq!(stderr(&ended), "");
+}
+
+/// Every file and directory of a store with its length and its times.
+fn listing(store: &str) -> Vec<(PathBuf, u64, i64, i64)> {
+    let mut found = Vec::new();
+    let mut directories = vec![PathBuf::from(store)];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = path.metadata().unwrap();
+            if metadata.is_dir() {
+                directories.push(path.clone());
+            }
+            let (changed, ns) = (metadata.ctime(), metadata.ctime_nsec());
+            found.push((path, metadata.len(), changed, ns));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Followers in both orders go on when the writer is killed and another comes, and change nothing.
+#[test]
+fn followers_outlive_the_writer() {
+    let (_directory, store) = new_store();
+    let mut writer = cairnlog(["append", &store, "-t", "T", "--acks", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = writer.stdin.take().unwrap();
+    let mut acks = BufReader::new(writer.stdout.take().unwrap());
+    input.write_all(b"first\nsecond\n").unwrap();
+    for _ in 0..2 {
+        acks.read_line(&mut String::new()).unwrap();
+    }
+    let follow = |arguments: &[&str]| {
+        let mut child = cairnlog([&["cat", &store, "--follow"], arguments].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        (child, output)
+    };
+    let mut followers = [follow(&[]), follow(&["-t", "T", "-q", "0"])];
+    let mut assert_next = |expected: &str| {
+        for (_, output) in &mut followers {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            assert_eq!(line, expected);
+        }
+    };
+    assert_next("first\n");
+    assert_next("second\n");
+    input.write_all(b"third\n").unwrap();
+    assert_next("third\n");
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    let before = listing(&store);
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(listing(&store), before);
+    append_lines(&store, "T", "fourth\n");
+    assert_next("fourth\n");
+    for (child, _) in followers {
+        interrupt(&child);
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!((ended.status.code(), &*stderr(&ended)), (Some(130), ""));
+    }
 }
 
 #[test]

@@ -5,20 +5,15 @@
 
 mod queue_order;
 
-use std::thread;
-use std::time::Duration;
-
 use cairnlog::{Error, Filter, LogEntry, LogReader, PhysicalOffset, RecordView, StoreOptions};
 
 use crate::arguments::Cat;
 use crate::failure::{Failure, Outcome, report};
+use crate::follow::Follow;
 use crate::output::Output;
 use crate::record_json::MessageJson;
 use crate::walk::Walk;
 use crate::{interrupt, open};
-
-/// How long `--follow` sleeps when there is nothing new.
-const FOLLOW_PAUSE: Duration = Duration::from_millis(20);
 
 /// The transaction type in a system flag, and the one type besides "none" that has a place in a
 /// queue.
@@ -57,6 +52,7 @@ pub(crate) fn run(command: &Cat, options: &StoreOptions) -> Outcome {
 fn in_log_order(printer: &mut Printer<'_>, options: &StoreOptions) -> Outcome {
     let command = printer.command;
     let mut position = command.from_offset.map(PhysicalOffset::new);
+    let mut follow = Follow::new(&command.dir, options);
     loop {
         let before = position;
         if let Some(reader) = open::log(&command.dir, options)? {
@@ -76,7 +72,10 @@ fn in_log_order(printer: &mut Printer<'_>, options: &StoreOptions) -> Outcome {
         }
         interrupt::check()?;
         if position == before {
-            thread::sleep(FOLLOW_PAUSE);
+            let end = position.unwrap_or_default();
+            follow.wait(|reader, limit| reader.wait_readable(end, limit));
+        } else {
+            follow.went_on();
         }
     }
 }

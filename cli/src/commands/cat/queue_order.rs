@@ -1,12 +1,11 @@
 //! A queue's messages in its own order, found through its consume queue.
 
-use std::thread;
+use cairnlog::{QueueOffset, StoreOptions};
 
-use cairnlog::StoreOptions;
-
-use super::{FOLLOW_PAUSE, Printer};
+use super::Printer;
 use crate::commands::verify::message_count;
 use crate::failure::{Failure, Outcome};
+use crate::follow::Follow;
 use crate::queue_reader::{Place, QueueReader};
 use crate::{interrupt, open};
 
@@ -23,6 +22,7 @@ pub(super) fn run(
     if let Some(time_ms) = command.from_time {
         position = position.max(reader.offset_at_time(topic, queue_id, time_ms)?);
     }
+    let mut follow = Follow::new(&command.dir, options);
     loop {
         let before = position;
         position = print_from(printer, &mut reader, topic, queue_id, position)?;
@@ -32,7 +32,10 @@ pub(super) fn run(
         }
         interrupt::check()?;
         if position == before {
-            thread::sleep(FOLLOW_PAUSE);
+            let next = QueueOffset::new(position);
+            follow.wait(|reader, limit| reader.wait_message(topic, queue_id, next, limit));
+        } else {
+            follow.went_on();
         }
         reader = open::queues(&command.dir, options)?;
     }
