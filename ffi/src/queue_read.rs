@@ -148,7 +148,9 @@ pub unsafe extern "C" fn cairn_store_query_key(
             return Err(invalid("max_messages is zero"));
         }
         let _inside = store.fence.enter();
-        let messages = of_either!(store.opened, it => it.query_key(topic, key, begin_ms, end_ms, max_messages))?;
+        let messages = of_either!(
+            store.opened, it => it.query_key(topic, key, begin_ms, end_ms, max_messages)
+        )?;
         out_batch.give(cairn_batch::looked_up(messages));
         Ok(())
     })

@@ -96,7 +96,9 @@ pub unsafe extern "C" fn cairn_store_offset_at_time(
             }
         };
         let _inside = store.fence.enter();
-        let offset = of_either!(store.opened, it => it.offset_at_time(topic, queue_id, timestamp_ms, boundary))?;
+        let offset = of_either!(
+            store.opened, it => it.offset_at_time(topic, queue_id, timestamp_ms, boundary)
+        )?;
         out_offset.set(offset.map_or(-1, |offset| offset.to_i64()));
         Ok(())
     })

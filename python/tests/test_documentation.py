@@ -33,8 +33,8 @@ def doctests() -> list[doctest.DocTest]:
     modules = [*package, _native]
     names = {"cairnlog": cairnlog, "asyncio": asyncio, "queue": queue}
     found = {test.name: test for module in modules for test in finder.find(module, globs=names)}
-    native = ("Consumer", "Filter", "Message", "Store", "StoreReader", "Transaction", "encode_batch")
-    for name in native:
+    native = ["Consumer", "Filter", "Message", "Store", "StoreReader", "Transaction"]
+    for name in [*native, "encode_batch"]:
         # What the native module defines is passed over by the finder's look at modules.
         text = getattr(cairnlog, name).__doc__
         example = doctest.DocTestParser().get_doctest(

@@ -68,7 +68,8 @@ class ReaderTest extends StoreTestCase {
     Map<String, String> found = new TreeMap<>();
     try (Stream<Path> paths = Files.walk(directory)) {
       for (Path path : (Iterable<Path>) paths::iterator) {
-        found.put(path.toString(), Files.readAttributes(path, "unix:size,lastModifiedTime,ctime").toString());
+        String wanted = "unix:size,lastModifiedTime,ctime";
+        found.put(path.toString(), Files.readAttributes(path, wanted).toString());
       }
     }
     return found;
