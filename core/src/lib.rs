@@ -51,6 +51,7 @@ mod mapped;
 mod message;
 mod offset;
 mod options;
+mod progress;
 mod read;
 mod retention;
 mod service;
@@ -88,6 +89,7 @@ pub use options::{
     AppendLockKind, DamagePolicy, FlushMode, MAX_SEGMENT_SIZE_BYTES, MIN_SEGMENT_SIZE_BYTES,
     StoreOptions,
 };
+pub use progress::{RecoveryPhase, RecoveryProgress};
 pub use read::{QueueBatch, ReadOutcome, ReadRequest, Tail, TimeBoundary};
 pub use retention::RemovedFiles;
 pub use state::{ConsumerOffsets, QueueKind, TopicConfig, Topics};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::consume_queue::{BATCH_UNIT_BYTES, UNIT_BYTES};
 use crate::delay::{DEFAULT_DELAY_LEVELS, DelayLevels};
 use crate::error::{Error, Result};
+use crate::progress::{RecoveryListener, RecoveryProgress};
 use crate::retention::delete_hours;
 use crate::status::Status;
 
@@ -65,11 +66,12 @@ macro_rules! options {
         #[non_exhaustive]
         pub struct StoreOptions {
             $($(#[doc = $doc])+ pub $field: $type,)+
+            pub(crate) recovery_listener: RecoveryListener,
         }
 
         impl Default for StoreOptions {
             fn default() -> Self {
-                Self { $($field: $default,)+ }
+                Self { $($field: $default,)+ recovery_listener: RecoveryListener::default() }
             }
         }
 
@@ -271,6 +273,28 @@ options! {
 }
 
 impl StoreOptions {
+    /// Has `listen` told how far opening is: at most ten times a second, and once more at the end
+    /// of each [`RecoveryPhase`](crate::RecoveryPhase). It replaces an earlier one.
+    ///
+    /// It is called on the thread that opens, while no lock of the library is held, and opening
+    /// goes on when it returns. If it panics, it is not called again, and opening goes on without.
+    ///
+    /// ```
+    /// use cairnlog::StoreOptions;
+    ///
+    /// let mut options = StoreOptions::default();
+    /// options.on_recovery_progress(|progress| {
+    ///     let (done, total) = (progress.bytes_done, progress.bytes_total);
+    ///     println!("{}: {done} of {total} bytes", progress.phase.name());
+    /// });
+    /// ```
+    pub fn on_recovery_progress(
+        &mut self,
+        listen: impl Fn(RecoveryProgress) + Send + Sync + 'static,
+    ) {
+        self.recovery_listener = RecoveryListener::new(listen);
+    }
+
     /// Sets an option by name, ours or RocketMQ's, from text.
     ///
     /// Sizes and counts are decimal and may end in `K`, `M` or `G` (powers of 1024); booleans are

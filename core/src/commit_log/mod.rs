@@ -8,6 +8,7 @@ pub(crate) mod recover;
 mod scan;
 mod topics;
 mod walk;
+mod walk_files;
 
 pub(crate) use append::{CommitLog, CommitLogParts};
 pub(crate) use prepare::{Delayed, Preparer, check_queue_id, check_topic, waits};
@@ -16,4 +17,6 @@ pub(crate) use reader::{open_read_only, paths_of};
 pub use scan::{Batch, MessageView, Scan};
 pub(crate) use scan::{FollowLog, open_scan, read_at, read_log};
 pub(crate) use topics::{QueueState, TopicTable};
+#[cfg(test)]
+pub(crate) use walk::used_range;
 pub(crate) use walk::{Found, Walk, view};

@@ -1,18 +1,20 @@
 //! Recovery: where the log ends, what lies behind the end, and the next offset of every queue.
 //!
 //! The log is walked from its first record, or from where everything before is known to be good and
-//! in its consume queues. Where no record follows, everything behind must be
-//! zeros. If it is not, a crash cut a record short (a *torn tail*), or a record is damaged and good
-//! ones lie behind it. The first is copied to `lost+found/` and zeroed; the second refuses to open,
-//! unless the caller asked to truncate, or the machine was rebooted since and the damage lies
-//! behind all that was known to be durable, where a power cut may leave holes.
+//! in its consume queues, by several threads at once ([`super::walk_files`]). Where no record
+//! follows, everything behind must be zeros. If it is not, a crash cut a record short (a *torn
+//! tail*), or a record is damaged and good ones lie behind it. The first is copied to `lost+found/`
+//! and zeroed; the second refuses to open, unless the caller asked to truncate, or the machine was
+//! rebooted since and the damage lies behind all that was known to be durable, where a power cut
+//! may leave holes.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::topics::TopicTable;
-use super::walk::{Found, Walk, damage_at, data_ranges, find_record, used_range, view};
+use super::walk::{damage_at, data_ranges, find_record, used_range};
+use super::walk_files::{Walked, useful_threads, walk_files};
 use crate::checkpoint::Notes;
 use crate::codec::RecordView;
 use crate::codec::record::{CrcCheck, sys_flag};
@@ -20,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::mapped::{MappedFileQueue, sync_parent};
 use crate::offset::PhysicalOffset;
 use crate::options::{DamagePolicy, StoreOptions};
+use crate::progress::{RecoveryPhase, Reporter};
 use crate::sys::disk::{Access, Disk};
 
 /// The directory, in the store's root, for bytes that were cut off the log.
@@ -94,7 +97,7 @@ impl Before {
     }
 
     /// Whether the record at `position` may have been written in part only.
-    fn may_be_torn_at(&self, position: u64) -> bool {
+    pub(crate) fn may_be_torn_at(&self, position: u64) -> bool {
         let durable = self.notes.map_or(0, |notes| notes.durable_offset);
         !self.clean_stop && position >= durable
     }
@@ -114,34 +117,27 @@ pub(crate) fn plan(
     before: Before,
     start: WalkStart,
     topics: &TopicTable,
+    reporter: &mut Reporter,
+) -> Result<Plan> {
+    plan_with(useful_threads(), queue, options, before, start, topics, reporter)
+}
+
+/// As [`plan`], with so many threads.
+pub(crate) fn plan_with(
+    threads: usize,
+    queue: &MappedFileQueue,
+    options: &StoreOptions,
+    before: Before,
+    start: WalkStart,
+    topics: &TopicTable,
+    reporter: &mut Reporter,
 ) -> Result<Plan> {
     let started = Instant::now();
     let crc = if options.check_crc_on_recover { CrcCheck::Verify } else { CrcCheck::Skip };
-    let mut walk = Walk::new(queue, start.position, crc);
-    let (mut records, mut last_timestamp_ms) = (0, start.timestamp_ms);
-    let mut torn_at = None;
-    let damage = loop {
-        let at = walk.position();
-        match walk.step() {
-            Found::Record(pin, layout) => {
-                let record = view(&pin, layout);
-                if before.may_be_torn_at(at)
-                    && ends_in_zero(&record)
-                    && used_range(queue, walk.position())?.is_none()
-                {
-                    torn_at = Some(at);
-                    break Some(damage_at(pin.file(), at, "the last record ends in zeros"));
-                }
-                records += 1;
-                last_timestamp_ms = record.store_timestamp_ms().max(last_timestamp_ms);
-                count_in_queue(&record, topics);
-            }
-            Found::Blank(..) => {}
-            Found::Free => break None,
-            Found::Damaged(error) => break Some(error),
-        }
-    };
-    let end = torn_at.unwrap_or(walk.position());
+    reporter.begin(RecoveryPhase::Log, bytes_to_walk(queue, start.position));
+    let Walked { records, last_timestamp_ms, end, damage } =
+        walk_files(queue, before, start, crc, threads, topics, reporter)?;
+    reporter.end(end - start.position);
     let tail = used_range(queue, end)?;
     let damage =
         tail.as_ref().map(|tail| damage.unwrap_or_else(|| free_space_is_used(queue, end, tail)));
@@ -173,9 +169,16 @@ pub(crate) fn plan(
 
 /// Whether the last field of a record that can be told from free space seems not to have been
 /// written: no CRC covers topic and properties, in which no byte is zero, least the last.
-fn ends_in_zero(record: &RecordView<'_>) -> bool {
+pub(crate) fn ends_in_zero(record: &RecordView<'_>) -> bool {
     let last = record.properties_raw().last().or(record.topic_bytes().last());
     last == Some(&0)
+}
+
+/// Bytes of the log's files from a position on, but for files in which nothing was stored.
+fn bytes_to_walk(queue: &MappedFileQueue, from: u64) -> u64 {
+    let files = queue.files();
+    let used = files.iter().rev().find(|file| queue.size_stored_at(file.start()) > 0);
+    used.map_or(0, |last| last.end().saturating_sub(from))
 }
 
 fn free_space_is_used(queue: &MappedFileQueue, end: u64, tail: &Range<u64>) -> Error {
@@ -189,7 +192,7 @@ fn free_space_is_used(queue: &MappedFileQueue, end: u64, tail: &Range<u64>) -> E
 
 /// Makes sure that the queue goes on behind this record. The first record of a topic that goes to a
 /// queue tells of what kind its queues are.
-fn count_in_queue(record: &RecordView<'_>, topics: &TopicTable) {
+pub(crate) fn count_in_queue(record: &RecordView<'_>, topics: &TopicTable) {
     let transaction = record.sys_flag() & sys_flag::TRANSACTION_TYPE;
     let counts = [sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction);
     if !counts {

@@ -130,6 +130,19 @@ impl TopicTable {
         Arc::clone(queue)
     }
 
+    /// Takes in what was counted in records behind those that are counted here.
+    pub(crate) fn take_in(&self, later: Self) {
+        for (name, topic) in later.topics.into_inner() {
+            for (queue_id, counted) in topic.queues {
+                let queue = self.queue(&name, queue_id);
+                if let (None, Some(kind)) = (queue.topic.kind(), topic.state.kind()) {
+                    queue.topic.set_kind(kind);
+                }
+                queue.raise_next_offset(counted.next_offset());
+            }
+        }
+    }
+
     /// The counters of topics that were appended to, sorted by name.
     pub(crate) fn stats(&self) -> Vec<TopicStats> {
         let topics = self.topics.read();
@@ -145,5 +158,22 @@ impl TopicTable {
             .collect();
         stats.sort_by(|one, other| one.topic.cmp(&other.topic));
         stats
+    }
+}
+
+#[cfg(test)]
+impl TopicTable {
+    /// Every queue with its topic's kind and its next offset.
+    pub(crate) fn all(
+        &self,
+    ) -> std::collections::BTreeMap<(String, i32), (Option<QueueKind>, u64)> {
+        let topics = self.topics.read();
+        let queues = topics.values().flat_map(|topic| topic.queues.values());
+        queues
+            .map(|queue| {
+                let name = (queue.topic_name().to_owned(), queue.queue_id);
+                (name, (queue.topic.kind(), queue.next_offset()))
+            })
+            .collect()
     }
 }

@@ -8,6 +8,7 @@
 //!    A damaged record stops it, too.
 
 mod flush_consume_queue;
+mod read_ahead;
 
 pub(crate) use flush_consume_queue::{FlushConsumeQueueService, QueueFlusher};
 
@@ -17,20 +18,16 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::codec::RecordView;
-use crate::codec::java_hash;
-use crate::codec::properties::{PROPERTY_KEYS, PROPERTY_TAGS, PROPERTY_UNIQUE_KEY};
-use crate::codec::record::{CrcCheck, RecordLayout, sys_flag};
-use crate::commit_log::{Found, Walk, view};
-use crate::consume_queue::{ConsumeQueue, ConsumeQueues, QueueCounts, Staged, Unit};
+use crate::consume_queue::{ConsumeQueue, ConsumeQueues, QueueCounts, Staged};
 use crate::delay::{DelayLevels, SCHEDULE_TOPIC, ScheduleMessageService};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
-use crate::index::{Index, IndexRecord};
-use crate::mapped::{MappedFileQueue, Pin};
+use crate::index::Index;
+use crate::mapped::MappedFileQueue;
 use crate::service::{ServiceThread, Signal};
 use crate::status::Status;
 use crate::watermark::Watermark;
+use read_ahead::{Batch, Reader};
 
 /// Records that are written together, at most.
 const MAX_BATCH_RECORDS: usize = 4096;
@@ -78,12 +75,11 @@ struct Work {
     /// Behind the last record that was staged.
     position: u64,
     timestamp_ms: i64,
+    reader: Reader,
+    /// Its units are staged; its keys are to be put into the index.
+    batch: Batch,
     /// Queues with staged units.
     touched: Vec<Arc<ConsumeQueue>>,
-    /// Records whose keys are to be put into the index.
-    keyed: Vec<(Pin, RecordLayout)>,
-    /// The queue of the last record: the next one often goes there, too.
-    last_queue: Option<Arc<ConsumeQueue>>,
 }
 
 /// Brings records to their queues; see the module.
@@ -105,9 +101,9 @@ impl Dispatcher {
         let work = Work {
             position,
             timestamp_ms,
+            reader: Reader::default(),
+            batch: Batch::default(),
             touched: Vec::new(),
-            keyed: Vec::new(),
-            last_queue: None,
         };
         Self {
             parts,
@@ -144,18 +140,24 @@ impl Dispatcher {
     /// Dispatches everything below `limit`.
     pub(crate) fn dispatch_to(&self, limit: u64) -> Result<()> {
         while self.dispatched.get() < limit {
-            let result = self.run(limit);
-            *self.blocked.lock() = result.as_ref().err().map(block);
-            result?;
+            let outcome = self.run(limit, None);
+            self.note(&outcome);
+            outcome?;
         }
         Ok(())
     }
 
-    /// Dispatches one batch.
-    fn run(&self, limit: u64) -> Result<()> {
+    /// Notes whether it goes on.
+    fn note(&self, outcome: &Result<()>) {
+        *self.blocked.lock() = outcome.as_ref().err().map(block);
+    }
+
+    /// Dispatches one batch, unless an earlier one is partly written: then the rest of that. Takes
+    /// the batch that was read ahead, if it is the next.
+    fn run(&self, limit: u64, ahead: Option<Batch>) -> Result<()> {
         let mut work = self.work.lock();
         if work.is_written() {
-            self.stage(&mut work, limit)?;
+            work.stage(&self.parts, limit, ahead)?;
         }
         while let Some(queue) = work.touched.last() {
             queue.write_staged()?;
@@ -166,124 +168,12 @@ impl Dispatcher {
             }
             work.touched.pop();
         }
-        self.put_keys(&mut work)?;
-        if work.position == self.dispatched.get() {
-            let what = "the log ends inside a record";
-            return Err(Error::new(Status::Internal, what).at_offset(limit));
+        if let Some(index) = &self.parts.index {
+            index.put(&work.batch.keys)?;
         }
+        work.batch.keys.clear();
         self.dispatched.advance(work.position);
         Ok(())
-    }
-
-    /// Stages the next records. What is in front of a damaged one is staged first.
-    fn stage(&self, work: &mut Work, limit: u64) -> Result<()> {
-        let begin = work.position;
-        let mut walk = Walk::new(&self.parts.log, begin, CrcCheck::Skip);
-        for _ in 0..MAX_BATCH_RECORDS {
-            let found = if walk.position() < limit { walk.step() } else { break };
-            match found {
-                Found::Record(pin, layout) => {
-                    if walk.position() > limit {
-                        break;
-                    }
-                    self.stage_record(work, &pin, layout);
-                }
-                Found::Blank(..) => {}
-                Found::Free | Found::Damaged(_) if work.position > begin => break,
-                Found::Free => {
-                    return Err(Error::new(Status::Corruption, "a record is missing")
-                        .at_offset(walk.position()));
-                }
-                Found::Damaged(error) => return Err(error),
-            }
-            work.position = walk.position();
-        }
-        Ok(())
-    }
-
-    fn stage_record(&self, work: &mut Work, pin: &Pin, layout: RecordLayout) {
-        let record = view(pin, layout);
-        work.timestamp_ms = record.store_timestamp_ms();
-        let transaction = record.sys_flag() & sys_flag::TRANSACTION_TYPE;
-        if transaction != sys_flag::TRANSACTION_ROLLBACK
-            && self.parts.index.is_some()
-            && has_keys(&record)
-        {
-            work.keyed.push((pin.clone(), layout));
-        }
-        if ![sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction) {
-            return;
-        }
-        let Some(queue) = self.queue_of(work, &record) else {
-            tracing::warn!(
-                offset = %record.physical_offset(), topic = ?record.topic(),
-                queue_id = record.queue_id(), "a record names a queue that cannot be"
-            );
-            return;
-        };
-        let unit = Unit {
-            index: record.queue_offset().get(),
-            messages: record.message_count(),
-            physical_offset: record.physical_offset().get(),
-            size_bytes: record.size_bytes(),
-            tags_code: self.tags_code(&record),
-            store_timestamp_ms: Some(record.store_timestamp_ms()),
-        };
-        if queue.stage(&unit) == Staged::First {
-            work.touched.push(queue);
-        }
-    }
-
-    fn put_keys(&self, work: &mut Work) -> Result<()> {
-        let Some(index) = self.parts.index.as_ref().filter(|_| !work.keyed.is_empty()) else {
-            return Ok(());
-        };
-        let records: Vec<_> = work
-            .keyed
-            .iter()
-            .map(|(pin, layout)| {
-                let record = view(pin, *layout);
-                IndexRecord {
-                    topic: record.topic(),
-                    unique_key: record.property(PROPERTY_UNIQUE_KEY),
-                    keys: record.property(PROPERTY_KEYS).unwrap_or_default(),
-                    physical_offset: record.physical_offset().get(),
-                    store_timestamp_ms: record.store_timestamp_ms(),
-                }
-            })
-            .collect();
-        index.put(&records)?;
-        drop(records);
-        work.keyed.clear();
-        Ok(())
-    }
-
-    fn queue_of(&self, work: &mut Work, record: &RecordView<'_>) -> Option<Arc<ConsumeQueue>> {
-        let (topic, queue_id) = (record.topic_bytes(), record.queue_id());
-        if let Some(last) = &work.last_queue
-            && last.queue_id() == queue_id
-            && last.topic().as_bytes() == topic
-        {
-            return Some(Arc::clone(last));
-        }
-        let topic = std::str::from_utf8(topic).ok()?;
-        let queue = self.parts.queues.queue(topic, queue_id, record.queue_kind())?;
-        work.last_queue = Some(Arc::clone(&queue));
-        Some(queue)
-    }
-
-    /// The hash of the tag; of a delayed message the time of its delivery.
-    fn tags_code(&self, record: &RecordView<'_>) -> i64 {
-        if record.topic_bytes() == SCHEDULE_TOPIC.as_bytes() {
-            let level = record.property("DELAY").and_then(|level| level.parse::<usize>().ok());
-            if let Some(level) = level.filter(|level| *level > 0) {
-                let level = level.min(self.parts.delays.count());
-                let delay = i64::try_from(self.parts.delays.delay(level).as_millis());
-                return record.store_timestamp_ms().saturating_add(delay.unwrap_or(i64::MAX));
-            }
-        }
-        let tag = record.properties().find(PROPERTY_TAGS).filter(|tag| !tag.is_empty());
-        tag.map_or(0, |tag| i64::from(java_hash(&String::from_utf8_lossy(tag))))
     }
 
     /// Where the dispatcher may go.
@@ -338,15 +228,27 @@ impl Dispatcher {
 impl Work {
     /// Whether nothing is staged.
     fn is_written(&self) -> bool {
-        self.touched.is_empty() && self.keyed.is_empty()
+        self.touched.is_empty() && self.batch.keys.is_empty()
     }
-}
 
-fn has_keys(record: &RecordView<'_>) -> bool {
-    let names = [PROPERTY_UNIQUE_KEY, PROPERTY_KEYS];
-    record.properties().any(|(name, value)| {
-        !value.is_empty() && names.iter().any(|wanted| wanted.as_bytes() == name)
-    })
+    /// Reads a batch, or takes the one that was read ahead, and stages its units.
+    fn stage(&mut self, parts: &DispatchParts, limit: u64, ahead: Option<Batch>) -> Result<()> {
+        match ahead.filter(|ahead| ahead.begin == self.position) {
+            Some(ahead) => self.batch = ahead,
+            None => {
+                let read = self.reader.read(parts, self.position, limit, &mut self.batch);
+                read.inspect_err(|_| self.batch = Batch::default())?;
+            }
+        }
+        for (queue, unit) in self.batch.units.drain(..) {
+            if queue.stage(&unit) == Staged::First {
+                self.touched.push(queue);
+            }
+        }
+        self.position = self.batch.end;
+        self.timestamp_ms = self.batch.timestamp_ms.unwrap_or(self.timestamp_ms);
+        Ok(())
+    }
 }
 
 /// What a caller gets to see of a failure.

@@ -16,19 +16,20 @@ pub(crate) struct IndexRecord<'a> {
 
 /// One key of one record, on its way into a file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Keyed {
+pub(crate) struct Keyed {
     pub(super) hash: u32,
+    /// Where the record lies.
     pub(super) offset: u64,
     pub(super) time_ms: i64,
 }
 
 impl IndexRecord<'_> {
-    /// Adds the record's keys behind its first `skip` ones, in the order of the file.
-    pub(super) fn keyed(&self, skip: usize, into: &mut Vec<Keyed>) {
+    /// Adds the record's keys, in the order of the file.
+    pub(crate) fn keyed(&self, into: &mut Vec<Keyed>) {
         let unique = self.unique_key.iter().map(AsRef::as_ref);
         let keys = self.keys.split(' ').filter(|key| !key.is_empty());
         let topic = hash_on(0, &self.topic);
-        into.extend(unique.chain(keys).skip(skip).map(|key| Keyed {
+        into.extend(unique.chain(keys).map(|key| Keyed {
             hash: without_sign(hash_on(hash_on(topic, "#"), key)),
             offset: self.physical_offset,
             time_ms: self.store_timestamp_ms,
@@ -81,12 +82,9 @@ mod tests {
             store_timestamp_ms: 5,
         };
         let mut keyed = Vec::new();
-        record.keyed(0, &mut keyed);
+        record.keyed(&mut keyed);
         let hashes: Vec<_> = keyed.iter().map(|key| key.hash).collect();
         assert_eq!(hashes, ["u", "a", "b", "a"].map(|key| key_hash("t", key)));
-        keyed.clear();
-        record.keyed(3, &mut keyed);
-        assert_eq!(keyed.len(), 1);
-        assert_eq!((keyed[0].hash, keyed[0].offset), (key_hash("t", "a"), 9));
+        assert!(keyed.iter().all(|key| (key.offset, key.time_ms) == (9, 5)));
     }
 }

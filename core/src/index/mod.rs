@@ -22,7 +22,7 @@ mod name;
 mod recover;
 mod table;
 
-pub(crate) use keys::IndexRecord;
+pub(crate) use keys::{IndexRecord, Keyed};
 pub(crate) use layout::IndexSettings;
 pub(crate) use recover::LastStop;
 
@@ -39,7 +39,7 @@ use crate::mapped::sync_parent;
 use crate::status::Status;
 use crate::sys::disk::{Disk, Entry};
 use file::{IndexFile, Scratch, Wanted};
-use keys::{Keyed, key_hash};
+use keys::key_hash;
 
 /// The directory of the index in the store's root.
 pub(crate) const INDEX_DIRECTORY: &str = "index";
@@ -67,7 +67,6 @@ struct Writer {
     newest_name: Option<String>,
     /// Files without an entry: nothing in them tells the numbers they were made with.
     unfinished: Vec<PathBuf>,
-    keys: Vec<Keyed>,
     scratch: Scratch,
 }
 
@@ -178,44 +177,31 @@ impl Index {
         Ok(())
     }
 
-    /// Puts the keys of records, which come in log order; those that are in already are passed
-    /// over. RocketMQ puts no keys of rolled back transactions, so the caller leaves them out.
+    /// Puts keys, which come in the order of the log and each record's together; those that are in
+    /// already are passed over. RocketMQ puts no keys of rolled back transactions, so the caller
+    /// leaves them out.
     ///
-    /// After an error some of the first records may be in, each key once; the caller puts the same
-    /// records again when the cause is gone.
+    /// After an error some of the first may be in, each once; the caller puts the same keys again
+    /// when the cause is gone.
     ///
     /// # Errors
     ///
     /// - [`Status::DiskFull`], [`Status::Io`]: a file could not be written, synced or made.
     /// - [`Status::Fenced`]: a sync of the newest file failed before.
     /// - [`Status::Corruption`]: the newest file needs [`Index::recover`].
-    pub(crate) fn put(&self, records: &[IndexRecord<'_>]) -> Result<()> {
+    pub(crate) fn put(&self, keys: &[Keyed]) -> Result<()> {
         let mut writer = self.writer.lock();
         let last = self.last_record(&mut writer)?;
-        let Writer { keys, .. } = &mut *writer;
-        keys.clear();
-        for record in records {
-            let skip = match last {
-                Some(last) if record.physical_offset < last.offset => continue,
-                Some(last) if record.physical_offset == last.offset => last.keys as usize,
-                _ => 0,
-            };
-            record.keyed(skip, keys);
-        }
-        let mut done = 0;
-        loop {
-            let count = writer.keys.len() - done;
-            if count == 0 {
-                return Ok(());
-            }
+        let mut rest = keys.get(last.map_or(0, |last| known(last, keys))..).unwrap_or_default();
+        while !rest.is_empty() {
             let file = self.file_with_room(&mut writer)?;
-            let part = done..done + count.min(file.room());
-            let Writer { keys, scratch, last, .. } = &mut *writer;
-            let fitting = keys.get(part.clone()).unwrap_or_default();
+            let (fitting, others) = rest.split_at(rest.len().min(file.room()));
+            let Writer { scratch, last, .. } = &mut *writer;
             file.append(&*self.disk, fitting, scratch)?;
             *last = last.map(|last| last_of(last, fitting));
-            done = part.end;
+            rest = others;
         }
+        Ok(())
     }
 
     /// The last record with keys in the index: looked up in the files at first.
@@ -418,6 +404,13 @@ fn list(disk: &dyn Disk, directory: &Path) -> Result<Vec<(String, Entry)>> {
         .collect();
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(found)
+}
+
+/// How many of these keys are in, if this is the last record that has any.
+fn known(last: LastRecord, keys: &[Keyed]) -> usize {
+    let below = keys.partition_point(|key| key.offset < last.offset);
+    let same = keys.iter().skip(below).take_while(|key| key.offset == last.offset);
+    below + same.take(last.keys as usize).count()
 }
 
 /// The last record after these keys were added behind `before`.

@@ -23,6 +23,7 @@ use crate::fence::Fence;
 use crate::index::{Index, IndexSettings, LastStop};
 use crate::mapped::MappedFileQueue;
 use crate::options::{FlushMode, StoreOptions};
+use crate::progress::{RecoveryPhase, Reporter};
 use crate::sys::disk::{Access, Disk};
 
 /// What was found of the queues, before anything is changed.
@@ -152,6 +153,15 @@ fn index_start(
     }
 }
 
+/// What a store has beside queues and index.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'a> {
+    pub(super) before: Before,
+    pub(super) options: &'a StoreOptions,
+    pub(super) log: &'a Arc<MappedFileQueue>,
+    pub(super) checkpoint: &'a Arc<CheckpointFile>,
+}
+
 /// The parts that keep queues up with the log, in an open store.
 #[derive(Debug)]
 pub(super) struct Dispatching {
@@ -166,13 +176,12 @@ impl Dispatching {
     /// services. What cannot be written now is left to them.
     pub(super) fn start(
         found: FoundQueues,
-        before: Before,
-        log: &Arc<MappedFileQueue>,
-        options: &StoreOptions,
-        checkpoint: &Arc<CheckpointFile>,
-        fence: &Arc<Fence>,
+        beside: Beside<'_>,
         schedule: Option<Arc<ScheduleMessageService>>,
+        fence: &Arc<Fence>,
+        reporter: &mut Reporter,
     ) -> Result<Self> {
+        let Beside { before, options, log, checkpoint } = beside;
         let FoundQueues { queues, index, left_out, start, trusted } = found;
         if !trusted {
             // Queues are about to be cut: nobody who finds them so may rely on the checkpoint.
@@ -217,7 +226,11 @@ impl Dispatching {
         if logics < noted {
             checkpoint.update(|fields, _| fields.logics_msg_timestamp_ms = logics)?;
         }
-        if let Err(error) = dispatcher.dispatch_to(log.durable().get()) {
+        let end = log.durable().get();
+        reporter.begin(RecoveryPhase::Queues, end.saturating_sub(from));
+        let rebuilt = dispatcher.catch_up(end, |at| reporter.look(at.saturating_sub(from)));
+        reporter.end(dispatcher.dispatched().get().saturating_sub(from));
+        if let Err(error) = rebuilt {
             tracing::error!(%error, "not all of the log could be dispatched at opening");
         } else if !trusted || from < start.position {
             flusher.flush()?;

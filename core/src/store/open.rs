@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::checks::Checking;
-use super::derived::{Dispatching, FoundQueues};
+use super::derived::{Beside, Dispatching, FoundQueues};
 use super::transactions::Transactions;
 use super::{Ending, Inner, Store};
 use crate::checkpoint::{self, CheckpointFile, Notes, StoreCheckpoint};
@@ -32,6 +32,7 @@ use crate::mapped::{
     FoundFile, MappedFileQueue, QueuePaths, TransientStorePool, list_files, open_files,
 };
 use crate::options::{FlushMode, StoreOptions};
+use crate::progress::Reporter;
 use crate::retention::{CleanCommitLogService, Cleaner, CleanerParts, RetentionRules};
 use crate::state::delay_offsets::DelayOffsets;
 use crate::state::{ConsumerOffsets, Topics};
@@ -114,7 +115,9 @@ pub(crate) fn open(
     let queue = Arc::new(MappedFileQueue::new(Arc::clone(disk), size, files));
     let topics = TopicTable::default();
     let queues = FoundQueues::look(disk, &path, options, Access::Write, &queue, found.notes)?;
-    let mut plan = recover::plan(&queue, options, found.before, queues.start, &topics)?;
+    let mut reporter = Reporter::new(&options.recovery_listener);
+    let start = queues.start;
+    let mut plan = recover::plan(&queue, options, found.before, start, &topics, &mut reporter)?;
     let mut behind = LeftOut::default();
     if !options.consume_queue_enable {
         behind.empty = queues.queues.load(queue.min_offset(), plan.end)?.empty;
@@ -139,7 +142,7 @@ pub(crate) fn open(
     let paths = found.paths;
     let before = found.before;
     let parts = Recovered { before, queue, paths, topics, plan, queues, checkpoint, ending };
-    start(path, options, environment, parts)
+    self::start(path, options, environment, parts, reporter)
 }
 
 /// What recovery leaves to the services.
@@ -165,7 +168,9 @@ pub(crate) fn plan(path: &Path, options: &StoreOptions) -> Result<RecoveryReport
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let queues = FoundQueues::look(&disk, path, options, Access::Read, &queue, found.notes)?;
     let topics = TopicTable::default();
-    let plan = recover::plan(&queue, options, found.before, queues.start, &topics)?;
+    let mut reporter = Reporter::new(&options.recovery_listener);
+    let start = queues.start;
+    let plan = recover::plan(&queue, options, found.before, start, &topics, &mut reporter)?;
     Ok(plan.report)
 }
 
@@ -227,6 +232,7 @@ fn start(
     options: &StoreOptions,
     environment: &Environment,
     recovered: Recovered,
+    mut reporter: Reporter,
 ) -> Result<Store> {
     let Recovered { before, queue, paths, topics, plan, queues, checkpoint, ending } = recovered;
     let report = &plan.report;
@@ -274,7 +280,8 @@ fn start(
         let offsets = ConsumerOffsets::load(Arc::clone(disk), &path)?;
         let topics = Topics::load(Arc::clone(disk), &path)?;
         let told = schedule.clone();
-        let parts = Dispatching::start(queues, before, &queue, options, &checkpoint, &fence, told)?;
+        let beside = Beside { before, options, log: &queue, checkpoint: &checkpoint };
+        let parts = Dispatching::start(queues, beside, told, &fence, &mut reporter)?;
         let groups = Arc::new(Groups::new(offsets, topics, Arc::clone(parts.queues())));
         // What was set back has to stay so: those indexes are about to be given out again.
         groups.offsets.persist()?;

@@ -12,6 +12,7 @@ mod foreign_files;
 mod group_commit;
 mod index;
 mod limits;
+mod parallel_recovery;
 mod pins;
 mod pool;
 mod recovery;

@@ -154,3 +154,26 @@ pub(super) fn fill(store: &Store, count: usize, bytes: usize) -> Vec<PhysicalOff
     let append = |_| store.append(&Message::new("t", &body)).unwrap();
     (0..count).map(append).map(|placed| placed.physical_offset).collect()
 }
+
+/// Numbers that depend on a seed alone (xorshift).
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit
+    }
+
+    /// A seed that differs from run to run, unless the environment gives one; it is printed, and
+    /// shown when the test fails.
+    #[allow(clippy::print_stdout, reason = "a test that fails shows how to repeat it")]
+    pub(super) fn seeded() -> Self {
+        let given = std::env::var("CAIRNLOG_SEED").ok().and_then(|seed| seed.parse().ok());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let seed = given.unwrap_or(now.as_nanos() as u64 | 1);
+        println!("CAIRNLOG_SEED={seed}");
+        Self(seed)
+    }
+}

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fault_disk::FaultDisk;
+use super::scene::Random;
 use crate::Result;
 use crate::index::{Index, IndexRecord, IndexSettings, KeyQuery};
 
@@ -48,7 +49,9 @@ impl Row {
 
 /// Puts rows in one call.
 fn put(index: &Index, rows: &[Row]) -> Result<()> {
-    index.put(&rows.iter().map(Row::record).collect::<Vec<_>>())
+    let mut keys = Vec::new();
+    rows.iter().for_each(|row| row.record().keyed(&mut keys));
+    index.put(&keys)
 }
 
 /// A directory with an index on a faulty disk.
@@ -155,29 +158,6 @@ fn assert_all_found(index: &Index, rows: &[Row]) {
             let found = find(index, rows, &row.topic, key, ALWAYS);
             assert_eq!(found, expected(rows, &row.topic, key, ALWAYS), "{} {key}", row.topic);
         }
-    }
-}
-
-/// Numbers that depend on a seed alone (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
-    }
-
-    /// A seed that differs from run to run, unless the environment gives one; it is printed, and
-    /// shown when the test fails.
-    #[allow(clippy::print_stdout, reason = "a test that fails shows how to repeat it")]
-    fn seeded() -> Self {
-        let given = std::env::var("CAIRNLOG_SEED").ok().and_then(|seed| seed.parse().ok());
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let seed = given.unwrap_or(now.as_nanos() as u64 | 1);
-        println!("CAIRNLOG_SEED={seed}");
-        Self(seed)
     }
 }
 
