@@ -8,11 +8,18 @@ use std::time::Duration;
 use cairnlog::{LogReader, Status, Store, StoreOptions};
 
 use crate::failure::Failure;
+use crate::progress;
 use crate::queue_reader::QueueReader;
 
 /// The options that `--conf` names, or the defaults. Names that are no store option are a
-/// broker's own settings and are passed over.
+/// broker's own settings and are passed over. A store that is opened with them shows how far it is.
 pub(crate) fn options(conf: Option<&Path>) -> Result<StoreOptions, Failure> {
+    let mut options = options_of(conf)?;
+    progress::of_recovery(&mut options);
+    Ok(options)
+}
+
+fn options_of(conf: Option<&Path>) -> Result<StoreOptions, Failure> {
     let Some(path) = conf else {
         return Ok(StoreOptions::default());
     };

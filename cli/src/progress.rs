@@ -1,7 +1,9 @@
 //! Progress bars: on stderr, and only when that is a terminal.
 
 use std::io::{self, IsTerminal};
+use std::sync::Mutex;
 
+use cairnlog::{RecoveryPhase, RecoveryProgress, StoreOptions};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A bar over a known number of bytes, or a count that runs without an end in sight.
@@ -19,5 +21,32 @@ pub(crate) fn bytes(total: Option<u64>, what: &'static str) -> ProgressBar {
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+/// Has a store that is opened with these options show how far it is, if that takes a while.
+pub(crate) fn of_recovery(options: &mut StoreOptions) {
+    if !io::stderr().is_terminal() {
+        return;
+    }
+    let shown: Mutex<Option<ProgressBar>> = Mutex::new(None);
+    options.on_recovery_progress(move |progress| {
+        let Ok(mut shown) = shown.lock() else {
+            return;
+        };
+        if !progress.is_complete() {
+            let begin = || bytes(Some(progress.bytes_total), doing(progress));
+            shown.get_or_insert_with(begin).set_position(progress.bytes_done);
+        } else if let Some(bar) = shown.take() {
+            bar.finish_and_clear();
+        }
+    });
+}
+
+fn doing(progress: RecoveryProgress) -> &'static str {
+    match progress.phase {
+        RecoveryPhase::Log => "checking the log",
+        RecoveryPhase::Queues => "building queues and index",
+        _ => "opening",
     }
 }
