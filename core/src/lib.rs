@@ -90,7 +90,7 @@ pub use options::{
     StoreOptions,
 };
 pub use progress::{RecoveryPhase, RecoveryProgress};
-pub use read::{QueueBatch, ReadOutcome, ReadRequest, Tail, TimeBoundary};
+pub use read::{AsyncTail, QueueBatch, ReadOutcome, ReadRequest, Tail, TimeBoundary};
 pub use retention::RemovedFiles;
 pub use state::{ConsumerOffsets, QueueKind, TopicConfig, Topics};
 pub use stats::{APPEND_LATENCY_BOUNDS_MS, StoreStats, TopicStats};

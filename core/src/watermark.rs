@@ -1,18 +1,72 @@
-//! A position that only moves forward, and those who wait for it.
+//! A position that only moves forward, and those who wait for it: threads, and wakers of tasks.
 
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::task::Waker;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
+
+use crate::service::panic_message;
 
 /// A log position. Whoever sees a value sees everything that was written before it was set.
 #[derive(Debug, Default)]
 pub(crate) struct Watermark {
     value: AtomicU64,
+    /// Waiting threads and registered wakers.
     waiters: AtomicUsize,
     closed: AtomicBool,
-    mutex: Mutex<()>,
+    registered: Mutex<Registered>,
     moved: Condvar,
+}
+
+/// Wakers of tasks, each with the position it waits to be exceeded.
+#[derive(Debug, Default)]
+struct Registered {
+    next_number: u64,
+    wakers: BTreeMap<u64, (u64, Waker)>,
+}
+
+/// Tasks that are to be woken, by whoever holds no lock: what a waker does is not known.
+#[derive(Debug, Default)]
+#[must_use = "tasks wait to be woken"]
+pub(crate) struct Woken(Vec<Waker>);
+
+impl Woken {
+    /// Wakes them. One that panics keeps no other from being woken.
+    pub(crate) fn wake_all(self) {
+        for waker in self.0 {
+            if let Err(cause) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                tracing::error!(message = panic_message(&*cause), "a waker panicked");
+                // What a panic carries may panic when it is dropped.
+                std::mem::forget(cause);
+            }
+        }
+    }
+
+    /// Adds those of another watermark.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+}
+
+/// A waker that was registered. It is forgotten when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    mark: Arc<Watermark>,
+    number: u64,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // The waker is dropped behind the lock: what that does is not known.
+        let forgotten = self.mark.registered.lock().wakers.remove(&self.number);
+        if forgotten.is_some() {
+            self.mark.waiters.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Watermark {
@@ -23,9 +77,13 @@ impl Watermark {
 
     /// Moves the position forward to `value`; a smaller value changes nothing.
     pub(crate) fn advance(&self, value: u64) {
-        if self.value.fetch_max(value, Ordering::Release) < value {
-            self.wake();
-        }
+        self.advance_quietly(value).wake_all();
+    }
+
+    /// As [`Watermark::advance`], with the waking of tasks left to the caller.
+    pub(crate) fn advance_quietly(&self, value: u64) -> Woken {
+        let moved = self.value.fetch_max(value, Ordering::Release) < value;
+        if moved { self.wake() } else { Woken::default() }
     }
 
     /// Sets the position, also backwards: only while nobody else knows the queue.
@@ -36,7 +94,7 @@ impl Watermark {
     /// Ends every wait, now and later.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.wake();
+        self.wake().wake_all();
     }
 
     /// Whether every wait was ended.
@@ -44,20 +102,49 @@ impl Watermark {
         self.closed.load(Ordering::Acquire)
     }
 
-    fn wake(&self) {
-        // Pairs with the fence in `wait_past`: either the waiter sees the new value, or the count
-        // of waiters is seen here.
+    /// Wakes waiting threads, and takes out the tasks that wait no longer.
+    fn wake(&self) -> Woken {
+        // Pairs with the fences in `wait_past` and `register`: either the waiter sees the new
+        // value, or the count of waiters is seen here.
         fence(Ordering::SeqCst);
-        if self.waiters.load(Ordering::Relaxed) > 0 {
-            // The lock makes sure that a waiter between its test and its sleep is not missed.
-            drop(self.mutex.lock());
-            self.moved.notify_all();
+        if self.waiters.load(Ordering::Relaxed) == 0 {
+            return Woken::default();
         }
+        // The lock makes sure that a waiter between its test and its sleep is not missed.
+        let mut registered = self.registered.lock();
+        let (value, closed) = (self.get(), self.is_closed());
+        let due = registered.wakers.extract_if(.., |_, (position, _)| closed || *position < value);
+        let woken: Vec<_> = due.map(|(_, (_, waker))| waker).collect();
+        drop(registered);
+        self.waiters.fetch_sub(woken.len(), Ordering::Relaxed);
+        self.moved.notify_all();
+        Woken(woken)
+    }
+
+    /// Has a task woken once when the position exceeds `position` or the watermark is closed.
+    /// `None` if that is so already.
+    pub(crate) fn register(self: &Arc<Self>, position: u64, waker: Waker) -> Option<Registration> {
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+        let mut registered = self.registered.lock();
+        let number = registered.next_number;
+        registered.next_number += 1;
+        registered.wakers.insert(number, (position, waker));
+        drop(registered);
+        fence(Ordering::SeqCst);
+        let registration = Registration { mark: Arc::clone(self), number };
+        let waits = self.get() <= position && !self.is_closed();
+        waits.then_some(registration)
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiters(&self) -> usize {
+        self.waiters.load(Ordering::Relaxed)
     }
 
     /// Makes every waiter look whether it is to give up.
     pub(crate) fn interrupt(&self) {
-        self.wake();
+        self.wake().wake_all();
     }
 
     /// Waits until the position exceeds `position`. False when the deadline passed, or the
@@ -79,7 +166,7 @@ impl Watermark {
         }
         self.waiters.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let mut guard = self.mutex.lock();
+        let mut guard = self.registered.lock();
         let mut in_time = true;
         while in_time && self.get() <= position && !self.is_closed() && !give_up() {
             in_time = match deadline {
@@ -125,5 +212,92 @@ mod tests {
             mark.close();
             assert!(!closed.join().unwrap());
         });
+    }
+
+    struct Counter(AtomicUsize);
+
+    impl std::task::Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            assert!(self.0.fetch_add(1, Ordering::Relaxed) < 10, "a waker's own fault");
+        }
+    }
+
+    fn waker(count: usize) -> (Arc<Counter>, Waker) {
+        let counter = Arc::new(Counter(AtomicUsize::new(count)));
+        (Arc::clone(&counter), Waker::from(counter))
+    }
+
+    #[test]
+    fn a_task_is_woken_once_when_the_position_is_exceeded() {
+        let mark = Arc::new(Watermark::default());
+        let (woken, waker) = waker(0);
+        let count = || woken.0.load(Ordering::Relaxed);
+        let first = mark.register(4, waker.clone()).unwrap();
+        let second = mark.register(5, waker.clone()).unwrap();
+        mark.advance(4);
+        assert_eq!((count(), mark.waiters()), (0, 2));
+        mark.advance(5);
+        assert_eq!((count(), mark.waiters()), (1, 1));
+        assert!(mark.register(4, waker.clone()).is_none());
+        drop(first);
+        assert_eq!(mark.waiters(), 1);
+        drop(second);
+        mark.advance(9);
+        assert_eq!((count(), mark.waiters()), (1, 0));
+        let third = mark.register(u64::MAX, waker.clone()).unwrap();
+        mark.close();
+        assert_eq!((count(), mark.waiters()), (2, 0));
+        assert!(mark.register(u64::MAX, waker).is_none());
+        drop(third);
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_nobody_from_being_woken() {
+        let mark = Arc::new(Watermark::default());
+        let ((_, bad), (woken, good)) = (waker(10), waker(0));
+        let waiting = [bad, good].map(|waker| mark.register(0, waker).unwrap());
+        mark.advance(1);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(mark.waiters(), 0);
+        drop(waiting);
+    }
+
+    /// A task that looks, registers and sleeps until woken misses no move.
+    #[test]
+    fn no_move_is_missed_by_a_task() {
+        struct Unpark(std::thread::Thread);
+        impl std::task::Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        const MOVES: u64 = 20_000;
+        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+        let mark = Arc::new(Watermark::default());
+        let seen = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+                for position in 0..MOVES {
+                    seen.store(position, Ordering::Release);
+                    while mark.get() <= position {
+                        if let Some(_registration) = mark.register(position, waker.clone()) {
+                            let slept = Instant::now();
+                            std::thread::park_timeout(PATIENCE);
+                            assert!(slept.elapsed() < PATIENCE, "a wakeup was lost");
+                        }
+                    }
+                }
+            });
+            // Each move comes about when the task is looking or registering.
+            for value in 1..=MOVES {
+                while seen.load(Ordering::Acquire) + 1 < value {
+                    std::hint::spin_loop();
+                }
+                (0..value % 200).for_each(|_| std::hint::spin_loop());
+                mark.advance(value);
+            }
+        });
+        assert_eq!(mark.waiters(), 0);
     }
 }

@@ -31,3 +31,11 @@ fn consume() {
     let billed: Vec<String> = (0..6).map(|number| format!("billed: order-{number}")).collect();
     assert_eq!(lines[2..], billed);
 }
+
+#[test]
+fn follow() {
+    let printed = run("follow");
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[..2], ["LOG: 0 of 0 bytes", "QUEUES: 0 of 0 bytes"]);
+    assert_eq!(lines[2..], ["one", "two", "in a task: three", "in a task: the last"]);
+}

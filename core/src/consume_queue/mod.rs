@@ -382,9 +382,10 @@ impl ConsumeQueues {
     pub(crate) fn close(&self) {
         let mut table = self.table.write();
         table.closed = true;
-        table.all().for_each(|queue| queue.max().close());
-        table.awaited.values().for_each(|end| end.close());
+        let mut ends: Vec<_> = table.all().map(|queue| Arc::clone(queue.max())).collect();
+        ends.extend(table.awaited.values().cloned());
         drop(table);
+        ends.iter().for_each(|end| end.close());
         self.shared.handles.clear();
     }
 }

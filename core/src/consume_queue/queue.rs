@@ -15,7 +15,7 @@ use super::files::{Place, QueueFiles, Run, Shared};
 use super::unit::{MAX_BATCH_MESSAGES, Slot, Unit, Units, partition_point, put_filler};
 use crate::error::Result;
 use crate::state::QueueKind;
-use crate::watermark::Watermark;
+use crate::watermark::{Watermark, Woken};
 
 /// The queue of a topic: for every index where its message lies.
 ///
@@ -168,20 +168,20 @@ impl ConsumeQueue {
     }
 
     /// Writes what is staged and makes it readable. On failure nothing becomes readable, and the
-    /// call may be repeated.
-    pub(crate) fn write_staged(&self) -> Result<()> {
+    /// call may be repeated. Returns the tasks that waited for it.
+    pub(crate) fn write_staged(&self) -> Result<Woken> {
         let mut staging = self.staging.lock();
         let Some((end, end_index)) = staging.end else {
-            return Ok(());
+            return Ok(Woken::default());
         };
         staging.runs.iter().try_for_each(|run| self.files.write(run))?;
         if !self.exists() {
             self.min.store(staging.first, Ordering::Release);
         }
         self.end.store(end, Ordering::Release);
-        self.max.advance(end_index);
+        let woken = self.max.advance_quietly(end_index);
         *staging = Staging::default();
-        Ok(())
+        Ok(woken)
     }
 
     /// Makes durable what was written since the last call. Returns the directory if files were made

@@ -12,6 +12,7 @@ mod read_ahead;
 
 pub(crate) use flush_consume_queue::{FlushConsumeQueueService, QueueFlusher};
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::index::Index;
 use crate::mapped::MappedFileQueue;
 use crate::service::{ServiceThread, Signal};
 use crate::status::Status;
-use crate::watermark::Watermark;
+use crate::watermark::{Watermark, Woken};
 use read_ahead::{Batch, Reader};
 
 /// Records that are written together, at most.
@@ -155,12 +156,20 @@ impl Dispatcher {
     /// Dispatches one batch, unless an earlier one is partly written: then the rest of that. Takes
     /// the batch that was read ahead, if it is the next.
     fn run(&self, limit: u64, ahead: Option<Batch>) -> Result<()> {
+        let mut woken = Woken::default();
+        let outcome = self.run_locked(limit, ahead, &mut woken);
+        woken.wake_all();
+        outcome
+    }
+
+    /// As [`Dispatcher::run`], with the tasks that are to be woken behind the lock.
+    fn run_locked(&self, limit: u64, ahead: Option<Batch>, woken: &mut Woken) -> Result<()> {
         let mut work = self.work.lock();
         if work.is_written() {
             work.stage(&self.parts, limit, ahead)?;
         }
         while let Some(queue) = work.touched.last() {
-            queue.write_staged()?;
+            woken.extend(queue.write_staged()?);
             if let Some(schedule) = &self.parts.schedule
                 && queue.topic() == SCHEDULE_TOPIC
             {
@@ -185,9 +194,15 @@ impl Dispatcher {
     }
 
     /// Counts a caller that waits for messages until the guard is dropped.
-    pub(crate) fn watch(&self) -> Watching<'_> {
+    pub(crate) fn watch(&self) -> Watching<&Self> {
         self.watchers.fetch_add(1, Ordering::Relaxed);
-        Watching(&self.watchers)
+        Watching(self)
+    }
+
+    /// As [`Dispatcher::watch`], for a caller that keeps the guard.
+    pub(crate) fn watch_shared(self: &Arc<Self>) -> Watching<Arc<Self>> {
+        self.watchers.fetch_add(1, Ordering::Relaxed);
+        Watching(Arc::clone(self))
     }
 
     fn is_watched(&self) -> bool {
@@ -258,11 +273,11 @@ fn block(cause: &Error) -> Error {
 
 /// A caller that waits for messages.
 #[derive(Debug)]
-pub(crate) struct Watching<'d>(&'d AtomicUsize);
+pub(crate) struct Watching<D: Deref<Target = Dispatcher>>(D);
 
-impl Drop for Watching<'_> {
+impl<D: Deref<Target = Dispatcher>> Drop for Watching<D> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.watchers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,8 +1,10 @@
 //! Reading by queue: from an index through the consume queue to the records in the log.
 
+mod async_tail;
 mod follow;
 mod tail;
 
+pub use async_tail::AsyncTail;
 pub(crate) use follow::Follower;
 pub use tail::Tail;
 
@@ -457,7 +459,7 @@ impl Reading {
     }
 
     /// Counts a caller that waits for messages until the guard is dropped.
-    pub(crate) fn watch(&self) -> Option<Watching<'_>> {
+    pub(crate) fn watch(&self) -> Option<Watching<&Dispatcher>> {
         match &self.source {
             Source::Dispatcher(dispatcher) => Some(dispatcher.watch()),
             Source::Follower(_) => None,

@@ -1,6 +1,7 @@
 //! Following a queue.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{ReadOutcome, ReadRequest, Reading};
@@ -8,6 +9,7 @@ use crate::commit_log::MessageView;
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::offset::QueueOffset;
+use crate::watermark::Watermark;
 
 /// Messages that one read takes ahead.
 const READ_AHEAD: usize = 32;
@@ -71,26 +73,45 @@ impl Tail {
     /// The next message that is there.
     fn step(&mut self) -> Result<Option<MessageView>> {
         loop {
-            if let Some(message) = self.ahead.pop_front() {
+            if let Some(message) = self.next_read() {
                 return Ok(Some(message));
             }
-            let request = ReadRequest::new(&self.topic, self.queue_id, self.position)
-                .max_messages(READ_AHEAD)
-                .filter(self.filter.clone());
-            let batch = self.reading.read(&request)?;
-            let outcome = batch.outcome();
-            let moved = batch.next_offset() > self.position;
-            match outcome {
-                ReadOutcome::OffsetOverflowOne
-                | ReadOutcome::OffsetOverflowBadly
-                | ReadOutcome::NoMatchedLogicQueue
-                | ReadOutcome::NoMessageInQueue => return Ok(None),
-                _ if !moved => return Ok(None),
-                _ => {}
+            if !self.read_on()? {
+                return Ok(None);
             }
-            self.position = batch.next_offset();
-            self.ahead.extend(batch.into_messages());
         }
+    }
+
+    /// The next message that was read.
+    pub(super) fn next_read(&mut self) -> Option<MessageView> {
+        self.ahead.pop_front()
+    }
+
+    /// Reads what follows. False where the queue ends for now.
+    pub(super) fn read_on(&mut self) -> Result<bool> {
+        let request = ReadRequest::new(&self.topic, self.queue_id, self.position)
+            .max_messages(READ_AHEAD)
+            .filter(self.filter.clone());
+        let batch = self.reading.read(&request)?;
+        let moved = batch.next_offset() > self.position;
+        match batch.outcome() {
+            ReadOutcome::OffsetOverflowOne
+            | ReadOutcome::OffsetOverflowBadly
+            | ReadOutcome::NoMatchedLogicQueue
+            | ReadOutcome::NoMessageInQueue => return Ok(false),
+            _ if !moved => return Ok(false),
+            _ => {}
+        }
+        self.position = batch.next_offset();
+        self.ahead.extend(batch.into_messages());
+        Ok(true)
+    }
+
+    /// One past the last index of the queue, to wait for, and the index that is waited for. `None`
+    /// if there can be no such queue.
+    pub(super) fn awaited(&self) -> Option<(Arc<Watermark>, u64)> {
+        let end = self.reading.queues.end_of(&self.topic, self.queue_id)?;
+        Some((end, self.position.cast_unsigned()))
     }
 }
 

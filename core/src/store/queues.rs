@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::index::KeyQuery;
 use crate::offset::{PhysicalOffset, QueueOffset};
-use crate::read::{QueueBatch, ReadRequest, Reading, Source, Tail, TimeBoundary};
+use crate::read::{AsyncTail, QueueBatch, ReadRequest, Reading, Source, Tail, TimeBoundary};
 use crate::status::Status;
 use crate::store::derived::Dispatching;
 
@@ -130,6 +130,22 @@ impl Store {
         check_topic(topic)?;
         check_queue_id(queue_id)?;
         Ok(Tail::new(reading, topic, queue_id, from, filter))
+    }
+
+    /// As [`Store::tail`], as a stream: for tasks, which wait without a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::tail`].
+    pub fn tail_async(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        from: QueueOffset,
+        filter: Filter,
+    ) -> Result<AsyncTail> {
+        let dispatcher = Arc::clone(&self.inner.dispatching()?.dispatcher);
+        Ok(AsyncTail::new(self.tail(topic, queue_id, from, filter)?, dispatcher))
     }
 
     /// The newest messages of a topic that have a key (one of their keys, or the unique key that a
