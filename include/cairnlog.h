@@ -1233,7 +1233,7 @@ cairn_status cairn_store_open(struct cairn_str path,
 // this one, or beside nobody. It takes no lock, makes no file and changes nothing; the right to
 // read the directory is enough.
 //
-// What reads works as on a store that `cairn_store_open` gave, `cairn_tail_open` included, and sees
+// What reads works as on a store that `cairn_store_open` gave, `cairn_tail_open` included. It sees
 // what the writer stored until then: messages of a queue once the writer dispatched them, records
 // of the log as soon as they are whole. Waiting calls look again in pauses that double up to 50 ms
 // while nothing comes. The writer may close the store, die, and open it again. What retention
@@ -1287,8 +1287,8 @@ uint64_t cairn_store_segment_size_bytes(const struct cairn_store *store);
 const struct cairn_recovery *cairn_store_recovery(const struct cairn_store *store);
 
 // Tells the positions of the log. They are read one after the other, so that durable is at most
-// committed and committed at most max, also while others append. A store that is only read does not
-// know what is durable or dispatched: both are -1, and `committed_offset` is `max_offset`.
+// committed and committed at most max, also while others append. A store that is only read knows
+// nothing of what is durable or dispatched: both are -1, and `committed_offset` is `max_offset`.
 //
 // # Safety
 // - `store` is null or live.
