@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypedDict, Unpack, final, overload
 
 from _typeshed import ReadableBuffer
+from typing_extensions import disjoint_base
 
 from .errors import Error
 from .outcome import ReadOutcome
@@ -465,6 +466,7 @@ class QueueAppender:
         **rare: Unpack[_RareFields],
     ) -> Future[AppendResult]: ...
 
+@disjoint_base
 class ReadableStore:
     def read_at(self, offset: int) -> MessageView: ...
     def read_log(
