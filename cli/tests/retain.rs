@@ -57,6 +57,23 @@ fn retained(store: &str, rule: &[&str]) -> u64 {
     files
 }
 
+/// The tool counted what retention had taken among what a group has left; the engine did not.
+#[test]
+fn what_is_gone_is_nothing_that_a_group_has_left() {
+    let (_directory, store) = full();
+    let group = ["groups", &store, "--group", "g", "-t", "t", "--json"];
+    let progress = |extra: &[&str]| {
+        json_lines(stdout_of(&run(&[&group[..], extra].concat())).as_bytes()).remove(0)
+    };
+    assert_eq!(progress(&["--reset-to", "5"])["lag"], 85);
+    assert_eq!(retained(&store, &["--max-bytes", "200K"]), 3);
+    let now = progress(&[]);
+    let first = now["first_offset"].as_u64().unwrap();
+    assert!(first > 5, "{now}");
+    assert_eq!((&now["next_consumed"], &now["lag"]), (&Value::from(5), &Value::from(90 - first)));
+    assert_eq!(progress(&["--reset-to", "last"])["lag"], 0);
+}
+
 #[test]
 fn the_log_is_cut_to_a_size() {
     let (_directory, store) = full();

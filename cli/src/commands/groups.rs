@@ -1,5 +1,7 @@
 //! `groups`: how far each group has consumed, and setting it elsewhere.
 
+use std::ops::Range;
+
 use cairnlog::{ConsumerOffsets, QueueOffset, Store, StoreOptions, TimeBoundary};
 use serde::Serialize;
 
@@ -74,6 +76,8 @@ fn list(command: &Groups, options: &StoreOptions) -> Outcome {
             }
             interrupt::check()?;
             let range = reader.queue_range(&topic, queue_id)?;
+            // What was removed is nothing that the group has left.
+            let left = |range: Range<u64>| range.end.saturating_sub(offset.get().max(range.start));
             let line = GroupLine {
                 group: &group,
                 topic: &topic,
@@ -81,7 +85,7 @@ fn list(command: &Groups, options: &StoreOptions) -> Outcome {
                 next_consumed: offset.get(),
                 first_offset: range.as_ref().map(|range| range.start),
                 next_offset: range.as_ref().map(|range| range.end),
-                lag: range.map(|range| range.end.saturating_sub(offset.get())),
+                lag: range.map(left),
             };
             if command.json {
                 output.json(&line)?;
