@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -98,17 +99,38 @@ def test_progress_and_offsets_across_closing(open_store: OpenStore) -> None:
 
 
 def test_offsets_of_programs_that_read_themselves(store: Store, directory: Path) -> None:
-    fill(store, 1, range(5))
-    assert store.consumer_offset("own", "orders", 0) is None
-    store.commit_offset("own", "orders", 0, 3)
+    fill(store, 3, range(15))
+    assert store.consumer_offset("own", "orders", 2) is None
+    store.commit_offset("own", "orders", 2, 3)
     store.persist_offsets()
     assert "orders@own" in (directory / "config" / "consumerOffset.json").read_text()
-    assert store.consumer_offset("own", "orders", 0) == 3
+    assert store.consumer_offset("own", "orders", 2) == 3
+    assert store.consumer_offset("own", "orders", 0) is None
     with pytest.raises(cairnlog.OffsetError):
-        store.commit_offset("own", "orders", 0, 6)
+        store.commit_offset("own", "orders", 2, 6)
     with pytest.raises(cairnlog.GroupError):
         store.commit_offset("no group", "orders", 0, 1)
-    assert take(store.consumer("own", "orders"), 2) == [3, 4]
+    assert take(store.consumer("own", "orders"), 2) == [11, 14]
+
+
+def test_what_is_committed_is_in_the_file(open_store: OpenStore, directory: Path) -> None:
+    # Nobody else writes the offsets.
+    store = open_store(flush_consumer_offset_interval_ms=3_600_000)
+    file = directory / "config" / "consumerOffset.json"
+
+    def written() -> str | None:
+        text = file.read_text() if file.exists() else ""
+        found = re.search(r'"orders@billing":\s*\{\s*"?0"?:\s*(\d+)', text)
+        return found and found[1]
+
+    fill(store, 1, range(5))
+    with store.consumer("billing", "orders", start_from="first") as consumer:
+        take(consumer, 3)
+        assert written() is None
+        consumer.commit()
+        assert written() == "3"
+        take(consumer, 1)
+        assert written() == "3"
 
 
 def test_where_a_group_begins(store: Store) -> None:
@@ -188,6 +210,17 @@ def test_an_orderly_queue_waits_for_its_message(store: Store) -> None:
     assert order == [0, 1, 2, 2, 3, 4]
     dead = store.consumer("last", "%DLQ%billing", start_from="first")
     assert take(dead, 1) == [2]
+
+
+def test_an_orderly_queue_pauses_for_as_long_as_it_is_told(store: Store) -> None:
+    fill(store, 1, range(1))
+    consumer = store.consumer(
+        "billing", "orders", order="orderly", start_from="first", suspend_queue_ms=3_600_000
+    )
+    (delivery,) = consumer.poll(timeout=30)
+    assert delivery.retry_later()
+    # Longer than it would pause unasked.
+    assert consumer.poll(timeout=1.5) == []
 
 
 def test_broadcasting(store: Store) -> None:

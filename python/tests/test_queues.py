@@ -236,21 +236,22 @@ def test_topics_queues_and_ranges(store: Store) -> None:
 def test_messages_around_a_time(store: Store) -> None:
     times = []
     for _ in range(4):
-        times.append(store.append("orders", b"x").store_timestamp_ms)
+        times.append(store.append("orders", b"x", queue_id=1).store_timestamp_ms)
         time.sleep(0.01)
     settle(store)
 
     def upper(ms: int) -> int | None:
-        return store.offset_at_time("orders", 0, ms, boundary="upper")
+        return store.offset_at_time("orders", 1, ms, boundary="upper")
 
     for index, ms in enumerate(times):
-        assert store.offset_at_time("orders", 0, ms) == index
-        assert store.offset_at_time("orders", 0, ms + 1, boundary="lower") == index + 1
+        assert store.offset_at_time("orders", 1, ms) == index
+        assert store.offset_at_time("orders", 1, ms + 1, boundary="lower") == index + 1
         assert upper(ms) == upper(ms + 1) == index
-    assert (store.offset_at_time("orders", 0, 0), upper(0)) == (0, 0)
+    assert (store.offset_at_time("orders", 1, 0), upper(0)) == (0, 0)
     assert store.offset_at_time("letters", 0, 0) is None
+    assert store.offset_at_time("orders", 0, 0) is None
     with pytest.raises(cairnlog.InvalidArgumentError, match="middle"):
-        store.offset_at_time("orders", 0, 0, boundary="middle")  # type: ignore[arg-type]
+        store.offset_at_time("orders", 1, 0, boundary="middle")  # type: ignore[arg-type]
 
 
 def test_messages_by_key_and_time(store: Store) -> None:

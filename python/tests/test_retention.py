@@ -72,6 +72,11 @@ def test_files_in_front_of_an_offset_go(open_store: OpenStore) -> None:
         store.read_at(0)
     kept = store.queue_range("orders", 0)
     assert kept is not None and 100 < kept.first < 200 == kept.next
+    # What is gone is nothing that a group has left.
+    store.commit_offset("billing", "orders", 0, 1)
+    (progress,) = store.group_progress("billing")
+    assert (progress.committed, progress.min_offset) == (1, kept.first)
+    assert progress.lag == 200 - kept.first
     with store.read("orders", 0, 0) as batch:
         assert (batch.outcome, len(batch)) == (ReadOutcome.OFFSET_TOO_SMALL, 0)
         assert batch.next_offset == batch.min_offset == kept.first
