@@ -198,7 +198,8 @@ store = cairnlog.Store.open(sys.argv[1], transaction_timeout_ms=50, segment_size
 asked = threading.Event()
 def check(check):
     asked.set()
-    time.sleep(0.5)
+    while not store.closed:
+        time.sleep(0.01)
     print("answered", store.closed, flush=True)
     return cairnlog.TransactionAnswer.COMMIT
 store.set_transaction_checker(check)

@@ -131,7 +131,11 @@ def test_it_follows_a_writer_that_is_killed(directory: Path) -> None:
 
 def test_nothing_is_written_while_the_writer_is_idle(open_store: OpenStore) -> None:
     # What the writer does by itself is done when nothing changes any more.
-    store = open_store(flush_interval_ms=10, flush_consume_queue_interval_ms=10)
+    store = open_store(
+        flush_interval_ms=10,
+        flush_consume_queue_interval_ms=10,
+        flush_consumer_offset_interval_ms=3_600_000,
+    )
     for index in range(100):
         store.append("t", str(index).encode(), keys=["k"])
     store.flush()
