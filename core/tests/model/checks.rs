@@ -70,6 +70,7 @@ impl Pair {
             }
             for key in KEYS {
                 self.check_key(&queue.0, key, 1000, (0, i64::MAX));
+                self.check_key(&queue.0, key, 2, (0, i64::MAX));
             }
         }
         for at in 0..self.model.records.len().min(8) {
@@ -222,7 +223,8 @@ impl Pair {
     pub(crate) fn query_key(&self, topic: usize, key: usize, most: usize, at: (usize, usize)) {
         let times: Vec<_> = self.model.records.iter().filter_map(|record| record.time_ms).collect();
         let time = |at: usize| at.checked_rem(times.len()).map_or(0, |at| times[at]);
-        self.check_key(TOPICS[topic], KEYS[key], most, (time(at.0), time(at.1)));
+        let (one, other) = (time(at.0), time(at.1));
+        self.check_key(TOPICS[topic], KEYS[key], most, (one.min(other), one.max(other)));
     }
 
     fn check_key(&self, topic: &str, key: &str, most: usize, (begin, end): (i64, i64)) {

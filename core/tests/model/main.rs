@@ -19,6 +19,8 @@ mod operations;
 mod pair;
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cairnlog::{FlushMode, StoreOptions};
 use proptest::strategy::Strategy;
@@ -31,6 +33,7 @@ use crate::pair::{Pair, SEGMENT};
 const CASES: &str = "CAIRNLOG_MODEL_CASES";
 const SEED: &str = "CAIRNLOG_MODEL_SEED";
 const HOUR_MS: u64 = 3_600_000;
+const THREADS: usize = 4;
 
 /// What a store is like, beside its kind.
 #[derive(Debug, Clone, Copy)]
@@ -85,47 +88,68 @@ fn run(options: StoreOptions, list: &[Operation]) {
     pair.check();
 }
 
+const KINDS: [(FlushMode, Option<usize>); 5] = [
+    (FlushMode::Async, None),
+    (FlushMode::Async, Some(5)),
+    (FlushMode::Async, Some(1)),
+    (FlushMode::Sync, None),
+    (FlushMode::Sync, Some(1)),
+];
+
+/// Runs what follows from a seed; returns what went wrong, in the shortest list found for it.
+fn run_seed(seed: u64) -> Option<String> {
+    let kind = KINDS[(seed % KINDS.len() as u64) as usize];
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    let config = Config {
+        cases: 1,
+        max_shrink_iters: 1000,
+        max_shrink_time: 20_000,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let lists = (manners(), operations());
+    let outcome = TestRunner::new_with_rng(config, random).run(&lists, |(manner, list)| {
+        run(options(kind, manner), &list);
+        Ok(())
+    });
+    let what = match outcome {
+        Ok(()) => return None,
+        Err(TestError::Abort(reason)) => reason.to_string(),
+        Err(TestError::Fail(reason, (manner, list))) => {
+            let lines: Vec<_> = list.iter().map(|done| format!("  {done:?}")).collect();
+            format!("{reason}\n{manner:?}\n{}", lines.join("\n"))
+        }
+    };
+    Some(format!(
+        "{what}\n{kind:?}; to see it again: \
+         {SEED}={seed} {CASES}=1 cargo test -p cairnlog --test model"
+    ))
+}
+
 #[test]
 fn the_store_holds_what_a_plain_list_holds() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let first = number(SEED).unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
-    let kinds = [
-        (FlushMode::Async, None),
-        (FlushMode::Async, Some(5)),
-        (FlushMode::Async, Some(1)),
-        (FlushMode::Sync, None),
-        (FlushMode::Sync, Some(1)),
-    ];
-    for case in 0..number(CASES).unwrap_or(60) {
-        let seed = first.wrapping_add(case);
-        let kind = kinds[(seed % kinds.len() as u64) as usize];
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_be_bytes());
-        let config = Config {
-            cases: 1,
-            max_shrink_iters: 1000,
-            max_shrink_time: 20_000,
-            failure_persistence: None,
-            ..Config::default()
-        };
-        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-        let lists = (manners(), operations());
-        let outcome = TestRunner::new_with_rng(config, random).run(&lists, |(manner, list)| {
-            run(options(kind, manner), &list);
-            Ok(())
-        });
-        if let Err(error) = outcome {
-            let what = match error {
-                TestError::Abort(reason) => reason.to_string(),
-                TestError::Fail(reason, (manner, list)) => {
-                    let lines: Vec<_> = list.iter().map(|done| format!("  {done:?}")).collect();
-                    format!("{reason}\n{manner:?}\n{}", lines.join("\n"))
-                }
-            };
-            panic!(
-                "{what}\n{kind:?}; to see it again: \
-                 {SEED}={seed} {CASES}=1 cargo test -p cairnlog --test model"
-            );
+    let cases = number(CASES).unwrap_or(30);
+    let (next, failure) = (AtomicU64::new(0), Mutex::new(None));
+    let work = || {
+        while failure.lock().unwrap().is_none() {
+            let case = next.fetch_add(1, Ordering::Relaxed);
+            if case >= cases {
+                break;
+            }
+            if let Some(what) = run_seed(first.wrapping_add(case)) {
+                failure.lock().unwrap().get_or_insert(what);
+            }
         }
+    };
+    // Most of the time is spent waiting for the disk.
+    std::thread::scope(|scope| {
+        (0..THREADS).for_each(|_| drop(scope.spawn(work)));
+    });
+    if let Some(what) = failure.into_inner().unwrap() {
+        panic!("{what}");
     }
 }
