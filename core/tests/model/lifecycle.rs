@@ -1,6 +1,7 @@
 //! Closing, crashes, power cuts, lost files and retention.
 
 use std::fs::OpenOptions;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -17,6 +18,8 @@ const PARTS: [&str; 6] =
 const NOTES_AT: usize = 2048;
 const BOOT_AT: usize = NOTES_AT + 24;
 const NOTES_BYTES: usize = 64;
+/// What a power cut leaves is whole pages.
+const PAGE: u64 = 4096;
 
 impl Pair {
     /// Ends the store as it should, and opens it again, perhaps without what follows from the log.
@@ -47,11 +50,21 @@ impl Pair {
             }
         }
         std::fs::copy(self.directory.path().join("abort"), copy.path().join("abort")).unwrap();
-        let kept = power.map(|power| durable + (committed - durable) * power.kept / 1000);
-        if let Some(kept) = kept {
-            zero_log(copy.path(), kept);
+        let kept = power.map(|power| {
+            let kept = durable + (committed - durable) * power.kept / 1000;
+            zero_log(copy.path(), kept..u64::MAX);
             pretend_another_boot(&copy.path().join("checkpoint"));
-        }
+            // Without a CRC of the whole record, a hole in its properties is not seen; without the
+            // checkpoint nobody knows that there may be holes, and opening refuses.
+            let holes = self.options.append_record_crc && !lost.checkpoint;
+            let lost = |page: &u64| holes && power.holes >> (page % 32) & 1 == 1;
+            let pages = (durable / PAGE..kept.div_ceil(PAGE)).filter(lost);
+            let ranges =
+                pages.map(|page| (page * PAGE).max(durable)..((page + 1) * PAGE).min(kept));
+            let ranges: Vec<_> = ranges.collect();
+            ranges.iter().for_each(|range| zero_log(copy.path(), range.clone()));
+            ranges.first().map_or(kept, |first| first.start)
+        });
         lose(copy.path(), lost);
         self.leave_all();
         self.store = Store::open(copy.path(), &self.options).unwrap();
@@ -158,26 +171,27 @@ fn lose(directory: &Path, lost: Lost) {
     }
 }
 
-/// Puts zeros at and behind a physical offset: what was not written before the power was gone.
-fn zero_log(directory: &Path, from: u64) {
+/// Puts zeros into a range of the log: what was not written before the power was gone.
+fn zero_log(directory: &Path, range: Range<u64>) {
     for entry in std::fs::read_dir(directory.join("commitlog")).unwrap() {
         let entry = entry.unwrap();
         let start: u64 = entry.file_name().to_str().unwrap().parse().unwrap();
-        let begin = from.clamp(start, start + SEGMENT) - start;
+        let at = |position: u64| position.clamp(start, start + SEGMENT) - start;
+        let (begin, end) = (at(range.start), at(range.end));
         let file = OpenOptions::new().write(true).open(entry.path()).unwrap();
-        let zeros = vec![0; (SEGMENT - begin) as usize];
-        file.write_all_at(&zeros, begin).unwrap();
+        file.write_all_at(&vec![0; (end - begin) as usize], begin).unwrap();
     }
 }
 
 /// Makes the checkpoint one of an earlier boot of the machine.
 fn pretend_another_boot(checkpoint: &Path) {
     let mut bytes = std::fs::read(checkpoint).unwrap();
-    if bytes.len() < NOTES_AT + NOTES_BYTES + 4 {
-        return;
-    }
+    let crc_at = NOTES_AT + NOTES_BYTES;
+    assert_eq!(&bytes[NOTES_AT..NOTES_AT + 7], b"CAIRNCK");
+    let crc = |bytes: &[u8]| u64::from(crc32fast::hash(&bytes[NOTES_AT..crc_at])).to_be_bytes();
+    assert_eq!(bytes[crc_at..crc_at + 8], crc(&bytes));
     bytes[BOOT_AT] ^= 1;
-    let crc = crc32fast::hash(&bytes[NOTES_AT..NOTES_AT + NOTES_BYTES]);
-    bytes[NOTES_AT + NOTES_BYTES..NOTES_AT + NOTES_BYTES + 4].copy_from_slice(&crc.to_be_bytes());
+    let changed = crc(&bytes);
+    bytes[crc_at..crc_at + 8].copy_from_slice(&changed);
     std::fs::write(checkpoint, bytes).unwrap();
 }

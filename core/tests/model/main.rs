@@ -132,7 +132,7 @@ fn run_seed(seed: u64) -> Option<String> {
 fn the_store_holds_what_a_plain_list_holds() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let first = number(SEED).unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
-    let cases = number(CASES).unwrap_or(30);
+    let cases = number(CASES).unwrap_or(20);
     let (next, failure) = (AtomicU64::new(0), Mutex::new(None));
     let work = || {
         while failure.lock().unwrap().is_none() {

@@ -72,6 +72,8 @@ pub(crate) struct Lost {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Power {
     pub(crate) kept: u64,
+    /// Which pages of those did not reach it all the same, by the last bits of their number.
+    pub(crate) holes: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -280,7 +282,9 @@ fn consumption() -> impl Strategy<Value = Operation> {
 }
 
 fn upkeep() -> impl Strategy<Value = Operation> {
-    let power = prop::option::of((0..=1000u64).prop_map(|kept| Power { kept }));
+    let holes = prop_oneof![Just(0), any::<u32>(), (0..32u32).prop_map(|page| 1 << page)];
+    let power = (0..=1000u64, holes).prop_map(|(kept, holes)| Power { kept, holes });
+    let power = prop::option::of(power);
     let how = prop_oneof![2 => Just(End::Commit), 1 => Just(End::Rollback)];
     prop_oneof![
         6 => (0..8usize, how).prop_map(|(which, how)| Operation::End { which, how }),
