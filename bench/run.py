@@ -10,6 +10,7 @@ compared, ratios can. All rows, with the spread over the rounds, go to FILE as J
 
 import argparse
 import json
+import os
 import pathlib
 import platform
 import statistics
@@ -143,10 +144,13 @@ def latency_lines(rows):
             yield [row["name"], *times, f"{row['syncs_per_record']:.3g}"]
 
 
-def markdown(rows):
-    """All tables."""
+def markdown(machine, rows):
+    """The machine, and all tables."""
+    before, after = machine["load_average"]
+    text = f"{machine['cpu']}, {machine['system']} {machine['release']}; load average {before:.1f}"
+    text += f" when it began, with what else ran there, {after:.1f} when it ended."
     latency = ["What", "p50", "p99", "p99.99", "Syncs a record"]
-    lines = table(HEADER, map(cells, rows)) + [""]
+    lines = [text, ""] + table(HEADER, map(cells, rows)) + [""]
     return "\n".join(lines + table(latency, latency_lines(rows))) + "\n"
 
 
@@ -165,11 +169,13 @@ def main():
     arguments.directory.mkdir(parents=True, exist_ok=True)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     seconds, rounds = (0.5, 3) if arguments.quick else (2, 5)
+    before = os.getloadavg()[0]
     rows = append_rows(tools[0], arguments.directory, seconds, rounds)
     rows += other_rows(tools[1], arguments.directory, arguments.quick)
     machine = {"system": platform.system(), "release": platform.release(), "cpu": cpu()}
+    machine["load_average"] = [before, os.getloadavg()[0]]
     arguments.output.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
-    text = markdown(rows)
+    text = markdown(machine, rows)
     arguments.output.with_suffix(".md").write_text(text)
     print(text, end="")
 
