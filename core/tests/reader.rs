@@ -90,6 +90,15 @@ impl Drop for Writer {
     }
 }
 
+/// Sets a flag when dropped.
+struct SetAtEnd<'f>(&'f AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Follows a queue until `done` and nothing more comes, and checks each message. Returns how many
 /// there were.
 fn follow_queue(reader: &StoreReader, queue_id: i32, done: &AtomicBool) -> u64 {
@@ -150,8 +159,11 @@ fn a_reader_follows_a_writer_that_is_killed() {
                 }
             }
             let scan = scope.spawn(|| follow_log(&readers[0], &done));
+            // A failure here must not leave them following for ever.
+            let ending = SetAtEnd(&done);
             // Killed, started again and killed again, under the readers.
             let write_more = || {
+                assert!(readers[0].wait_message("t", 0, QueueOffset::new(0), LONG).unwrap());
                 let written = readers[0].queue_range("t", 0).unwrap().unwrap().end.get();
                 let more = QueueOffset::new(written + 50);
                 assert!(readers[0].wait_message("t", 0, more, LONG).unwrap());
@@ -170,7 +182,7 @@ fn a_reader_follows_a_writer_that_is_killed() {
             let expected: BTreeMap<_, _> =
                 (0..QUEUES).map(|id| (id, store.next_queue_offset("t", id).get())).collect();
             store.close().unwrap();
-            done.store(true, Ordering::Release);
+            drop(ending);
             assert!(expected[&0] > 200, "the writer hardly wrote: {expected:?}");
             for (number, follower) in followers {
                 let (queue_id, count) = follower.join().unwrap();
