@@ -11,8 +11,8 @@ use crate::codec::Sink;
 use crate::codec::record::{BLANK_BYTES, RecordDraft, Stamp, encode_blank};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
-use crate::mapped::MappedFileQueue;
 use crate::mapped::allocate::{AllocateMappedFileService, AppendTarget};
+use crate::mapped::{MappedFile, MappedFileQueue, PoolBuffer, RegionWriter, StagingBuffer};
 use crate::message::AppendResult;
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::options::StoreOptions;
@@ -150,8 +150,9 @@ impl Appender<'_> {
             queue_offset: first_queue_offset,
             store_timestamp_ms: now,
         };
+        let place = Place::find(&self.log.parts, target, first, size)?;
         for draft in drafts {
-            write(target, stamp.physical_offset, draft.size_bytes(), |sink| {
+            place.write(stamp.physical_offset, draft.size_bytes(), |sink| {
                 draft.encode(stamp, sink);
             })?;
             stamp.physical_offset += u64::from(draft.size_bytes());
@@ -165,7 +166,7 @@ impl Appender<'_> {
         }
         queue.topic.messages.add(u64::from(message_count));
         queue.topic.bytes.add(size);
-        self.log.parts.queue.publish(state.position, target.buffer.is_none());
+        self.log.parts.queue.publish(state.position, place.is_mapped());
         self.log.parts.allocate.appended_to(state.position);
         Ok(AppendResult {
             physical_offset: PhysicalOffset::new(first),
@@ -216,13 +217,13 @@ fn roll(parts: &CommitLogParts, state: &mut AppendState) -> Result<()> {
     let next = parts.allocate.take(start)?;
     if let Some(finished) = &state.target {
         let room = u32::try_from(finished.file.end() - state.position).unwrap_or(u32::MAX);
-        write(finished, state.position, BLANK_BYTES, |sink| sink.put(&encode_blank(room)))?;
-        parts.queue.publish(start, finished.buffer.is_none());
+        let place = Place::find(parts, finished, state.position, u64::from(BLANK_BYTES))?;
+        place.write(state.position, BLANK_BYTES, |sink| sink.put(&encode_blank(room)))?;
+        parts.queue.publish(start, place.is_mapped());
         if finished.buffer.is_some() && next.buffer.is_none() {
             // A kill takes what is in a buffer and leaves what is in a mapping: no record may come
             // behind one that a kill would take.
-            let committed = parts.queue.commit(0);
-            committed.inspect_err(|error| parts.fence.close(error))?;
+            commit(parts)?;
         }
     }
     parts.queue.push(Arc::clone(&next.file));
@@ -231,22 +232,78 @@ fn roll(parts: &CommitLogParts, state: &mut AppendState) -> Result<()> {
     Ok(())
 }
 
-/// Writes `length` bytes at a log position, the first four last.
-fn write(
-    target: &AppendTarget,
-    position: u64,
-    length: u32,
-    encode: impl FnOnce(&mut crate::mapped::RegionWriter<'_>),
-) -> Result<()> {
-    let mut writer = target
-        .file
-        .writer(target.buffer.as_deref(), position, length)
-        .ok_or_else(|| internal("a record lies outside its file", position))?;
-    encode(&mut writer);
-    if writer.finish() {
-        return Ok(());
+/// Commits everything published, under the append lock.
+fn commit(parts: &CommitLogParts) -> Result<()> {
+    parts.queue.commit(0).map(|_| ()).inspect_err(|error| parts.fence.close(error))
+}
+
+/// Where the bytes of an append go.
+enum Place<'p> {
+    Mapping(&'p MappedFile),
+    Pool(&'p MappedFile, &'p PoolBuffer),
+    /// At an index of the staging buffer, which is the place of a log position.
+    Staging(&'p MappedFile, &'p StagingBuffer, usize, u64),
+}
+
+impl<'p> Place<'p> {
+    /// Finds the place of `size` bytes at a log position.
+    fn find(
+        parts: &'p CommitLogParts,
+        target: &'p AppendTarget,
+        position: u64,
+        size: u64,
+    ) -> Result<Self> {
+        let file = &*target.file;
+        if let Some(buffer) = &target.buffer {
+            return Ok(Self::Pool(file, buffer));
+        }
+        let Some(staging) = parts.queue.staging() else {
+            return Ok(Self::Mapping(file));
+        };
+        if size > staging.most_bytes() {
+            // What goes to the mapping is committed at once, and so must be all before it.
+            commit(parts)?;
+            return Ok(Self::Mapping(file));
+        }
+        let place = || staging.place(position, size, parts.queue.committed().get());
+        if let Some(index) = place() {
+            return Ok(Self::Staging(file, staging, index, position));
+        }
+        commit(parts)?;
+        let index = place().ok_or_else(|| internal("the staging buffer has no room", position))?;
+        Ok(Self::Staging(file, staging, index, position))
     }
-    Err(internal("a record has another length than computed", position))
+
+    /// Whether the bytes are committed as soon as they are published.
+    fn is_mapped(&self) -> bool {
+        matches!(self, Self::Mapping(_))
+    }
+
+    /// Writes `length` bytes at a log position, the first four last.
+    fn write(
+        &self,
+        position: u64,
+        length: u32,
+        encode: impl FnOnce(&mut RegionWriter<'_>),
+    ) -> Result<()> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let writer = match *self {
+            Self::Mapping(file) => file.writer(position, length),
+            Self::Pool(file, buffer) => file.buffer_writer(buffer, position, length),
+            Self::Staging(file, staging, index, first) => {
+                file.note_buffered(position, length);
+                let before = usize::try_from(position - first).unwrap_or(usize::MAX);
+                staging.writer(index.saturating_add(before), length)
+            }
+        };
+        let mut writer =
+            writer.ok_or_else(|| internal("a record lies outside its file", position))?;
+        encode(&mut writer);
+        if writer.finish() {
+            return Ok(());
+        }
+        Err(internal("a record has another length than computed", position))
+    }
 }
 
 fn internal(what: &'static str, position: u64) -> Error {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::region::{Region, RegionWriter};
+use super::region::{self, Region, RegionWriter};
+use super::staging::StagingBuffer;
 use super::transient_pool::PoolBuffer;
 use crate::error::{Error, Result};
 use crate::sys::disk::{Access, Disk, DiskFile};
@@ -172,43 +173,60 @@ impl MappedFile {
         *self.buffer.lock() = Some(buffer);
     }
 
-    /// A writer for bytes at a log position: into `buffer` if there is one, else into the mapping.
-    pub(crate) fn writer<'w>(
-        &'w self,
-        buffer: Option<&'w PoolBuffer>,
+    /// A writer for bytes at a log position in the mapping.
+    pub(crate) fn writer(&self, position: u64, length: usize) -> Option<RegionWriter<'_>> {
+        self.region.writer(self.index(position), length)
+    }
+
+    /// A writer for bytes at a log position in the file's buffer.
+    pub(crate) fn buffer_writer<'b>(
+        &self,
+        buffer: &'b PoolBuffer,
         position: u64,
-        length: u32,
-    ) -> Option<RegionWriter<'w>> {
-        let index = self.index(position);
-        let length = usize::try_from(length).ok()?;
-        match buffer {
-            None => self.region.writer(index, length),
-            Some(buffer) => {
-                let writer = buffer.region()?.writer(index, length);
-                self.buffered_end.fetch_max((index + length) as u64, Ordering::Release);
-                writer
-            }
-        }
+        length: usize,
+    ) -> Option<RegionWriter<'b>> {
+        self.note_buffered(position, length);
+        buffer.region()?.writer(self.index(position), length)
+    }
+
+    /// Says that bytes at a log position are in a buffer, to be written by
+    /// [`MappedFile::commit`].
+    pub(crate) fn note_buffered(&self, position: u64, length: usize) {
+        let end = self.index(position).saturating_add(length);
+        self.buffered_end.fetch_max(end as u64, Ordering::Release);
     }
 
     /// Writes buffered bytes from one log position to another to the file. At the end of the file
-    /// the buffer goes back to its pool.
-    pub(crate) fn commit(&self, disk: &dyn Disk, from: u64, to: u64) -> Result<()> {
-        let Some(buffer) = self.buffer.lock().clone() else {
-            return Ok(());
-        };
+    /// its buffer, if it has one, goes back to its pool.
+    pub(crate) fn commit(
+        &self,
+        disk: &dyn Disk,
+        staging: Option<&StagingBuffer>,
+        range: Range<u64>,
+    ) -> Result<()> {
         let written = self.start + self.buffered_end.load(Ordering::Acquire);
-        let range = self.index(from)..self.index(to.min(written));
-        if let (Some(region), false) = (buffer.region(), range.is_empty()) {
-            let bytes = super::region::published(region, range.clone());
-            self.handle(disk)?.write_all_at(bytes, range.start as u64).map_err(|source| {
-                Error::io("cannot write", source).at_path(&self.path).at_offset(from)
-            })?;
+        let buffered = range.start..range.end.min(written);
+        let buffer = self.buffer.lock().clone();
+        if let (Some(region), false) =
+            (buffer.as_ref().and_then(|b| b.region()), buffered.is_empty())
+        {
+            let indexes = self.index(buffered.start)..self.index(buffered.end);
+            self.write(disk, buffered.start, region::published(region, indexes))?;
+        } else if let (Some(staging), false) = (staging, buffered.is_empty()) {
+            for (position, bytes) in staging.bytes(buffered) {
+                self.write(disk, position, bytes)?;
+            }
         }
-        if to >= self.end() {
+        if range.end >= self.end() {
             self.buffer.lock().take();
         }
         Ok(())
+    }
+
+    fn write(&self, disk: &dyn Disk, position: u64, bytes: &[u8]) -> Result<()> {
+        self.handle(disk)?.write_all_at(bytes, position - self.start).map_err(|source| {
+            Error::io("cannot write", source).at_path(&self.path).at_offset(position)
+        })
     }
 
     /// Makes the file's bytes durable.
@@ -246,7 +264,7 @@ impl Pin {
 
     /// The bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
-        super::region::published(&self.file.region, self.range.clone())
+        region::published(&self.file.region, self.range.clone())
     }
 
     /// The file.

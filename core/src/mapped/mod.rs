@@ -15,9 +15,11 @@ pub(crate) mod allocate;
 mod mapped_file;
 mod queue;
 pub(crate) mod region;
+mod staging;
 mod transient_pool;
 
 pub(crate) use mapped_file::{MappedFile, Pin, sync_parent};
 pub(crate) use queue::{FoundFile, MappedFileQueue, QueuePaths, list_files, open_files};
 pub(crate) use region::RegionWriter;
-pub(crate) use transient_pool::TransientStorePool;
+pub(crate) use staging::StagingBuffer;
+pub(crate) use transient_pool::{PoolBuffer, TransientStorePool};

@@ -1,13 +1,14 @@
 //! The files of a log in order, and its positions.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::mapped_file::{MappedFile, Pin, sync_parent};
 use super::region::PAGE_BYTES;
+use super::staging::StagingBuffer;
 use crate::error::{Error, Result};
 use crate::options::{MAX_SEGMENT_SIZE_BYTES, MIN_SEGMENT_SIZE_BYTES};
 use crate::status::Status;
@@ -149,6 +150,7 @@ pub(crate) struct MappedFileQueue {
     committed: Watermark,
     durable: Watermark,
     commit_lock: Mutex<()>,
+    staging: OnceLock<StagingBuffer>,
     syncs: AtomicU64,
 }
 
@@ -163,6 +165,7 @@ impl MappedFileQueue {
             committed: Watermark::default(),
             durable: Watermark::default(),
             commit_lock: Mutex::new(()),
+            staging: OnceLock::new(),
             syncs: AtomicU64::new(0),
             files: RwLock::new(files),
         };
@@ -175,6 +178,16 @@ impl MappedFileQueue {
         self.published.store(end, Ordering::Release);
         self.committed.reset(end);
         self.durable.reset(end);
+    }
+
+    /// Lets appends go through a staging buffer: before the first of them.
+    pub(crate) fn set_staging(&self, staging: StagingBuffer) {
+        let _ = self.staging.set(staging);
+    }
+
+    /// The staging buffer, if appends go through one.
+    pub(crate) fn staging(&self) -> Option<&StagingBuffer> {
+        self.staging.get()
     }
 
     /// The file system.
@@ -345,7 +358,7 @@ impl MappedFileQueue {
         while position < to {
             let file = self.find(position).ok_or_else(|| missing(position))?;
             let end = to.min(file.end());
-            file.commit(&*self.disk, position, end)?;
+            file.commit(&*self.disk, self.staging(), position..end)?;
             position = end;
             self.committed.advance(end);
         }

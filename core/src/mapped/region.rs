@@ -53,10 +53,15 @@ impl Region {
         Self::of_mapping(mapping, access)
     }
 
-    /// Private memory of the operating system, locked as it is touched where that is allowed.
-    pub(crate) fn anonymous_locked(length: usize) -> io::Result<Self> {
+    /// Private memory of the operating system, zeroed.
+    pub(crate) fn anonymous(length: usize) -> io::Result<Self> {
         let mapping = MmapOptions::new().len(length).map_anon()?;
-        let region = Self::of_mapping(MmapRaw::from(mapping), Access::Write)?;
+        Self::of_mapping(MmapRaw::from(mapping), Access::Write)
+    }
+
+    /// As [`Region::anonymous`], locked as it is touched where that is allowed.
+    pub(crate) fn anonymous_locked(length: usize) -> io::Result<Self> {
+        let region = Self::anonymous(length)?;
         #[cfg(target_os = "linux")]
         {
             let address = region.base.as_ptr().cast();

@@ -429,27 +429,19 @@ impl Inner {
 
     /// Does what the store's mode asks for after appends that nobody waits for.
     pub(super) fn settle_unwaited(&self) -> Result<()> {
-        match &self.commit {
+        if self.syncs_appends() {
             // The group commit service forces what was not waited for, too; but it must survive
             // the death of the process now.
-            Some(_) if self.syncs_appends() => {
-                let committed = self.log.queue().commit(0);
-                self.flush.wakeup();
-                committed.map(|_| ()).inspect_err(|error| self.fence.close(error))
-            }
-            Some(commit) => {
-                if self.options.wake_commit_when_append {
-                    commit.wakeup();
-                }
-                Ok(())
-            }
-            None => {
-                if self.syncs_appends() || self.options.wake_flush_when_append {
-                    self.flush.wakeup();
-                }
-                Ok(())
-            }
+            let committed = self.log.queue().commit(0);
+            self.flush.wakeup();
+            return committed.map(|_| ()).inspect_err(|error| self.fence.close(error));
         }
+        match &self.commit {
+            Some(commit) if self.options.wake_commit_when_append => commit.wakeup(),
+            None if self.options.wake_flush_when_append => self.flush.wakeup(),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn future(&self, placed: AppendResult, message: &Message<'_>) -> Result<AppendFuture> {

@@ -29,7 +29,8 @@ use crate::flush::{
 use crate::lock::{AbortMarker, StoreLock};
 use crate::mapped::allocate::{AllocateMappedFileService, AllocateSettings};
 use crate::mapped::{
-    FoundFile, MappedFileQueue, QueuePaths, TransientStorePool, list_files, open_files,
+    FoundFile, MappedFileQueue, QueuePaths, StagingBuffer, TransientStorePool, list_files,
+    open_files,
 };
 use crate::options::{FlushMode, StoreOptions};
 use crate::progress::Reporter;
@@ -40,6 +41,9 @@ use crate::stats::Counters;
 use crate::status::Status;
 use crate::sys::disk::{Access, Disk, OsDisk};
 use crate::sys::{ForkWatch, boot_id, forked_while_open};
+
+/// The ring of a synchronous store's staging buffer: more than comes between two syncs.
+const STAGING_BYTES: u64 = 4 << 20;
 
 /// What a store gets from outside.
 #[derive(Debug, Clone)]
@@ -244,6 +248,9 @@ fn start(
     let fence = Arc::new(Fence::default());
     let pool = make_pool(options, queue.file_size_bytes())?;
     let pooled = pool.is_some();
+    if options.flush_mode == FlushMode::Sync && !pooled {
+        queue.set_staging(StagingBuffer::new(STAGING_BYTES)?);
+    }
     let settings = AllocateSettings {
         paths: paths.clone(),
         reserve_ahead_bytes: options.reserve_ahead_bytes,

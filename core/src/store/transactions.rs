@@ -262,7 +262,7 @@ impl Inner {
     /// The half message that lies somewhere.
     pub(super) fn read_half(&self, half: PhysicalOffset) -> Result<MessageView> {
         let queue = self.log.queue();
-        if self.commit.is_some() && queue.committed().get() <= half.get() {
+        if queue.committed().get() <= half.get() {
             queue.commit(0).inspect_err(|error| self.fence.close(error))?;
         }
         commit_log::read_at(queue, half)

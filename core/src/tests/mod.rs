@@ -20,6 +20,7 @@ mod reencode;
 mod retention;
 mod retention_rounds;
 mod scene;
+mod staging;
 mod state_crashes;
 mod state_files;
 mod time;

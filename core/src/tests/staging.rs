@@ -1,0 +1,103 @@
+//! Synchronous flush through the staging buffer.
+
+use super::fault_disk::{Call, Hits};
+use super::scene::{Scene, bodies};
+use crate::{EncodedBatch, FlushMode, Message, Status, encode_batch_item};
+
+#[test]
+fn a_group_is_one_write() {
+    let scene = Scene::new(FlushMode::Sync);
+    let store = scene.open().unwrap();
+    let gate = scene.disk.hold(Call::SyncData, "commitlog", Hits::Nth(1));
+    let (placed, first) = store.begin_append(&Message::new("t", b"first")).unwrap();
+    gate.wait_for_call();
+    let group: Vec<_> =
+        (0..8).map(|_| store.begin_append(&Message::new("t", b"group")).unwrap().1).collect();
+    assert_eq!(store.committed_offset(), placed.end_offset(), "the others are not written yet");
+    gate.open();
+    first.wait().unwrap();
+    for pending in group {
+        pending.wait().unwrap();
+    }
+    assert_eq!(scene.disk.count(Call::WriteAt, "commitlog"), 2);
+    assert_eq!(bodies(&scene.copy().open().unwrap()).len(), 9);
+    store.close().unwrap();
+}
+
+/// What is acknowledged without a sync is in the page cache, behind all before it.
+#[test]
+fn a_kill_takes_nothing_that_was_acknowledged() {
+    let scene = Scene::new(FlushMode::Sync);
+    let store = scene.open().unwrap();
+    let gate = scene.disk.hold(Call::SyncData, "commitlog", Hits::Nth(1));
+    let first = store.begin_append(&Message::new("t", b"first")).unwrap().1;
+    gate.wait_for_call();
+    let waits = store.begin_append(&Message::new("t", b"waits")).unwrap().1;
+    assert_eq!(bodies(&scene.copy().open().unwrap()), [b"first"]);
+    store.append(&Message::new("t", b"goes").wait_store_ok(false)).unwrap();
+    let killed = scene.copy().open().unwrap();
+    assert_eq!(bodies(&killed), [&b"first"[..], b"waits", b"goes"]);
+    assert_eq!(killed.recovery_report().damage, None);
+    gate.open();
+    first.wait().unwrap();
+    waits.wait().unwrap();
+    store.close().unwrap();
+}
+
+/// Pieces larger than a quarter of the staging buffer go to the mapping, in order with the others;
+/// and the buffer is gone round many times, over many files, while no sync ends.
+#[test]
+fn records_of_every_size_keep_their_order() {
+    let mut scene = Scene::new(FlushMode::Sync);
+    scene.options.segment_size_bytes = 4 << 20;
+    let store = scene.open().unwrap();
+    let gate = scene.disk.hold(Call::SyncData, "commitlog", Hits::Nth(1));
+    let sizes = [100, 700_000, 1_000_000, 1_500_000, 50, 1_047_000, 1_048_576, 3_000_000, 9];
+    let (mut expected, mut pending) = (Vec::new(), Vec::new());
+    for round in 0..3u8 {
+        for (number, size) in sizes.into_iter().enumerate() {
+            let body = vec![round * 16 + number as u8 + 1; size];
+            pending.push(store.begin_append(&Message::new("t", &body)).unwrap().1);
+            expected.push(body);
+        }
+        let mut items = Vec::new();
+        for number in 0..50 {
+            let body = vec![number + 1; 1000];
+            encode_batch_item(&mut items, 0, &body, b"").unwrap();
+            expected.push(body);
+        }
+        let batch = EncodedBatch { shared: Message::new("t", b""), items: &items };
+        pending.push(store.begin_append_batch(&batch).unwrap().1);
+    }
+    gate.open();
+    for pending in pending {
+        pending.wait().unwrap();
+    }
+    assert!(bodies(&scene.copy().open().unwrap()) == expected);
+    store.close().unwrap();
+    assert!(bodies(&scene.open().unwrap()) == expected);
+}
+
+#[test]
+fn a_write_that_fails_is_told_to_everybody_who_waits() {
+    for unwaited in [false, true] {
+        let scene = Scene::new(FlushMode::Sync);
+        let store = scene.open().unwrap();
+        store.append(&Message::new("t", b"safe")).unwrap();
+        scene.disk.fail(Call::WriteAt, "commitlog", Hits::From(1), libc::EIO);
+        let message = Message::new("t", b"lost").wait_store_ok(!unwaited);
+        let error = store.append(&message).unwrap_err();
+        assert_eq!((error.status(), error.os_code()), (Status::Io, Some(libc::EIO)));
+        assert_eq!(error.path(), Some(&*scene.file(0)));
+        assert!(error.appended().is_some());
+        assert_eq!(store.append(&message).unwrap_err().status(), Status::Fenced);
+        assert_eq!(bodies(&store), [b"safe"]);
+        assert_eq!(store.close().unwrap_err().os_code(), Some(libc::EIO));
+        assert_eq!(scene.disk.count(Call::WriteAt, "commitlog"), 2, "no write is tried again");
+        scene.disk.mend();
+        let store = scene.open().unwrap();
+        assert_eq!(bodies(&store), [b"safe"]);
+        store.append(&Message::new("t", b"again")).unwrap();
+        store.close().unwrap();
+    }
+}
