@@ -71,14 +71,25 @@ impl ConsumeQueues {
     }
 
     /// The files of a queue; none while they are no queue's, as one that is just being made.
+    ///
+    /// A directory that files are made in while it is listed may show a later file and not an
+    /// earlier one. So it is listed twice: the second time shows all files in front of those that
+    /// the first time showed, and what is behind them is left for the next look.
     fn look(&self, topic: &str, queue_id: i32) -> Result<Option<FoundQueue>> {
         for kind in QueueKind::ALL {
             let root = self.store_path.join(kind.directory());
             let directory = root.join(topic).join(queue_id.to_string());
-            let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-            let place = Place { serial, kind, directory, file_bytes: 0 };
-            let found = passing(look_at(&*self.shared.disk, topic, queue_id, place))?;
-            if let Some(Some(Ok(found))) = found {
+            let list = || {
+                let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+                let place = Place { serial, kind, directory: directory.clone(), file_bytes: 0 };
+                let found = passing(look_at(&*self.shared.disk, topic, queue_id, place))?;
+                Ok(found.flatten().and_then(std::result::Result::ok))
+            };
+            let Some(newest) = list()?.and_then(|found| found.starts.last().copied()) else {
+                continue;
+            };
+            if let Some(mut found) = list()? {
+                found.starts.retain(|start| *start <= newest);
                 return Ok(Some(found));
             }
         }

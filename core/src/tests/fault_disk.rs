@@ -59,6 +59,17 @@ enum Fault {
     /// Writes at most this many bytes.
     Short(usize),
     Hold(Arc<Gate>),
+    /// Shows no entry of this name.
+    Hide(String),
+}
+
+/// What the faults of a call leave of it.
+#[derive(Debug, Default)]
+struct Met {
+    /// The most bytes a write may take, if there is such a limit.
+    most: Option<usize>,
+    /// Names that a listing does not show.
+    hidden: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -117,9 +128,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// Counts the call and does to it what the rules say. The most bytes a write may take, if
-    /// there is such a limit.
-    fn meet(&self, call: Call, path: &Path) -> io::Result<Option<usize>> {
+    /// Counts the call and does to it what the rules say.
+    fn meet(&self, call: Call, path: &Path) -> io::Result<Met> {
         self.calls.lock().push((call, path.to_path_buf()));
         let mut faults = Vec::new();
         for rule in self.rules.lock().iter_mut() {
@@ -130,15 +140,16 @@ impl Shared {
                 }
             }
         }
-        let mut most = None;
+        let mut met = Met::default();
         for fault in faults {
             match fault {
                 Fault::Fail(errno) => return Err(io::Error::from_raw_os_error(errno)),
-                Fault::Short(bytes) => most = Some(bytes),
+                Fault::Short(bytes) => met.most = Some(bytes),
                 Fault::Hold(gate) => gate.pass(),
+                Fault::Hide(name) => met.hidden.push(name),
             }
         }
-        Ok(most)
+        Ok(met)
     }
 }
 
@@ -172,6 +183,11 @@ impl FaultDisk {
         let gate = Arc::new(Gate::default());
         self.add(call, path_part, hits, Fault::Hold(Arc::clone(&gate)));
         gate
+    }
+
+    /// Makes listings not show the entries of a name.
+    pub(super) fn hide(&self, path_part: &str, name: &str, hits: Hits) {
+        self.add(Call::List, path_part, hits, Fault::Hide(name.to_owned()));
     }
 
     /// Makes the file systems of paths that contain `path_part` so full.
@@ -211,8 +227,9 @@ impl FaultDisk {
 
 impl Disk for FaultDisk {
     fn list(&self, directory: &Path) -> io::Result<Vec<Entry>> {
-        self.0.meet(Call::List, directory)?;
-        OsDisk.list(directory)
+        let hidden = self.0.meet(Call::List, directory)?.hidden;
+        let shown = |entry: &Entry| hidden.iter().all(|name| *entry.name != **name);
+        OsDisk.list(directory).map(|entries| entries.into_iter().filter(shown).collect())
     }
 
     fn create_directory(&self, directory: &Path) -> io::Result<()> {
@@ -284,7 +301,7 @@ impl DiskFile for FaultFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let most = self.shared.meet(Call::WriteAt, &self.path)?;
+        let most = self.shared.meet(Call::WriteAt, &self.path)?.most;
         let length = most.unwrap_or(bytes.len()).min(bytes.len());
         self.file.write_at(&bytes[..length], offset)
     }
