@@ -56,6 +56,7 @@ template <typename Struct> inline Struct cairn_init() {
 #define CAIRN_MESSAGE_VIEW_INIT CAIRN_INIT(cairn_message_view)
 #define CAIRN_ASSIGNED_QUEUE_INIT CAIRN_INIT(cairn_assigned_queue)
 #define CAIRN_QUEUE_PROGRESS_INIT CAIRN_INIT(cairn_queue_progress)
+#define CAIRN_RECOVERY_PROGRESS_INIT CAIRN_INIT(cairn_recovery_progress)
 #define CAIRN_RECOVERY_REPORT_INIT CAIRN_INIT(cairn_recovery_report)
 #define CAIRN_STORE_STATS_INIT CAIRN_INIT(cairn_store_stats)
 #define CAIRN_TOPIC_STATS_INIT CAIRN_INIT(cairn_topic_stats)
@@ -71,7 +72,7 @@ template <typename Struct> inline Struct cairn_init() {
 
 // Counts the ABI: the major half (times 65536) changes only with a new soname, the minor half with
 // every added symbol, number or field.
-#define CAIRN_ABI_VERSION 2
+#define CAIRN_ABI_VERSION 3
 
 // Waits without a limit, where a function takes a time in milliseconds.
 #define CAIRN_WAIT_FOREVER 18446744073709551615ull
@@ -358,6 +359,25 @@ enum cairn_read_outcome
 typedef enum cairn_read_outcome cairn_read_outcome;
 #else
 typedef int32_t cairn_read_outcome;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What opening a store is busy with, in the order the phases come in.
+enum cairn_recovery_phase
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // It looks for the end of the log: every record is checked.
+    CAIRN_RECOVERY_PHASE_LOG = 0,
+    // It brings records to the consume queues and the key index.
+    CAIRN_RECOVERY_PHASE_QUEUES = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cairn_recovery_phase cairn_recovery_phase;
+#else
+typedef int32_t cairn_recovery_phase;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -843,6 +863,33 @@ typedef struct cairn_recovery_report {
     // as the `cairn_recovery`.
     struct cairn_str damage;
 } cairn_recovery_report;
+
+// How far opening a store is, from the library. A later version may write more fields than
+// `struct_size` of the program's header says, never fewer.
+typedef struct cairn_recovery_progress {
+    // The size of this struct as the library knows it.
+    uint32_t struct_size;
+    // A `cairn_recovery_phase`.
+    int32_t phase;
+    // Bytes of the log that this phase has done. Never falls within a phase.
+    uint64_t bytes_done;
+    // Bytes of the log that this phase has to do: `bytes_done` in its last call, else more. While
+    // the end of the log is looked for, free space in its last file counts, so the last call of
+    // that phase may state fewer than those before.
+    uint64_t bytes_total;
+} cairn_recovery_progress;
+
+// Is told how far opening a store is: at most ten times a second, and once more at the end of each
+// `cairn_recovery_phase`.
+//
+// It runs on the thread that opens, inside `cairn_store_open` or `cairn_plan_recovery`, which goes
+// on when it returns. `progress` is borrowed for the call; `user_data` is what was passed to
+// `cairn_options_set_recovery_progress`.
+//
+// It may call the library, but must not change or free the options that open. It must not leave by
+// an exception or `longjmp`.
+typedef void (*cairn_recovery_progress_callback)(const struct cairn_recovery_progress *progress,
+                                                 void *user_data);
 
 // The figures of a store since it was opened. Begin with `CAIRN_STORE_STATS_INIT`.
 typedef struct cairn_store_stats {
@@ -2571,6 +2618,25 @@ cairn_status cairn_recovery_get(const struct cairn_recovery *recovery,
 // # Safety
 // - `recovery` is null or live, came from `cairn_plan_recovery`, and is not used afterwards.
 void cairn_recovery_free(struct cairn_recovery *recovery);
+
+// Sets the function that is told how far opening a store with these options is, in the place of
+// the one that was set before; null for none. `cairn_plan_recovery` tells of
+// `CAIRN_RECOVERY_PHASE_LOG` only, `cairn_store_open_reader` nothing.
+//
+// `release`, which may be null, is called once with `user_data` when `callback` is not called any
+// more: when this function was called again, or the options were freed, also while a store that
+// they opened is open; not if this call fails. Without a `callback` neither it nor `user_data` is
+// looked at.
+//
+// # Safety
+// - `options` is null or live, and used by this thread only.
+// - `callback` is null or may be called with `user_data` by the thread that uses the options.
+// - `release` is null or may be called with `user_data` by the thread that uses the options.
+CAIRN_MUST_CHECK
+cairn_status cairn_options_set_recovery_progress(struct cairn_options *options,
+                                                 cairn_recovery_progress_callback callback,
+                                                 cairn_release_callback release,
+                                                 void *user_data);
 
 // Takes the statistics of a store. Free them with `cairn_stats_free`.
 //

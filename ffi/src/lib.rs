@@ -60,6 +60,8 @@ pub mod retention;
 
 pub mod recovery;
 
+pub mod recovery_progress;
+
 pub mod stats;
 
 pub mod log;

@@ -1,9 +1,12 @@
 //! The options of a store: an opaque object with setters.
 
+use std::sync::Arc;
+
 use engine::{AppendLockKind, DamagePolicy, FlushMode, Result, Status, StoreOptions};
 
 use crate::boundary::{self, invalid};
 use crate::error::cairn_error;
+use crate::recovery_progress::{Listener, forward};
 use crate::status::cairn_status;
 use crate::text::cairn_str;
 
@@ -12,6 +15,7 @@ use crate::text::cairn_str;
 pub struct cairn_options {
     options: StoreOptions,
     unknown: Vec<String>,
+    listener: Option<Arc<Listener>>,
 }
 
 /// When an append is acknowledged.
@@ -61,6 +65,14 @@ impl cairn_options {
         self.options = changed;
         Ok(())
     }
+
+    /// Has this listener told how far opening is, in the place of the one before.
+    pub(crate) fn set_listener(&mut self, listener: Option<Arc<Listener>>) {
+        if let Some(listener) = &listener {
+            self.options.on_recovery_progress(forward(Arc::downgrade(listener)));
+        }
+        self.listener = listener;
+    }
 }
 
 /// Reads a boolean that came as a number.
@@ -76,7 +88,8 @@ fn boolean(value: i32) -> Result<bool> {
 #[unsafe(no_mangle)]
 pub extern "C" fn cairn_options_new() -> *mut cairn_options {
     value!(std::ptr::null_mut(), {
-        let options = cairn_options { options: StoreOptions::default(), unknown: Vec::new() };
+        let options = StoreOptions::default();
+        let options = cairn_options { options, unknown: Vec::new(), listener: None };
         Some(Box::into_raw(Box::new(options)))
     })
 }
@@ -103,7 +116,7 @@ pub unsafe extern "C" fn cairn_options_from_properties(
         // SAFETY: readable for its length, says the caller.
         let text = unsafe { text.text("text", Status::InvalidArgument) }?;
         let (options, unknown) = StoreOptions::from_properties(text)?;
-        out_options.give(cairn_options { options, unknown });
+        out_options.give(cairn_options { options, unknown, listener: None });
         Ok(())
     })
 }

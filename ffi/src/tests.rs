@@ -8,7 +8,8 @@ use std::ptr;
 use std::sync::{Arc, Mutex};
 
 use engine::{
-    AppendResult, Completion, Error, PhysicalOffset, QueueOffset, ReadOutcome, Result, Status,
+    AppendResult, Completion, Error, PhysicalOffset, QueueOffset, ReadOutcome, RecoveryPhase,
+    Result, Status,
 };
 
 use crate::boundary;
@@ -23,6 +24,7 @@ use crate::open_struct::{self, OpenStruct, OutStruct, StructArray};
 use crate::queue_read::cairn_read_request;
 use crate::read::{cairn_message_view, cairn_read_outcome, cairn_read_outcome_name};
 use crate::recovery::cairn_recovery_report;
+use crate::recovery_progress::{cairn_recovery_phase, cairn_recovery_progress};
 use crate::stats::{cairn_store_stats, cairn_topic_stats};
 use crate::status::{cairn_status, cairn_status_name};
 use crate::store::cairn_positions;
@@ -133,6 +135,18 @@ fn every_outcome_has_its_number_and_name_in_c() {
     }
 }
 
+#[test]
+fn every_recovery_phase_has_its_number_in_c() {
+    let phases = [
+        (cairn_recovery_phase::Log as i32, RecoveryPhase::Log),
+        (cairn_recovery_phase::Queues as i32, RecoveryPhase::Queues),
+    ];
+    assert_eq!(phases.len(), RecoveryPhase::ALL.len());
+    for (number, phase) in phases {
+        assert_eq!(number, phase.code());
+    }
+}
+
 /// The header's layout, which `abi/layout.txt` lists, is that of the library's own structs.
 #[test]
 fn structs_are_as_long_as_the_header_says() {
@@ -150,6 +164,7 @@ fn structs_are_as_long_as_the_header_says() {
         ("cairn_assigned_queue", size_of::<crate::consumer::cairn_assigned_queue>()),
         ("cairn_queue_progress", size_of::<crate::groups::cairn_queue_progress>()),
         ("cairn_recovery_report", size_of::<cairn_recovery_report>()),
+        ("cairn_recovery_progress", size_of::<cairn_recovery_progress>()),
         ("cairn_store_stats", size_of::<cairn_store_stats>()),
         ("cairn_topic_stats", size_of::<cairn_topic_stats>()),
         ("cairn_transaction_check", size_of::<cairn_transaction_check>()),

@@ -7,7 +7,7 @@ use crate::status::cairn_status;
 
 /// Counts the ABI: the major half (times 65536) changes only with a new soname, the minor half with
 /// every added symbol, number or field.
-pub const CAIRN_ABI_VERSION: u32 = 2;
+pub const CAIRN_ABI_VERSION: u32 = 3;
 
 /// Waits without a limit, where a function takes a time in milliseconds.
 pub const CAIRN_WAIT_FOREVER: u64 = 0xFFFF_FFFF_FFFF_FFFF;

@@ -162,7 +162,7 @@ fn each_open_struct_has_its_beginning() {
             found += 1;
         }
     }
-    assert_eq!(found, 11);
+    assert_eq!(found, 12);
 }
 
 #[test]

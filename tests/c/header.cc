@@ -21,11 +21,12 @@ int main(int argc, char **argv) {
     cairn_topic_stats topic = CAIRN_TOPIC_STATS_INIT;
     cairn_assigned_queue assigned = CAIRN_ASSIGNED_QUEUE_INIT;
     cairn_queue_progress progress = CAIRN_QUEUE_PROGRESS_INIT;
+    cairn_recovery_progress recovery = CAIRN_RECOVERY_PROGRESS_INIT;
     if (assigned.struct_size != sizeof assigned || progress.struct_size != sizeof progress ||
         message.struct_size != sizeof message || positions.struct_size != sizeof positions ||
         report.struct_size != sizeof report || totals.struct_size != sizeof totals ||
         topic.struct_size != sizeof topic || request.struct_size != sizeof request ||
-        view.body.data != nullptr) {
+        recovery.struct_size != sizeof recovery || view.body.data != nullptr) {
         return 1;
     }
     cairn_store *store = nullptr;

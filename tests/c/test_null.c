@@ -74,6 +74,7 @@ static void options(void) {
     INVALID_STATUS(cairn_options_set_consume_queue_enable(NULL, 1));
     INVALID_STATUS(cairn_options_set_message_index_enable(NULL, 1));
     INVALID_STATUS(cairn_options_set_read_uncommitted(NULL, 1));
+    INVALID_STATUS(cairn_options_set_recovery_progress(NULL, NULL, NULL, NULL));
     INVALID(cairn_options_set(NULL, CAIRN_STR("flush_mode"), CAIRN_STR("sync"), &error));
     cairn_str broken = {NULL, 4};
     INVALID(cairn_options_set(options, broken, CAIRN_STR("sync"), &error));
