@@ -45,6 +45,7 @@ from ._native import (
     QueueAppender,
     QueueRange,
     ReadableStore,
+    RecoveryProgress,
     RecoveryReport,
     RemovedFiles,
     Scan,
@@ -80,6 +81,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .outcome import ReadOutcome
+from .progress import RecoveryPhase
 from .push import PushConsumer
 from .status import Status
 from .transaction import TransactionAnswer
@@ -115,6 +117,8 @@ __all__ = [
     "QueueRange",
     "ReadOutcome",
     "ReadableStore",
+    "RecoveryPhase",
+    "RecoveryProgress",
     "RecoveryReport",
     "RemovedFiles",
     "Scan",

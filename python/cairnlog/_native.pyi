@@ -11,6 +11,7 @@ from typing_extensions import disjoint_base
 
 from .errors import Error
 from .outcome import ReadOutcome
+from .progress import RecoveryPhase
 from .push import PushConsumer
 from .transaction import TransactionAnswer
 
@@ -22,6 +23,7 @@ _Type: TypeAlias = type[BaseException] | None
 _Raised: TypeAlias = BaseException | None
 _Trace: TypeAlias = TracebackType | None
 _Filter: TypeAlias = Filter | str | None
+_Listener: TypeAlias = Callable[[RecoveryProgress], object] | None
 _Topics: TypeAlias = str | Iterable[str] | Mapping[str, Filter] | Mapping[str, _Filter]
 
 class _RareFields(TypedDict, total=False):
@@ -45,6 +47,7 @@ class _ConsumerOptions(TypedDict, total=False):
 __all__ = [
     "OPTION_NAMES",
     "READ_OUTCOMES",
+    "RECOVERY_PHASES",
     "STATUSES",
     "VERSION",
     "AppendResult",
@@ -61,6 +64,7 @@ __all__ = [
     "QueueAppender",
     "QueueRange",
     "ReadableStore",
+    "RecoveryProgress",
     "RecoveryReport",
     "RemovedFiles",
     "Scan",
@@ -84,6 +88,7 @@ __all__ = [
 VERSION: str
 STATUSES: list[tuple[int, str]]
 READ_OUTCOMES: list[tuple[int, str]]
+RECOVERY_PHASES: list[tuple[int, str]]
 OPTION_NAMES: list[tuple[str, str]]
 
 @final
@@ -372,6 +377,20 @@ class Positions:
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
 @final
+class RecoveryProgress:
+    @property
+    def phase(self) -> RecoveryPhase: ...
+    @property
+    def bytes_done(self) -> int: ...
+    @property
+    def bytes_total(self) -> int: ...
+    @property
+    def is_complete(self) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class RecoveryReport:
     @property
     def created(self) -> bool: ...
@@ -595,6 +614,7 @@ class Store(ReadableStore):
         disk_space_clean_forcibly_ratio: int | None = ...,
         disk_space_warning_ratio: int | None = ...,
         store_host: str | tuple[str, int] | None = ...,
+        on_recovery_progress: _Listener = None,
         **rocketmq_options: _Option,
     ) -> Self: ...
     @staticmethod
@@ -608,6 +628,7 @@ class Store(ReadableStore):
         damage_policy: Literal["refuse", "truncate"] | None = ...,
         consume_queue_enable: bool | None = ...,
         message_index_enable: bool | None = ...,
+        on_recovery_progress: _Listener = None,
         **options: _Option | _Paths,
     ) -> RecoveryReport: ...
     @staticmethod

@@ -18,6 +18,7 @@ mod diagnostics;
 mod errors;
 mod message;
 mod options;
+mod progress;
 mod queue;
 mod read;
 mod reports;
@@ -49,6 +50,8 @@ mod _native {
     use super::diagnostics::{next_diagnostics, set_diagnostics_level, stop_diagnostics};
     #[pymodule_export]
     use super::message::{Message, encode_batch};
+    #[pymodule_export]
+    use super::progress::RecoveryProgress;
     #[pymodule_export]
     use super::queue::QueueAppender;
     #[pymodule_export]
@@ -86,6 +89,9 @@ fn add_constants(module: &Bound<'_, PyModule>) -> PyResult<()> {
         cairnlog::ReadOutcome::ALL.iter().map(|outcome| (outcome.code(), outcome.name()));
     let outcomes: Vec<(i32, &str)> = outcomes.chain([read::END_OF_LOG]).collect();
     module.add("READ_OUTCOMES", outcomes)?;
+    let phases: Vec<(i32, &str)> =
+        cairnlog::RecoveryPhase::ALL.iter().map(|phase| (phase.code(), phase.name())).collect();
+    module.add("RECOVERY_PHASES", phases)?;
     module.add("OPTION_NAMES", cairnlog::StoreOptions::NAMES.to_vec())?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))
 }

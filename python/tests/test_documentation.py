@@ -14,7 +14,7 @@ import pytest
 
 import cairnlog
 import cairnlog.aio
-from cairnlog import _native, errors, outcome, push, status, transaction
+from cairnlog import _native, errors, outcome, progress, push, status, transaction
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
@@ -26,6 +26,7 @@ def doctests() -> list[doctest.DocTest]:
         cairnlog.aio,
         errors,
         outcome,
+        progress,
         push,
         status,
         transaction,

@@ -23,6 +23,7 @@ use crate::consumer::{self, Consumer};
 use crate::errors::{OrRaise, closed, exception, invalid_argument};
 use crate::message::{Body, CommonFields, Fields, Keys, Properties, collect};
 use crate::options::from_keywords;
+use crate::progress::listen;
 use crate::queue::QueueAppender;
 use crate::read::{self, FilterArgument};
 use crate::reports::{GroupProgress, Positions, RecoveryReport, RemovedFiles, StoreStats};
@@ -121,21 +122,30 @@ impl Store {
     /// `flush_mode` "async" (default) or "sync", `segment_size_bytes` (default 1 GiB),
     /// `create_if_missing`, `damage_policy` "refuse" (default) or "truncate".
     ///
+    /// `on_recovery_progress` is called with a `RecoveryProgress` at most ten times a second, and
+    /// once more at the end of each phase, on the thread that opens. If it raises, that is logged,
+    /// it is not called again, and opening goes on.
+    ///
     /// A process that was forked while a store was open cannot open one: ForkedError.
     /// Raises LockedError when another opener holds the store, CorruptionError when a record is
     /// damaged and good ones lie behind it, InvalidArgumentError for an option it does not know.
     #[classmethod]
-    #[pyo3(signature = (path, **options))]
+    #[pyo3(signature = (path, *, on_recovery_progress=None, **options))]
     fn open(
         class: &Bound<'_, PyType>,
         path: PathBuf,
+        on_recovery_progress: Option<Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<Self>> {
         let py = class.py();
-        let options = from_keywords(py, options)?;
+        let mut options = from_keywords(py, options)?;
+        let listening = listen(&mut options, on_recovery_progress)?;
         shutdown::check_child().or_raise(py)?;
         py.import("cairnlog._diagnostics")?.call_method0("start")?;
-        let opened = blocking::run_apart(py, move || cairnlog::Store::open(path, &options))?;
+        let opened = blocking::run_apart(py, move || {
+            let _listening = listening;
+            cairnlog::Store::open(path, &options)
+        })?;
         let engine = Arc::new(opened.or_raise(py)?);
         blocking::run(py, || shutdown::register(&engine));
         let futures = Arc::new(FutureSink::default());
@@ -162,16 +172,21 @@ impl Store {
     }
 
     /// What opening the store in `path` with these options would do. Takes no lock and changes
-    /// nothing.
+    /// nothing. `on_recovery_progress` is told of the phase LOG only.
     #[staticmethod]
-    #[pyo3(signature = (path, **options))]
+    #[pyo3(signature = (path, *, on_recovery_progress=None, **options))]
     fn plan_recovery(
         py: Python<'_>,
         path: PathBuf,
+        on_recovery_progress: Option<Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<RecoveryReport> {
-        let options = from_keywords(py, options)?;
-        let plan = move || cairnlog::Store::plan_recovery(path, &options);
+        let mut options = from_keywords(py, options)?;
+        let listening = listen(&mut options, on_recovery_progress)?;
+        let plan = move || {
+            let _listening = listening;
+            cairnlog::Store::plan_recovery(path, &options)
+        };
         Ok(RecoveryReport::from(&blocking::run_apart(py, plan)?.or_raise(py)?))
     }
 
