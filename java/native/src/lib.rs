@@ -19,6 +19,7 @@ mod message_frame;
 mod natives;
 mod opened;
 mod outcome;
+mod progress;
 mod queues;
 mod reading;
 mod store;

@@ -26,6 +26,7 @@ use crate::handle::{
 };
 use crate::message_frame::encode_batch_items;
 use crate::outcome::write_statuses;
+use crate::progress;
 use crate::queues::*;
 use crate::reading::*;
 use crate::store::*;
@@ -33,7 +34,7 @@ use crate::transactions::*;
 use crate::wire::Writer;
 
 /// Counted up with every change of a native or a layout; `NativeLoader.ABI_VERSION` is its twin.
-const ABI_VERSION: jint = 4;
+const ABI_VERSION: jint = 5;
 
 /// A native of the table: static, checked, ending in the error policy. The handle types are longs
 /// in Java; that Java passes live ones is the promise made by `unsafe`.
@@ -62,9 +63,14 @@ const LOADER_NATIVES: &[NativeMethod] =
 
 /// Everything else, in the order of `io.cairnlog.Native`.
 const NATIVES: &[NativeMethod] = &[
-    native! { store_open(request: jbyte[]) -> jlong },
+    native! {
+        store_open(request: jbyte[], listener: io.cairnlog.RecoveryProgressListener) -> jlong
+    },
     native! { store_open_reader(request: jbyte[]) -> jlong },
-    native! { store_plan_recovery(request: jbyte[]) -> jbyte[] },
+    native! {
+        store_plan_recovery(
+            request: jbyte[], listener: io.cairnlog.RecoveryProgressListener) -> jbyte[]
+    },
     native! { store_close(store: StoreHandle) },
     native! { store_release(store: StoreHandle) },
     native! {
@@ -228,6 +234,7 @@ fn abi_version<'local>(_env: &mut Env<'local>, _class: JClass<'local>) -> Outcom
 
 fn register_natives<'local>(env: &mut Env<'local>, _class: JClass<'local>) -> Outcome<()> {
     boundary::prepare(env)?;
+    progress::prepare(env)?;
     let natives = env.find_class(jni_str!("io/cairnlog/Native"))?;
     // SAFETY: `native!` made each entry's function to match its signature.
     unsafe { env.register_native_methods(natives, NATIVES) }?;

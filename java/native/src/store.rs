@@ -7,7 +7,7 @@ use cairnlog::{
     AppendResult, EncodedBatch, Error, Message, PhysicalOffset, Result, Status, Store, StoreOptions,
 };
 use jni::Env;
-use jni::objects::{JByteArray, JClass, JLongArray};
+use jni::objects::{JByteArray, JClass, JLongArray, JObject};
 use jni::sys::{jboolean, jint, jlong};
 
 use crate::boundary::{Failure, Outcome};
@@ -18,6 +18,7 @@ use crate::opened::{Opened, of_either};
 use crate::outcome::{
     APPEND_RESULT_BYTES, write_append_result, write_recovery_report, write_stats,
 };
+use crate::progress::listen;
 use crate::wire::{Reader, Writer};
 
 /// The part of the scratch memory that holds the request.
@@ -85,9 +86,11 @@ pub(crate) fn store_open<'local>(
     env: &mut Env<'local>,
     _class: JClass<'local>,
     request: JByteArray<'local>,
+    listener: JObject<'local>,
 ) -> Outcome<jlong> {
     let request = env.convert_byte_array(&request)?;
-    let (path, options) = read_open_request(&request)?;
+    let (path, mut options) = read_open_request(&request)?;
+    let _listening = listen(env, &mut options, &listener)?;
     let store = Store::open(&path, &options)?;
     tracing::debug!(path = %path.display(), "opened a store for Java");
     Ok(Handle::give(Opened::Store(store)))
@@ -107,9 +110,11 @@ pub(crate) fn store_plan_recovery<'local>(
     env: &mut Env<'local>,
     _class: JClass<'local>,
     request: JByteArray<'local>,
+    listener: JObject<'local>,
 ) -> Outcome<JByteArray<'local>> {
     let request = env.convert_byte_array(&request)?;
-    let (path, options) = read_open_request(&request)?;
+    let (path, mut options) = read_open_request(&request)?;
+    let _listening = listen(env, &mut options, &listener)?;
     let mut writer = Writer::default();
     write_recovery_report(&mut writer, &Store::plan_recovery(path, &options)?);
     Ok(env.byte_array_from_slice(writer.as_slice())?)

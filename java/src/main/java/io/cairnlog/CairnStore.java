@@ -42,7 +42,8 @@ public final class CairnStore extends ReadableStore {
     Objects.requireNonNull(directory, "directory");
     NativeLoader.load();
     Diagnostics.takeLevel();
-    long store = Native.storeOpen(options.openRequest(directory));
+    long store =
+        Native.storeOpen(options.openRequest(directory), options.recoveryProgressListener());
     return new CairnStore(store, directory, options.completionExecutor());
   }
 
@@ -99,7 +100,9 @@ public final class CairnStore extends ReadableStore {
    */
   public static RecoveryReport planRecovery(Path directory, StoreOptions options) {
     NativeLoader.load();
-    return new RecoveryReport(Native.storePlanRecovery(options.openRequest(directory)));
+    return new RecoveryReport(
+        Native.storePlanRecovery(
+            options.openRequest(directory), options.recoveryProgressListener()));
   }
 
   /**

@@ -6,11 +6,11 @@ import java.nio.ByteBuffer;
 final class Native {
   private Native() {}
 
-  static native long storeOpen(byte[] request);
+  static native long storeOpen(byte[] request, RecoveryProgressListener listener);
 
   static native long storeOpenReader(byte[] request);
 
-  static native byte[] storePlanRecovery(byte[] request);
+  static native byte[] storePlanRecovery(byte[] request, RecoveryProgressListener listener);
 
   static native void storeClose(long store);
 

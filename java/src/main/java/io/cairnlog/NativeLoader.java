@@ -31,7 +31,7 @@ final class NativeLoader {
   static final String PATH_PROPERTY = "io.cairnlog.library.path";
 
   /** Counted up with every change of a native or a layout; its twin is in natives.rs. */
-  static final int ABI_VERSION = 4;
+  static final int ABI_VERSION = 5;
 
   private static final String LIBRARY = "cairnlog_jni";
   private static final Set<PosixFilePermission> OWNER_ONLY =

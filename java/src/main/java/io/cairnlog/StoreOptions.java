@@ -15,10 +15,12 @@ import java.util.stream.Collectors;
 public final class StoreOptions {
   private final Map<String, String> values;
   private final Executor completionExecutor;
+  private final RecoveryProgressListener recoveryProgressListener;
 
   private StoreOptions(Builder builder) {
     values = new LinkedHashMap<>(builder.values);
     completionExecutor = builder.completionExecutor;
+    recoveryProgressListener = builder.recoveryProgressListener;
   }
 
   /**
@@ -43,6 +45,11 @@ public final class StoreOptions {
     return completionExecutor;
   }
 
+  /** Who is told how far opening is; null for nobody. */
+  RecoveryProgressListener recoveryProgressListener() {
+    return recoveryProgressListener;
+  }
+
   /** The request to open a directory, as store.rs reads it. */
   byte[] openRequest(Path directory) {
     Wire.Writer writer = new Wire.Writer();
@@ -55,6 +62,7 @@ public final class StoreOptions {
   public static final class Builder {
     private final Map<String, String> values = new LinkedHashMap<>();
     private Executor completionExecutor = ForkJoinPool.commonPool();
+    private RecoveryProgressListener recoveryProgressListener;
 
     private Builder() {}
 
@@ -358,6 +366,19 @@ public final class StoreOptions {
      */
     public Builder completionExecutor(Executor executor) {
       completionExecutor = Objects.requireNonNull(executor, "executor");
+      return this;
+    }
+
+    /**
+     * Sets who is told how far opening is, on the thread that opens; call on the building thread.
+     * The last one set is told. {@link CairnStore#planRecovery} tells of {@link RecoveryPhase#LOG}
+     * only, and {@link CairnStore#openReader} nothing.
+     *
+     * @param listener default nobody; the store does not keep it
+     * @return this builder
+     */
+    public Builder onRecoveryProgress(RecoveryProgressListener listener) {
+      recoveryProgressListener = Objects.requireNonNull(listener, "listener");
       return this;
     }
 

@@ -114,7 +114,7 @@ class StatusTest extends StoreTestCase {
   void aMalformedRequestIsRefusedBeforeAnythingIsTaken() {
     byte[] tooShort = {9, 0, 0, 0, 'x'};
     CairnException thrown =
-        assertThrows(CairnException.class, () -> Native.storeOpen(tooShort));
+        assertThrows(CairnException.class, () -> Native.storeOpen(tooShort, null));
     assertEquals(Status.INTERNAL, thrown.status());
     assertThrows(CairnException.class, () -> Native.storeFlush(0));
     assertThrows(CairnException.class, () -> Native.encodeBatchItems(null));
