@@ -149,7 +149,8 @@ pub(crate) struct MappedFileQueue {
     published: AtomicU64,
     committed: Watermark,
     durable: Watermark,
-    commit_lock: Mutex<()>,
+    /// Held for a commit; why one failed, after which there is no other.
+    commit_lock: Mutex<Option<Error>>,
     staging: OnceLock<StagingBuffer>,
     syncs: AtomicU64,
 }
@@ -164,7 +165,7 @@ impl MappedFileQueue {
             published: AtomicU64::new(0),
             committed: Watermark::default(),
             durable: Watermark::default(),
-            commit_lock: Mutex::new(()),
+            commit_lock: Mutex::default(),
             staging: OnceLock::new(),
             syncs: AtomicU64::new(0),
             files: RwLock::new(files),
@@ -347,13 +348,22 @@ impl MappedFileQueue {
     }
 
     /// Copies published bytes from buffers to the page cache, when at least `least_pages` pages
-    /// wait, or any byte if that is 0. True if the committed position moved.
+    /// wait, or any byte if that is 0. True if the committed position moved. After a failure
+    /// nothing is written any more, whoever asks: each call fails as the first did.
     pub(crate) fn commit(&self, least_pages: u64) -> Result<bool> {
-        let _one_at_a_time = self.commit_lock.lock();
+        let mut failure = self.commit_lock.lock();
+        if let Some(error) = &*failure {
+            return Err(error.clone());
+        }
         let (from, to) = (self.committed.get(), self.published());
         if !self.enough(from, to, least_pages) {
             return Ok(false);
         }
+        let copied = self.copy(from, to);
+        copied.map(|()| true).inspect_err(|error| *failure = Some(error.clone()))
+    }
+
+    fn copy(&self, from: u64, to: u64) -> Result<()> {
         let mut position = from;
         while position < to {
             let file = self.find(position).ok_or_else(|| missing(position))?;
@@ -362,7 +372,7 @@ impl MappedFileQueue {
             position = end;
             self.committed.advance(end);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Syncs committed bytes, oldest file first, when at least `least_pages` pages wait, or any

@@ -137,7 +137,8 @@ mod tests {
             let mut user = User::new(start);
             let mut expected = Vec::new();
             for (number, (length, commit)) in lengths.into_iter().enumerate() {
-                let piece: Vec<u8> = (0..length).map(|at| (number as u64 * 37 + at) as u8).collect();
+                let byte = |at| (number as u64 * 37 + at) as u8;
+                let piece: Vec<u8> = (0..length).map(byte).collect();
                 user.append(&piece);
                 expected.extend_from_slice(&piece);
                 if commit {

@@ -433,8 +433,9 @@ impl Inner {
             // The group commit service forces what was not waited for, too; but it must survive
             // the death of the process now.
             let committed = self.log.queue().commit(0);
+            committed.inspect_err(|error| self.fence.close(error))?;
             self.flush.wakeup();
-            return committed.map(|_| ()).inspect_err(|error| self.fence.close(error));
+            return Ok(());
         }
         match &self.commit {
             Some(commit) if self.options.wake_commit_when_append => commit.wakeup(),

@@ -78,6 +78,32 @@ fn records_of_every_size_keep_their_order() {
     assert!(bodies(&scene.open().unwrap()) == expected);
 }
 
+/// Two threads whose acknowledgements need a write, the first of which fails: the second must not
+/// try it again, since what came of the first is not known.
+#[test]
+fn whoever_waited_behind_a_write_that_fails_writes_nothing() {
+    let scene = Scene::new(FlushMode::Sync);
+    let store = scene.open().unwrap();
+    let gate = scene.disk.hold(Call::WriteAt, "commitlog", Hits::Nth(1));
+    scene.disk.fail(Call::WriteAt, "commitlog", Hits::Nth(1), libc::EIO);
+    let message = Message::new("t", b"lost").wait_store_ok(false);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| store.append(&message).unwrap_err());
+        gate.wait_for_call();
+        let second = scope.spawn(|| store.append(&message).unwrap_err());
+        while store.next_queue_offset("t", 0).get() < 2 {
+            std::thread::yield_now();
+        }
+        gate.open();
+        for error in [first.join().unwrap(), second.join().unwrap()] {
+            assert_eq!((error.status(), error.os_code()), (Status::Io, Some(libc::EIO)));
+        }
+    });
+    assert_eq!(scene.disk.count(Call::WriteAt, "commitlog"), 1);
+    assert!(bodies(&store).is_empty());
+    assert!(store.close().is_err());
+}
+
 #[test]
 fn a_write_that_fails_is_told_to_everybody_who_waits() {
     for unwaited in [false, true] {
