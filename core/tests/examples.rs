@@ -39,3 +39,8 @@ fn follow() {
     assert_eq!(lines[..2], ["LOG: 0 of 0 bytes", "QUEUES: 0 of 0 bytes"]);
     assert_eq!(lines[2..], ["one", "two", "in a task: three", "in a task: the last"]);
 }
+
+#[test]
+fn retain() {
+    assert_eq!(run("retain"), "5 files, 1310720 bytes\n891744 bytes are left\n");
+}
