@@ -1,38 +1,51 @@
 //! A group: all who wait for the same run of a flush service.
 
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
-
-use parking_lot::{Condvar, Mutex};
 
 use crate::error::Result;
 
 /// Waits for one run of a service, shared by all who asked since the run before began.
+///
+/// The standard library's condition variable wakes all waiters by one system call. That of
+/// `parking_lot` wakes one, which wakes the next when it has run: with many waiters the last would
+/// run long after the first.
 #[derive(Debug, Default)]
 pub(crate) struct FlushGroup {
-    outcome: Mutex<Option<Result<()>>>,
+    outcome: Mutex<()>,
+    result: OnceLock<Result<()>>,
     done: Condvar,
 }
 
 impl FlushGroup {
     /// Waits for the outcome; `None` when the deadline passes first.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Result<()>> {
-        let mut outcome = self.outcome.lock();
-        while outcome.is_none() {
-            match deadline {
-                None => self.done.wait(&mut outcome),
+        if let Some(result) = self.result.get() {
+            return Some(result.clone());
+        }
+        let mut guard = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.result.get().is_none() {
+            guard = match deadline {
+                None => self.done.wait(guard).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
-                    if self.done.wait_until(&mut outcome, deadline).timed_out() {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
                         break;
                     }
+                    let waited = self.done.wait_timeout(guard, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
                 }
-            }
+            };
         }
-        outcome.clone()
+        drop(guard);
+        self.result.get().cloned()
     }
 
     fn complete(&self, result: &Result<()>) {
-        *self.outcome.lock() = Some(result.clone());
+        let guard = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first outcome is the one that counts.
+        let _ = self.result.set(result.clone());
+        drop(guard);
         self.done.notify_all();
     }
 }
@@ -46,7 +59,7 @@ struct Current {
 
 /// The group that forms while a run is under way.
 #[derive(Debug, Default)]
-pub(crate) struct FlushGroups(Mutex<Current>);
+pub(crate) struct FlushGroups(parking_lot::Mutex<Current>);
 
 impl FlushGroups {
     /// Joins the group of the next run.
