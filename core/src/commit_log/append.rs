@@ -12,7 +12,9 @@ use crate::codec::record::{BLANK_BYTES, RecordDraft, Stamp, encode_blank};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::mapped::allocate::{AllocateMappedFileService, AppendTarget};
-use crate::mapped::{MappedFile, MappedFileQueue, PoolBuffer, RegionWriter, StagingBuffer};
+use crate::mapped::{
+    MappedFile, MappedFileQueue, PoolBuffer, RegionWriter, StagingBuffer, WritesHeld,
+};
 use crate::message::AppendResult;
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::options::StoreOptions;
@@ -240,6 +242,11 @@ fn commit(parts: &CommitLogParts) -> Result<()> {
 /// Where the bytes of an append go.
 enum Place<'p> {
     Mapping(&'p MappedFile),
+    /// The mapping, while others who write are kept from it.
+    MappingAlone(
+        &'p MappedFile,
+        #[allow(dead_code, reason = "held until the bytes are published")] WritesHeld<'p>,
+    ),
     Pool(&'p MappedFile, &'p PoolBuffer),
     /// At an index of the staging buffer, which is the place of a log position.
     Staging(&'p MappedFile, &'p StagingBuffer, usize, u64),
@@ -263,7 +270,7 @@ impl<'p> Place<'p> {
         if size > staging.most_bytes() {
             // What goes to the mapping is committed at once, and so must be all before it.
             commit(parts)?;
-            return Ok(Self::Mapping(file));
+            return Ok(Self::MappingAlone(file, parts.queue.hold_writes()));
         }
         let place = || staging.place(position, size, parts.queue.committed().get());
         if let Some(index) = place() {
@@ -276,7 +283,7 @@ impl<'p> Place<'p> {
 
     /// Whether the bytes are committed as soon as they are published.
     fn is_mapped(&self) -> bool {
-        matches!(self, Self::Mapping(_))
+        matches!(self, Self::Mapping(_) | Self::MappingAlone(..))
     }
 
     /// Writes `length` bytes at a log position, the first four last.
@@ -288,7 +295,7 @@ impl<'p> Place<'p> {
     ) -> Result<()> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let writer = match *self {
-            Self::Mapping(file) => file.writer(position, length),
+            Self::Mapping(file) | Self::MappingAlone(file, _) => file.writer(position, length),
             Self::Pool(file, buffer) => file.buffer_writer(buffer, position, length),
             Self::Staging(file, staging, index, first) => {
                 file.note_buffered(position, length);

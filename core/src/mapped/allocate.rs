@@ -29,8 +29,7 @@ pub(crate) struct AllocateSettings {
     pub(crate) paths: QueuePaths,
     pub(crate) reserve_ahead_bytes: u64,
     /// Whether every append may be synced at once. Populated pages are dirty, and the next sync
-    /// writes them: then little is populated, and by single pages, so that a sync writes what was
-    /// appended and not the large page around it.
+    /// writes them: then little is populated.
     pub(crate) synced_often: bool,
     pub(crate) warm: bool,
     pub(crate) pool: Option<TransientStorePool>,
@@ -116,9 +115,6 @@ impl AllocateMappedFileService {
 
     /// Makes `target` the file that space is reserved in.
     pub(crate) fn set_current(&self, target: AppendTarget) {
-        if self.shared.settings.synced_often {
-            target.file.region().advise_random();
-        }
         self.shared.state.lock().adopt(target, self.shared.queue.published());
         self.shared.signal.wakeup();
     }
@@ -316,7 +312,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes the page faults between what was populated before and some way ahead of `position`.
+    /// Takes the page faults between what was populated before and some way ahead of `position`;
+    /// or, where appends are written and not stored into the mapping, writes zeros there: a sync
+    /// of space that was never written costs the file system a journal entry.
     fn populate(&self, current: &AppendTarget, position: u64) {
         let (from, ahead) = {
             let mut state = self.state.lock();
@@ -337,6 +335,7 @@ impl Shared {
                         region.populate(range);
                     }
                 }
+                None if self.queue.staging().is_some() => self.queue.write_zeros(file, from..to),
                 None => file.region().populate(range),
             }
             self.state.lock().populated = to;
@@ -371,16 +370,13 @@ impl Shared {
             let _ = disk.remove(file.path());
             return Err(error);
         }
-        if settings.synced_often {
-            file.region().advise_random();
-        }
         if settings.warm {
             file.reserve(disk, file.end())?;
             file.region().populate(0..index(&file, file.end()));
             if let Err(error) = file.region().lock() {
                 tracing::warn!(%error, path = %file.path().display(), "cannot lock in memory");
             }
-        } else if buffer.is_none() {
+        } else if buffer.is_none() && self.queue.staging().is_none() {
             let first = start + LEAST_POPULATED_BYTES;
             file.region().populate(0..index(&file, first));
         }

@@ -223,6 +223,13 @@ impl MappedFile {
         Ok(())
     }
 
+    /// Writes zeros from a log position on.
+    pub(super) fn write_zeros(&self, disk: &dyn Disk, position: u64, length: u64) -> Result<()> {
+        self.handle(disk)?.write_zeros(position - self.start, length).map_err(|source| {
+            Error::io("cannot write", source).at_path(&self.path).at_offset(position)
+        })
+    }
+
     fn write(&self, disk: &dyn Disk, position: u64, bytes: &[u8]) -> Result<()> {
         self.handle(disk)?.write_all_at(bytes, position - self.start).map_err(|source| {
             Error::io("cannot write", source).at_path(&self.path).at_offset(position)

@@ -19,7 +19,9 @@ mod staging;
 mod transient_pool;
 
 pub(crate) use mapped_file::{MappedFile, Pin, sync_parent};
-pub(crate) use queue::{FoundFile, MappedFileQueue, QueuePaths, list_files, open_files};
+pub(crate) use queue::{
+    FoundFile, MappedFileQueue, QueuePaths, WritesHeld, list_files, open_files,
+};
 pub(crate) use region::RegionWriter;
 pub(crate) use staging::StagingBuffer;
 pub(crate) use transient_pool::{PoolBuffer, TransientStorePool};

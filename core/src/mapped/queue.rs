@@ -1,10 +1,11 @@
 //! The files of a log in order, and its positions.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::mapped_file::{MappedFile, Pin, sync_parent};
 use super::region::PAGE_BYTES;
@@ -14,6 +15,9 @@ use crate::options::{MAX_SEGMENT_SIZE_BYTES, MIN_SEGMENT_SIZE_BYTES};
 use crate::status::Status;
 use crate::sys::disk::{Access, Disk};
 use crate::watermark::Watermark;
+
+/// Zeros that are written ahead of the log's end at a time, while no commit can be made.
+const ZEROS_AT_ONCE: u64 = 128 << 10;
 
 /// The directories a log lives in.
 #[derive(Debug, Clone)]
@@ -138,6 +142,11 @@ fn usual_size(files: &[FoundFile]) -> u64 {
         }
     }
     usual
+}
+
+/// While this is there nothing is committed to the files, and no zeros are written.
+pub(crate) struct WritesHeld<'q> {
+    _commits: MutexGuard<'q, Option<Error>>,
 }
 
 /// The files and positions of one log.
@@ -373,6 +382,32 @@ impl MappedFileQueue {
             self.committed.advance(end);
         }
         Ok(())
+    }
+
+    /// Writes zeros into a file ahead of what was published, a piece at a time. No commit is made
+    /// meanwhile, nor anything stored into the mapping: what was published since then is left out.
+    pub(crate) fn write_zeros(&self, file: &MappedFile, range: Range<u64>) {
+        let mut from = range.start;
+        while from < range.end {
+            let no_commit = self.commit_lock.lock();
+            if no_commit.is_some() {
+                return;
+            }
+            from = from.max(self.published());
+            let length = range.end.saturating_sub(from).min(ZEROS_AT_ONCE);
+            if let Err(error) = file.write_zeros(&*self.disk, from, length) {
+                // Appends go on without; what is wrong with the file they will find themselves.
+                tracing::warn!(%error, "no zeros can be written ahead of the log's end");
+                return;
+            }
+            from += length.max(1);
+        }
+    }
+
+    /// Keeps others from writing to the files until the guard is dropped: for whoever stores into
+    /// the mapping while they do.
+    pub(crate) fn hold_writes(&self) -> WritesHeld<'_> {
+        WritesHeld { _commits: self.commit_lock.lock() }
     }
 
     /// Syncs committed bytes, oldest file first, when at least `least_pages` pages wait, or any

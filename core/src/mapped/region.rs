@@ -155,14 +155,6 @@ impl Region {
         }
     }
 
-    /// Tells the kernel not to read ahead, and not to dirty more than what is touched.
-    pub(crate) fn advise_random(&self) {
-        if let Owner::Mapping(mapping) = &self.owner {
-            // Advice: where it is not taken, only speed differs.
-            let _ = mapping.advise(memmap2::Advice::Random);
-        }
-    }
-
     /// Locks the region in memory.
     pub(crate) fn lock(&self) -> io::Result<()> {
         match &self.owner {

@@ -76,6 +76,8 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn allocate(&self, offset: u64, length: u64) -> io::Result<()>;
     /// Writes some of the bytes and says how many.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Writes zeros, so that the file system keeps the range as written.
+    fn write_zeros(&self, offset: u64, length: u64) -> io::Result<()>;
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
     /// The parts of a range that may hold something else than zeros.
     fn data_ranges(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>>;
@@ -196,6 +198,10 @@ impl DiskFile for OsFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         self.0.write_at(bytes, offset)
+    }
+
+    fn write_zeros(&self, offset: u64, length: u64) -> io::Result<()> {
+        super::write_zeros(&self.0, offset, length)
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -26,11 +26,16 @@ pub(crate) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> 
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
         Err(error) => return Err(error.into()),
     }
-    let zeros = vec![0; 1 << 16];
+    write_zeros(file, offset, length)
+}
+
+/// Writes zeros.
+pub(crate) fn write_zeros(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    static ZEROS: [u8; 1 << 17] = [0; 1 << 17];
     let mut written = 0;
     while written < length {
-        let part = (length - written).min(zeros.len() as u64) as usize;
-        file.write_all_at(&zeros[..part], offset + written)?;
+        let part = (length - written).min(ZEROS.len() as u64) as usize;
+        file.write_all_at(&ZEROS[..part], offset + written)?;
         written += part as u64;
     }
     Ok(())

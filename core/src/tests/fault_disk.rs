@@ -29,6 +29,7 @@ pub(super) enum Call {
     Map,
     Allocate,
     WriteAt,
+    WriteZeros,
     ReadAt,
     DataRanges,
     SyncData,
@@ -304,6 +305,11 @@ impl DiskFile for FaultFile {
         let most = self.shared.meet(Call::WriteAt, &self.path)?.most;
         let length = most.unwrap_or(bytes.len()).min(bytes.len());
         self.file.write_at(&bytes[..length], offset)
+    }
+
+    fn write_zeros(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.shared.meet(Call::WriteZeros, &self.path)?;
+        self.file.write_zeros(offset, length)
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -1,5 +1,7 @@
 //! Synchronous flush through the staging buffer.
 
+use std::time::{Duration, Instant};
+
 use super::fault_disk::{Call, Hits};
 use super::scene::{Scene, bodies};
 use crate::{EncodedBatch, FlushMode, Message, Status, encode_batch_item};
@@ -76,6 +78,43 @@ fn records_of_every_size_keep_their_order() {
     assert!(bodies(&scene.copy().open().unwrap()) == expected);
     store.close().unwrap();
     assert!(bodies(&scene.open().unwrap()) == expected);
+}
+
+/// Zeros are written ahead of the log's end. What is appended meanwhile, through the staging buffer
+/// or the mapping, is not overwritten.
+#[test]
+fn zeros_that_are_late_overwrite_nothing() {
+    for sizes in [vec![1_500_000], vec![500_000, 500_000, 500_000]] {
+        let mut scene = Scene::new(FlushMode::Sync);
+        scene.options.segment_size_bytes = 4 << 20;
+        let store = scene.open().unwrap();
+        let mut expected = vec![vec![1; 100], vec![2; 600_000]];
+        store.append(&Message::new("t", &expected[0])).unwrap();
+        // The first megabyte is written; behind its middle the next is asked for.
+        let patience = Instant::now() + Duration::from_secs(20);
+        while scene.disk.count(Call::WriteZeros, "commitlog") < 8 && Instant::now() < patience {
+            std::thread::yield_now();
+        }
+        let gate = scene.disk.hold(Call::WriteZeros, "commitlog", Hits::Nth(1));
+        store.append(&Message::new("t", &expected[1])).unwrap();
+        gate.wait_for_call();
+        let late: Vec<_> = sizes.iter().map(|size| vec![3; *size]).collect();
+        std::thread::scope(|scope| {
+            let append = scope.spawn(|| {
+                for body in &late {
+                    store.append(&Message::new("t", body)).unwrap();
+                }
+            });
+            // Long enough for an append that does not wait for the zeros.
+            std::thread::sleep(Duration::from_millis(100));
+            gate.open();
+            append.join().unwrap();
+        });
+        expected.extend(late);
+        assert!(bodies(&store) == expected);
+        store.close().unwrap();
+        assert!(bodies(&scene.open().unwrap()) == expected);
+    }
 }
 
 /// Two threads whose acknowledgements need a write, the first of which fails: the second must not
