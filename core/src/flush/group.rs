@@ -1,6 +1,6 @@
 //! A group: all who wait for the same run of a flush service.
 
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::error::Result;
@@ -12,41 +12,36 @@ use crate::error::Result;
 /// run long after the first.
 #[derive(Debug, Default)]
 pub(crate) struct FlushGroup {
-    outcome: Mutex<()>,
-    result: OnceLock<Result<()>>,
+    outcome: Mutex<Option<Result<()>>>,
     done: Condvar,
 }
 
 impl FlushGroup {
     /// Waits for the outcome; `None` when the deadline passes first.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Result<()>> {
-        if let Some(result) = self.result.get() {
-            return Some(result.clone());
-        }
-        let mut guard = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        while self.result.get().is_none() {
-            guard = match deadline {
-                None => self.done.wait(guard).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        break;
-                    }
-                    let waited = self.done.wait_timeout(guard, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
-        drop(guard);
-        self.result.get().cloned()
+        let outcome = self.lock();
+        let outcome = match deadline {
+            None => self
+                .done
+                .wait_while(outcome, |outcome| outcome.is_none())
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let waited =
+                    self.done.wait_timeout_while(outcome, left, |outcome| outcome.is_none());
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        outcome.clone()
     }
 
     fn complete(&self, result: &Result<()>) {
-        let guard = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        // The first outcome is the one that counts.
-        let _ = self.result.set(result.clone());
-        drop(guard);
+        *self.lock() = Some(result.clone());
         self.done.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Result<()>>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
