@@ -42,6 +42,13 @@ pub(crate) struct CommitLogParts {
     pub(crate) last_timestamp_ms: i64,
 }
 
+impl CommitLogParts {
+    /// Commits everything published. A failure closes the fence.
+    fn commit(&self) -> Result<()> {
+        self.queue.commit(0).map(|_| ()).inspect_err(|error| self.fence.close(error))
+    }
+}
+
 /// The writing end of the log.
 #[derive(Debug)]
 pub(crate) struct CommitLog {
@@ -82,6 +89,12 @@ impl CommitLog {
     /// The files and positions.
     pub(crate) fn queue(&self) -> &Arc<MappedFileQueue> {
         &self.parts.queue
+    }
+
+    /// Commits everything published: it then is readable, and survives the death of the process. A
+    /// failure closes the fence.
+    pub(crate) fn commit(&self) -> Result<()> {
+        self.parts.commit()
     }
 
     /// Checks the store's state and takes the append lock.
@@ -225,18 +238,13 @@ fn roll(parts: &CommitLogParts, state: &mut AppendState) -> Result<()> {
         if finished.buffer.is_some() && next.buffer.is_none() {
             // A kill takes what is in a buffer and leaves what is in a mapping: no record may come
             // behind one that a kill would take.
-            commit(parts)?;
+            parts.commit()?;
         }
     }
     parts.queue.push(Arc::clone(&next.file));
     state.position = start;
     state.target = Some(next);
     Ok(())
-}
-
-/// Commits everything published, under the append lock.
-fn commit(parts: &CommitLogParts) -> Result<()> {
-    parts.queue.commit(0).map(|_| ()).inspect_err(|error| parts.fence.close(error))
 }
 
 /// Where the bytes of an append go.
@@ -269,14 +277,14 @@ impl<'p> Place<'p> {
         };
         if size > staging.most_bytes() {
             // What goes to the mapping is committed at once, and so must be all before it.
-            commit(parts)?;
+            parts.commit()?;
             return Ok(Self::MappingAlone(file, parts.queue.hold_writes()));
         }
         let place = || staging.place(position, size, parts.queue.committed().get());
         if let Some(index) = place() {
             return Ok(Self::Staging(file, staging, index, position));
         }
-        commit(parts)?;
+        parts.commit()?;
         let index = place().ok_or_else(|| internal("the staging buffer has no room", position))?;
         Ok(Self::Staging(file, staging, index, position))
     }

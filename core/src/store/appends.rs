@@ -432,8 +432,7 @@ impl Inner {
         if self.syncs_appends() {
             // The group commit service forces what was not waited for, too; but it must survive
             // the death of the process now.
-            let committed = self.log.queue().commit(0);
-            committed.inspect_err(|error| self.fence.close(error))?;
+            self.log.commit()?;
             self.flush.wakeup();
             return Ok(());
         }
