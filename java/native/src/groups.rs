@@ -179,10 +179,7 @@ pub(crate) fn store_groups<'local>(
 ) -> Outcome<JByteArray<'local>> {
     let groups = store.writer()?.groups()?;
     let mut writer = Writer::default();
-    writer.count(groups.len());
-    for group in &groups {
-        writer.text(group);
-    }
+    writer.texts(&groups);
     Ok(env.byte_array_from_slice(writer.as_slice())?)
 }
 

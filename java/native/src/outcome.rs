@@ -63,10 +63,7 @@ pub(crate) fn write_message(writer: &mut Writer, message: &MessageView) {
         writer.text(&String::from_utf8_lossy(value));
     }
     let keys = record.keys();
-    writer.count(keys.len());
-    for key in &keys {
-        writer.text(key);
-    }
+    writer.texts(&keys);
     writer.text(&record.offset_message_id());
 }
 

@@ -14,7 +14,7 @@ use crate::boundary::{Outcome, write_error};
 use crate::handle::{Handle, StoreHandle, TailHandle};
 use crate::opened::of_either;
 use crate::reading::Given;
-use crate::store::{milliseconds, physical_offset, utf8};
+use crate::store::{long_array, milliseconds, physical_offset, utf8};
 use crate::wire::{Reader, Writer};
 
 /// Messages that a tail hands over in one call, at most.
@@ -120,9 +120,7 @@ pub(crate) fn store_queue_range<'local>(
         return Ok(JLongArray::null());
     };
     let bounds = [range.start.to_i64(), range.end.to_i64()];
-    let array = env.new_long_array(bounds.len())?;
-    array.set_region(env, 0, &bounds)?;
-    Ok(array)
+    long_array(env, &bounds)
 }
 
 pub(crate) fn store_offset_at_time<'local>(
@@ -149,10 +147,7 @@ pub(crate) fn store_topics<'local>(
 ) -> Outcome<JByteArray<'local>> {
     let topics = of_either!(*store.get()?, it => it.topics())?;
     let mut writer = Writer::default();
-    writer.count(topics.len());
-    for topic in &topics {
-        writer.text(topic);
-    }
+    writer.texts(&topics);
     Ok(env.byte_array_from_slice(writer.as_slice())?)
 }
 

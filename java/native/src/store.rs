@@ -257,8 +257,16 @@ pub(crate) fn store_positions<'local>(
     let durable = store.durable_offset().to_i64();
     let committed = store.committed_offset().to_i64();
     let positions = [store.min_offset().to_i64(), durable, committed, store.max_offset().to_i64()];
-    let array = env.new_long_array(positions.len())?;
-    array.set_region(env, 0, &positions)?;
+    long_array(env, &positions)
+}
+
+/// Numbers as a Java array.
+pub(crate) fn long_array<'local>(
+    env: &mut Env<'local>,
+    numbers: &[jlong],
+) -> Outcome<JLongArray<'local>> {
+    let array = env.new_long_array(numbers.len())?;
+    array.set_region(env, 0, numbers)?;
     Ok(array)
 }
 
@@ -271,9 +279,7 @@ pub(crate) fn store_range<'local>(
     let range = of_either!(*store.get()?, it => {
         [it.min_offset().to_i64(), it.max_offset().to_i64()]
     });
-    let array = env.new_long_array(range.len())?;
-    array.set_region(env, 0, &range)?;
-    Ok(array)
+    long_array(env, &range)
 }
 
 pub(crate) fn store_next_queue_offset<'local>(

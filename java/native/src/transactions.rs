@@ -8,7 +8,7 @@ use jni::sys::{jint, jlong};
 use crate::boundary::Outcome;
 use crate::handle::{ScratchAddress, StoreHandle};
 use crate::outcome::write_append_result;
-use crate::store::{append_with, physical_offset};
+use crate::store::{append_with, long_array, physical_offset};
 use crate::wire::Writer;
 
 pub(crate) fn store_begin_transaction<'local>(
@@ -53,9 +53,7 @@ pub(crate) fn store_open_transactions<'local>(
 ) -> Outcome<JLongArray<'local>> {
     let open = store.writer()?.open_transactions()?;
     let offsets: Vec<_> = open.iter().map(|offset| offset.to_i64()).collect();
-    let array = env.new_long_array(offsets.len())?;
-    array.set_region(env, 0, &offsets)?;
-    Ok(array)
+    long_array(env, &offsets)
 }
 
 /// Files and bytes that were removed.
@@ -65,9 +63,7 @@ fn give_removed<'local>(
 ) -> Outcome<JLongArray<'local>> {
     let figures =
         [removed.files, removed.bytes].map(|figure| figure.try_into().unwrap_or(i64::MAX));
-    let array = env.new_long_array(figures.len())?;
-    array.set_region(env, 0, &figures)?;
-    Ok(array)
+    long_array(env, &figures)
 }
 
 pub(crate) fn store_remove_expired<'local>(

@@ -106,6 +106,15 @@ impl Writer {
         self.i32(i32::try_from(value).unwrap_or(i32::MAX))
     }
 
+    /// A list of texts.
+    pub(crate) fn texts<T: AsRef<str>>(&mut self, values: &[T]) -> &mut Self {
+        self.count(values.len());
+        for value in values {
+            self.text(value.as_ref());
+        }
+        self
+    }
+
     pub(crate) fn flag(&mut self, value: bool) -> &mut Self {
         self.i32(i32::from(value))
     }
