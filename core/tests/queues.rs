@@ -413,16 +413,20 @@ fn a_tail_follows_and_goes_on_where_it_was() {
     let mut tail = store.tail("t", 0, start, Filter::all()).unwrap();
     assert!(tail.next().is_none());
     assert!(tail.next_timeout(Duration::from_millis(1)).unwrap().is_none());
+    let (to_main, followed) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         let follower = scope.spawn(move || {
             let mut seen = Vec::new();
             while let Some(message) = tail.next_timeout(Duration::from_secs(20)).unwrap() {
                 seen.push(message.queue_offset().get());
                 assert_eq!(tail.offset().get(), message.queue_offset().get() + 1);
+                to_main.send(message.queue_offset().get()).unwrap();
             }
             seen
         });
         fill(&store, "t", 0, 300);
+        assert!(followed.iter().any(|offset| offset == 299));
+        // Closing ends the wait.
         store.close().unwrap();
         assert_eq!(follower.join().unwrap(), (0..300).collect::<Vec<_>>());
     });
