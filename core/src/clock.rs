@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use crate::sys::local_time::local_time;
 
@@ -25,8 +25,7 @@ pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     fn wall_ms(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        crate::sys::wall_ms().unwrap_or_default()
     }
 
     fn monotonic_ms(&self) -> u64 {

@@ -153,8 +153,8 @@ options! {
         "max_message_size_bytes" | "maxMessageSize", parse_message_size;
     /// How appending threads wait for each other. Default [`AppendLockKind::Mutex`].
     append_lock: AppendLockKind = AppendLockKind::Mutex, "append_lock" | "", parse_append_lock;
-    /// An append that holds the lock longer makes others fail with [`Status::PageCacheBusy`], in
-    /// milliseconds. Default 1000.
+    /// An append that holds the lock longer, since another first asked for it, makes further ones
+    /// fail with [`Status::PageCacheBusy`], in milliseconds. Default 1000.
     page_cache_busy_timeout_ms: u64 = 1000,
         "page_cache_busy_timeout_ms" | "osPageCacheBusyTimeOutMills", parse_number;
     /// Whether new files are touched and locked in memory whole; a finished file is unlocked six

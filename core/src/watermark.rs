@@ -77,13 +77,24 @@ impl Watermark {
 
     /// Moves the position forward to `value`; a smaller value changes nothing.
     pub(crate) fn advance(&self, value: u64) {
-        self.advance_quietly(value).wake_all();
+        if self.moves(value) {
+            self.wake().wake_all();
+        }
     }
 
     /// As [`Watermark::advance`], with the waking of tasks left to the caller.
     pub(crate) fn advance_quietly(&self, value: u64) -> Woken {
-        let moved = self.value.fetch_max(value, Ordering::Release) < value;
-        if moved { self.wake() } else { Woken::default() }
+        if self.moves(value) { self.wake() } else { Woken::default() }
+    }
+
+    /// Moves the position; whether somebody may wait for that.
+    #[inline]
+    fn moves(&self, value: u64) -> bool {
+        // The two accesses need no fence between them, which would cost as much as they do. They
+        // pair with the fences in `wait_past` and `register`: either the waiter sees the new value,
+        // or the count of waiters is seen here.
+        let moved = self.value.fetch_max(value, Ordering::SeqCst) < value;
+        moved && self.waiters.load(Ordering::SeqCst) > 0
     }
 
     /// Sets the position, also backwards: only while nobody else knows the queue.
@@ -103,9 +114,9 @@ impl Watermark {
     }
 
     /// Wakes waiting threads, and takes out the tasks that wait no longer.
+    #[cold]
     fn wake(&self) -> Woken {
-        // Pairs with the fences in `wait_past` and `register`: either the waiter sees the new
-        // value, or the count of waiters is seen here.
+        // As in `moves`, for what was changed before.
         fence(Ordering::SeqCst);
         if self.waiters.load(Ordering::Relaxed) == 0 {
             return Woken::default();

@@ -11,7 +11,7 @@ pub(crate) const IPV6_HOST_BYTES: usize = 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EncodedHost {
     bytes: [u8; IPV6_HOST_BYTES],
-    length: usize,
+    length: u8,
 }
 
 impl EncodedHost {
@@ -29,17 +29,23 @@ impl EncodedHost {
             }
         };
         bytes[split..split + 4].copy_from_slice(&u32::from(address.port()).to_be_bytes());
-        Self { bytes, length: split + 4 }
+        Self { bytes, length: split as u8 + 4 }
     }
 
     /// The stored bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    /// The stored bytes of an IPv4 address.
+    #[inline]
+    pub(crate) fn as_ipv4(&self) -> Option<[u8; IPV4_HOST_BYTES]> {
+        self.bytes.first_chunk().copied().filter(|_| !self.is_ipv6())
     }
 
     /// Whether the address is an IPv6 one.
     pub(crate) fn is_ipv6(&self) -> bool {
-        self.length == IPV6_HOST_BYTES
+        usize::from(self.length) == IPV6_HOST_BYTES
     }
 }
 

@@ -14,8 +14,22 @@ pub use record_view::RecordView;
 
 /// Where encoded bytes go, in order. The log's writer is one, a `Vec` in tests another.
 pub(crate) trait Sink {
+    /// Takes the first four bytes of a record or blank, its size.
+    #[inline]
+    fn put_size(&mut self, size: [u8; 4]) {
+        self.put(&size);
+    }
+
     /// Takes the next bytes.
     fn put(&mut self, bytes: &[u8]);
+
+    /// Takes the next `N` bytes, which are filled in where they belong if that can be done.
+    #[inline]
+    fn put_filled<const N: usize>(&mut self, fill: impl FnOnce(&mut [u8; N])) {
+        let mut bytes = [0; N];
+        fill(&mut bytes);
+        self.put(&bytes);
+    }
 }
 
 impl Sink for Vec<u8> {

@@ -86,6 +86,7 @@ pub(crate) struct PropertySource<'a> {
 
 impl<'a> PropertySource<'a> {
     /// Properties that are encoded already.
+    #[inline]
     pub(crate) fn raw(raw: &'a [u8]) -> Self {
         Self {
             raw,
@@ -100,8 +101,31 @@ impl<'a> PropertySource<'a> {
         }
     }
 
+    /// Whether there is nothing to encode.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.raw.is_empty() && self.pairs.is_empty() && self.has_no_singles()
+    }
+
+    /// Whether nothing but raw bytes and pairs is to be encoded.
+    #[inline]
+    fn has_no_singles(&self) -> bool {
+        self.tag.is_none()
+            && self.keys.is_empty()
+            && self.wait_store_ok
+            && self.inner_batch.is_none()
+            && self.delay_level == 0
+            && self.real_queue.is_none()
+            && self.half.is_none()
+    }
+
     /// Checks names and values of the single properties.
+    #[inline]
     pub(crate) fn validate(&self) -> Result<()> {
+        if self.is_empty() { Ok(()) } else { self.validate_all() }
+    }
+
+    fn validate_all(&self) -> Result<()> {
         if self.tag.is_some_and(|tag| tag.is_empty() || has(tag, PROPERTY_SEPARATOR)) {
             return Err(illegal("the tag is empty or holds 0x02"));
         }
@@ -122,6 +146,7 @@ impl<'a> PropertySource<'a> {
     }
 
     /// The encoded length in bytes, without a record CRC.
+    #[inline]
     pub(crate) fn length(&self) -> usize {
         let mut length = Length(0);
         self.encode(&mut length);
@@ -130,20 +155,20 @@ impl<'a> PropertySource<'a> {
 
     /// Whether a separator must stand before a further property.
     pub(crate) fn lacks_last_separator(&self) -> bool {
-        let raw_only = self.tag.is_none()
-            && self.keys.is_empty()
-            && self.wait_store_ok
-            && self.inner_batch.is_none()
-            && self.delay_level == 0
-            && self.real_queue.is_none()
-            && self.half.is_none()
-            && self.stored_pairs().next().is_none();
+        let raw_only = self.has_no_singles() && self.stored_pairs().next().is_none();
         raw_only && self.raw.last().is_some_and(|&last| last != PROPERTY_SEPARATOR)
     }
 
     /// Writes the properties. A `__CRC32#` pair is left out, because it belongs to the record it
     /// was copied from, and so are pairs in whose place others are written.
+    #[inline]
     pub(crate) fn encode(&self, sink: &mut impl Sink) {
+        if !self.is_empty() {
+            self.encode_all(sink);
+        }
+    }
+
+    fn encode_all(&self, sink: &mut impl Sink) {
         sink.put(self.raw);
         if self.raw.last().is_some_and(|&last| last != PROPERTY_SEPARATOR)
             && !self.lacks_last_separator()

@@ -1,7 +1,5 @@
 //! One record: its layout, encoding and structural check.
 
-use std::net::SocketAddr;
-
 use super::host::{EncodedHost, IPV4_HOST_BYTES, IPV6_HOST_BYTES};
 use super::properties::{
     MAX_PROPERTIES_BYTES, PROPERTY_SEPARATOR, PropertySource, RECORD_CRC_BYTES,
@@ -68,21 +66,10 @@ pub(crate) fn masked_crc(bytes: &[u8]) -> u32 {
 /// Everything of a record that is known before it has a place in the log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordDraft<'a> {
-    pub(crate) topic: &'a [u8],
-    pub(crate) queue_id: i32,
-    pub(crate) body: &'a [u8],
-    pub(crate) flag: i32,
-    sys_flag: i32,
-    /// `None` for the store timestamp.
-    pub(crate) born_timestamp_ms: Option<i64>,
-    born_host: EncodedHost,
-    store_host: EncodedHost,
-    pub(crate) reconsume_times: i32,
-    pub(crate) prepared_transaction_offset: i64,
-    properties: PropertySource<'a>,
-    record_crc: bool,
+    /// With the host bits of the system flag as the hosts ask for.
+    fields: DraftFields<'a>,
     body_crc: u32,
-    properties_bytes: usize,
+    properties_bytes: u16,
     size: u32,
 }
 
@@ -94,9 +81,10 @@ pub(crate) struct DraftFields<'a> {
     pub(crate) body: &'a [u8],
     pub(crate) flag: i32,
     pub(crate) sys_flag: i32,
+    /// `None` for the store timestamp.
     pub(crate) born_timestamp_ms: Option<i64>,
-    pub(crate) born_host: SocketAddr,
-    pub(crate) store_host: SocketAddr,
+    pub(crate) born_host: EncodedHost,
+    pub(crate) store_host: EncodedHost,
     pub(crate) reconsume_times: i32,
     pub(crate) prepared_transaction_offset: i64,
     pub(crate) properties: PropertySource<'a>,
@@ -115,15 +103,15 @@ pub(crate) struct Stamp {
 impl<'a> RecordDraft<'a> {
     /// Computes lengths and the body CRC. V2 is chosen when the topic exceeds 127 bytes, the host
     /// bits are set from the addresses.
-    pub(crate) fn new(fields: DraftFields<'a>) -> Result<Self> {
-        let born_host = EncodedHost::new(fields.born_host);
-        let store_host = EncodedHost::new(fields.store_host);
-        let mut flags = fields.sys_flag & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6);
+    #[inline(always)]
+    pub(crate) fn new(mut fields: DraftFields<'a>) -> Result<Self> {
+        let (born_host, store_host) = (&fields.born_host, &fields.store_host);
+        fields.sys_flag &= !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6);
         if born_host.is_ipv6() {
-            flags |= sys_flag::BORN_HOST_V6;
+            fields.sys_flag |= sys_flag::BORN_HOST_V6;
         }
         if store_host.is_ipv6() {
-            flags |= sys_flag::STORE_HOST_V6;
+            fields.sys_flag |= sys_flag::STORE_HOST_V6;
         }
         let mut properties_bytes = fields.properties.length();
         if fields.record_crc {
@@ -131,8 +119,7 @@ impl<'a> RecordDraft<'a> {
             properties_bytes += usize::from(fields.properties.lacks_last_separator());
         }
         if properties_bytes > MAX_PROPERTIES_BYTES {
-            return Err(Error::new(Status::PropertiesTooLarge, "the properties are too long")
-                .expected(format!("at most {MAX_PROPERTIES_BYTES} bytes"), properties_bytes));
+            return Err(too_long(properties_bytes));
         }
         let topic_width = if fields.topic.len() > MAX_V1_TOPIC_BYTES { 2 } else { 1 };
         let size = 74
@@ -146,23 +133,9 @@ impl<'a> RecordDraft<'a> {
             .ok()
             .filter(|&size| i32::try_from(size).is_ok())
             .ok_or_else(|| Error::new(Status::MessageTooLarge, "the record exceeds 2 GiB"))?;
-        Ok(Self {
-            topic: fields.topic,
-            queue_id: fields.queue_id,
-            body: fields.body,
-            flag: fields.flag,
-            sys_flag: flags,
-            born_timestamp_ms: fields.born_timestamp_ms,
-            born_host,
-            store_host,
-            reconsume_times: fields.reconsume_times,
-            prepared_transaction_offset: fields.prepared_transaction_offset,
-            properties: fields.properties,
-            record_crc: fields.record_crc,
-            body_crc: masked_crc(fields.body),
-            properties_bytes,
-            size,
-        })
+        let body_crc = masked_crc(fields.body);
+        // At most MAX_PROPERTIES_BYTES.
+        Ok(Self { fields, body_crc, properties_bytes: properties_bytes as u16, size })
     }
 
     /// The record's length in bytes.
@@ -173,78 +146,114 @@ impl<'a> RecordDraft<'a> {
     /// Whether the record counts in its queue: prepared and rolled back transactions do not.
     pub(crate) fn takes_queue_offset(&self) -> bool {
         matches!(
-            self.sys_flag & sys_flag::TRANSACTION_TYPE,
+            self.fields.sys_flag & sys_flag::TRANSACTION_TYPE,
             sys_flag::TRANSACTION_NONE | sys_flag::TRANSACTION_COMMIT
         )
     }
 
     /// The kind of queue the record goes to.
     pub(crate) fn queue_kind(&self) -> QueueKind {
-        queue_kind(self.sys_flag)
+        queue_kind(self.fields.sys_flag)
     }
 
     /// Writes the record, `size_bytes` bytes in order.
+    #[inline]
     pub(crate) fn encode(&self, stamp: Stamp, sink: &mut impl Sink) {
-        if self.record_crc {
-            let mut summing = Summing { sink, hasher: crc32fast::Hasher::new() };
-            self.encode_fields(stamp, &mut summing);
-            if self.properties.lacks_last_separator() {
-                summing.put(&[PROPERTY_SEPARATOR]);
-            }
-            let crc = summing.hasher.finalize() & 0x7FFF_FFFF;
-            sink.put(&record_crc_property(crc));
+        if self.fields.record_crc {
+            self.encode_with_crc(stamp, sink);
         } else {
             self.encode_fields(stamp, sink);
         }
     }
 
-    fn encode_fields(&self, stamp: Stamp, sink: &mut impl Sink) {
-        let two_byte_topic = self.topic.len() > MAX_V1_TOPIC_BYTES;
-        let magic = if two_byte_topic { MAGIC_V2 } else { MAGIC_V1 };
-        let born_timestamp = self.born_timestamp_ms.unwrap_or(stamp.store_timestamp_ms);
-        let mut header = Header { bytes: [0; MAX_HEADER_BYTES], length: 0 };
-        header.put(&self.size.to_be_bytes());
-        header.put(&magic.to_be_bytes());
-        header.put(&self.body_crc.to_be_bytes());
-        header.put(&self.queue_id.to_be_bytes());
-        header.put(&self.flag.to_be_bytes());
-        header.put(&stamp.queue_offset.to_be_bytes());
-        header.put(&stamp.physical_offset.to_be_bytes());
-        header.put(&self.sys_flag.to_be_bytes());
-        header.put(&born_timestamp.to_be_bytes());
-        header.put(self.born_host.as_bytes());
-        header.put(&stamp.store_timestamp_ms.to_be_bytes());
-        header.put(self.store_host.as_bytes());
-        header.put(&self.reconsume_times.to_be_bytes());
-        header.put(&self.prepared_transaction_offset.to_be_bytes());
-        header.put(&(self.body.len() as u32).to_be_bytes());
-        sink.put(&header.bytes[..header.length]);
-        sink.put(self.body);
-        if two_byte_topic {
-            sink.put(&(self.topic.len() as u16).to_be_bytes());
-        } else {
-            sink.put(&[self.topic.len() as u8]);
+    fn encode_with_crc(&self, stamp: Stamp, sink: &mut impl Sink) {
+        let mut summing = Summing { sink, hasher: crc32fast::Hasher::new() };
+        self.encode_fields(stamp, &mut summing);
+        if self.fields.properties.lacks_last_separator() {
+            summing.put(&[PROPERTY_SEPARATOR]);
         }
-        sink.put(self.topic);
-        sink.put(&(self.properties_bytes as u16).to_be_bytes());
-        self.properties.encode(sink);
+        let crc = summing.hasher.finalize() & 0x7FFF_FFFF;
+        sink.put(&record_crc_property(crc));
+    }
+
+    #[inline(always)]
+    fn encode_fields(&self, stamp: Stamp, sink: &mut impl Sink) {
+        let fields = &self.fields;
+        let two_byte_topic = fields.topic.len() > MAX_V1_TOPIC_BYTES;
+        let magic = if two_byte_topic { MAGIC_V2 } else { MAGIC_V1 };
+        sink.put_size(self.size.to_be_bytes());
+        match (fields.born_host.as_ipv4(), fields.store_host.as_ipv4()) {
+            // In one piece of known length, straight to where it belongs: to copy what was just put
+            // together makes the processor wait for it.
+            (Some(born_host), Some(store_host)) => sink.put_filled(|head: &mut IPv4Head| {
+                self.fill_head(magic, stamp, born_host, store_host, head);
+            }),
+            _ => self.put_head(magic, stamp, sink),
+        }
+        sink.put(fields.body);
+        if two_byte_topic {
+            sink.put(&(fields.topic.len() as u16).to_be_bytes());
+        } else {
+            sink.put(&[fields.topic.len() as u8]);
+        }
+        sink.put(fields.topic);
+        sink.put(&self.properties_bytes.to_be_bytes());
+        fields.properties.encode(sink);
+    }
+
+    /// Everything between size and body, with hosts of 8 bytes.
+    #[inline(always)]
+    fn fill_head(
+        &self,
+        magic: u32,
+        stamp: Stamp,
+        born_host: [u8; IPV4_HOST_BYTES],
+        store_host: [u8; IPV4_HOST_BYTES],
+        head: &mut IPv4Head,
+    ) {
+        let fields = &self.fields;
+        head[..4].copy_from_slice(&magic.to_be_bytes());
+        head[4..8].copy_from_slice(&self.body_crc.to_be_bytes());
+        head[8..12].copy_from_slice(&fields.queue_id.to_be_bytes());
+        head[12..16].copy_from_slice(&fields.flag.to_be_bytes());
+        head[16..24].copy_from_slice(&stamp.queue_offset.to_be_bytes());
+        head[24..32].copy_from_slice(&stamp.physical_offset.to_be_bytes());
+        head[32..36].copy_from_slice(&fields.sys_flag.to_be_bytes());
+        head[36..44].copy_from_slice(&self.born_timestamp_ms(stamp).to_be_bytes());
+        head[44..52].copy_from_slice(&born_host);
+        head[52..60].copy_from_slice(&stamp.store_timestamp_ms.to_be_bytes());
+        head[60..68].copy_from_slice(&store_host);
+        head[68..72].copy_from_slice(&fields.reconsume_times.to_be_bytes());
+        head[72..80].copy_from_slice(&fields.prepared_transaction_offset.to_be_bytes());
+        head[80..].copy_from_slice(&(fields.body.len() as u32).to_be_bytes());
+    }
+
+    /// The same with hosts of any kind.
+    #[cold]
+    fn put_head(&self, magic: u32, stamp: Stamp, sink: &mut impl Sink) {
+        let mut head = [0; IPV4_HEAD_BYTES];
+        self.fill_head(magic, stamp, [0; IPV4_HOST_BYTES], [0; IPV4_HOST_BYTES], &mut head);
+        sink.put(&head[..44]);
+        sink.put(self.fields.born_host.as_bytes());
+        sink.put(&head[52..60]);
+        sink.put(self.fields.store_host.as_bytes());
+        sink.put(&head[68..]);
+    }
+
+    fn born_timestamp_ms(&self, stamp: Stamp) -> i64 {
+        self.fields.born_timestamp_ms.unwrap_or(stamp.store_timestamp_ms)
     }
 }
 
-const MAX_HEADER_BYTES: usize = 72 + 2 * IPV6_HOST_BYTES;
-
-/// The fixed part of a record, put together on the stack.
-struct Header {
-    bytes: [u8; MAX_HEADER_BYTES],
-    length: usize,
+#[cold]
+fn too_long(properties_bytes: usize) -> Error {
+    Error::new(Status::PropertiesTooLarge, "the properties are too long")
+        .expected(format!("at most {MAX_PROPERTIES_BYTES} bytes"), properties_bytes)
 }
 
-impl Header {
-    fn put(&mut self, field: &[u8]) {
-        self.bytes[self.length..self.length + field.len()].copy_from_slice(field);
-        self.length += field.len();
-    }
-}
+/// Bytes between size and body of a record whose hosts are IPv4 addresses.
+const IPV4_HEAD_BYTES: usize = 68 + 2 * IPV4_HOST_BYTES;
+type IPv4Head = [u8; IPV4_HEAD_BYTES];
 
 /// Passes bytes on and sums them up.
 struct Summing<'s, S> {
@@ -253,18 +262,21 @@ struct Summing<'s, S> {
 }
 
 impl<S: Sink> Sink for Summing<'_, S> {
+    fn put_size(&mut self, size: [u8; 4]) {
+        self.hasher.update(&size);
+        self.sink.put_size(size);
+    }
+
     fn put(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.sink.put(bytes);
     }
 }
 
-/// The blank that fills `room` bytes up to the end of a file.
-pub(crate) fn encode_blank(room: u32) -> [u8; BLANK_BYTES as usize] {
-    let mut blank = [0; BLANK_BYTES as usize];
-    blank[..4].copy_from_slice(&room.to_be_bytes());
-    blank[4..].copy_from_slice(&MAGIC_BLANK.to_be_bytes());
-    blank
+/// Writes the blank that fills `room` bytes up to the end of a file.
+pub(crate) fn encode_blank(room: u32, sink: &mut impl Sink) {
+    sink.put_size(room.to_be_bytes());
+    sink.put(&MAGIC_BLANK.to_be_bytes());
 }
 
 /// Where the variable parts of a record are, relative to its first byte.

@@ -3,6 +3,10 @@
 use super::*;
 use crate::codec::RecordView;
 
+fn host(text: &str) -> EncodedHost {
+    EncodedHost::new(text.parse().unwrap())
+}
+
 fn example(record_crc: bool) -> RecordDraft<'static> {
     let properties = PropertySource {
         tag: Some("TagA"),
@@ -16,8 +20,8 @@ fn example(record_crc: bool) -> RecordDraft<'static> {
         flag: 0,
         sys_flag: 0,
         born_timestamp_ms: Some(1_700_000_000_123),
-        born_host: "192.168.1.10:50123".parse().unwrap(),
-        store_host: "10.0.0.1:10911".parse().unwrap(),
+        born_host: host("192.168.1.10:50123"),
+        store_host: host("10.0.0.1:10911"),
         reconsume_times: 0,
         prepared_transaction_offset: 0,
         properties,
@@ -96,8 +100,8 @@ fn draft_fields() -> DraftFields<'static> {
         flag: 0,
         sys_flag: 0,
         born_timestamp_ms: None,
-        born_host: "[2001:db8::1]:1".parse().unwrap(),
-        store_host: "10.0.0.1:2".parse().unwrap(),
+        born_host: host("[2001:db8::1]:1"),
+        store_host: host("10.0.0.1:2"),
         reconsume_times: 0,
         prepared_transaction_offset: 0,
         properties: PropertySource::raw(&[]),

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::append_lock::{AppendGuard, AppendLock};
-use super::topics::QueueState;
+use super::topics::{QueueState, RecentQueues, TopicTable};
 use crate::clock::Clock;
-use crate::codec::Sink;
 use crate::codec::record::{BLANK_BYTES, RecordDraft, Stamp, encode_blank};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
@@ -29,6 +28,7 @@ struct AppendState {
     /// Where the next record goes.
     position: u64,
     last_timestamp_ms: i64,
+    recent: RecentQueues,
 }
 
 /// What a commit log is made of.
@@ -76,7 +76,12 @@ impl CommitLog {
         if let Some(target) = &target {
             parts.allocate.set_current(target.clone());
         }
-        let state = AppendState { target, position, last_timestamp_ms: parts.last_timestamp_ms };
+        let state = AppendState {
+            target,
+            position,
+            last_timestamp_ms: parts.last_timestamp_ms,
+            recent: RecentQueues::default(),
+        };
         Self {
             parts,
             lock: AppendLock::new(options.append_lock, state),
@@ -100,13 +105,12 @@ impl CommitLog {
     /// Checks the store's state and takes the append lock.
     pub(crate) fn lock(&self) -> Result<Appender<'_>> {
         self.check_open()?;
-        let now = self.parts.clock.monotonic_ms();
-        let held = self.lock.held_ms(now);
+        let held = self.lock.held_ms(|| self.parts.clock.monotonic_ms());
         if held > self.busy_timeout_ms {
             return Err(Error::new(Status::PageCacheBusy, "an append holds the lock for long")
                 .expected(format!("at most {} ms", self.busy_timeout_ms), format!("{held} ms")));
         }
-        let state = self.lock.lock(|| self.parts.clock.monotonic_ms());
+        let state = self.lock.lock();
         // Again: while this thread waited, the store may have been closed.
         self.check_open()?;
         Ok(Appender { log: self, state })
@@ -119,10 +123,16 @@ impl CommitLog {
         self.parts.fence.check()
     }
 
+    /// Whether somebody asked for the lock while it was held.
+    #[cfg(test)]
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.lock.is_asked_for()
+    }
+
     /// Ends appending: when this returns, none is under way and none can come.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.lock.lock(|| self.parts.clock.monotonic_ms()).target = None;
+        self.lock.lock().target = None;
     }
 
     /// Ends the allocation service, after [`CommitLog::close`].
@@ -132,11 +142,26 @@ impl CommitLog {
 
     /// Time of the newest record.
     pub(crate) fn last_timestamp_ms(&self) -> i64 {
-        self.lock.lock(|| self.parts.clock.monotonic_ms()).last_timestamp_ms
+        self.lock.lock().last_timestamp_ms
     }
 }
 
 impl Appender<'_> {
+    /// As [`Appender::place`], to the queue of a name that was checked.
+    #[inline]
+    pub(crate) fn place_named(
+        &mut self,
+        drafts: &[RecordDraft<'_>],
+        topics: &TopicTable,
+        (topic, queue_id): (&str, i32),
+        message_count: u32,
+    ) -> Result<AppendResult> {
+        let queue = self.state.recent.take(topics, topic, queue_id);
+        let placed = self.place(drafts, &queue, message_count);
+        self.state.recent.give_back(queue);
+        placed
+    }
+
     /// Writes the records one after the other into one file and counts them as `message_count`
     /// messages of their queue. On failure nothing is in the log and no offset is used up.
     ///
@@ -233,7 +258,7 @@ fn roll(parts: &CommitLogParts, state: &mut AppendState) -> Result<()> {
     if let Some(finished) = &state.target {
         let room = u32::try_from(finished.file.end() - state.position).unwrap_or(u32::MAX);
         let place = Place::find(parts, finished, state.position, u64::from(BLANK_BYTES))?;
-        place.write(state.position, BLANK_BYTES, |sink| sink.put(&encode_blank(room)))?;
+        place.write(state.position, BLANK_BYTES, |sink| encode_blank(room, sink))?;
         parts.queue.publish(start, place.is_mapped());
         if finished.buffer.is_some() && next.buffer.is_none() {
             // A kill takes what is in a buffer and leaves what is in a mapping: no record may come

@@ -17,8 +17,11 @@ const ADAPTIVE_TRIES: std::ops::RangeInclusive<u32> = 16..=4096;
 pub(crate) struct AppendLock<T> {
     kind: AppendLockKind,
     state: Mutex<T>,
-    /// Monotonic milliseconds when the holder took the lock; 0 when it is free.
-    held_since_ms: AtomicU64,
+    /// Counts takings and releases: odd while the lock is held.
+    turn: AtomicU64,
+    /// The turn somebody last met the lock in, and when, packed by [`Met`]. So the holder, which is
+    /// nearly always alone, reads no clock.
+    met: AtomicU64,
     adaptive_tries: AtomicU32,
 }
 
@@ -27,20 +30,22 @@ impl<T> AppendLock<T> {
         Self {
             kind,
             state: Mutex::new(state),
-            held_since_ms: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
+            met: AtomicU64::new(0),
             adaptive_tries: AtomicU32::new(*ADAPTIVE_TRIES.start()),
         }
     }
 
-    /// Takes the lock. `now_ms` reads the monotonic clock.
-    pub(crate) fn lock(&self, now_ms: impl FnOnce() -> u64) -> AppendGuard<'_, T> {
+    /// Takes the lock.
+    #[inline]
+    pub(crate) fn lock(&self) -> AppendGuard<'_, T> {
         let state = match self.kind {
             AppendLockKind::Mutex => self.state.lock(),
             AppendLockKind::Spin => self.spin(),
             AppendLockKind::Adaptive => self.adapt(),
         };
-        self.held_since_ms.store(now_ms().max(1), Ordering::Relaxed);
-        AppendGuard { state, held_since_ms: &self.held_since_ms }
+        self.turn.store(self.turn.load(Ordering::Relaxed) | 1, Ordering::Relaxed);
+        AppendGuard { state, turn: &self.turn }
     }
 
     fn spin(&self) -> MutexGuard<'_, T> {
@@ -74,20 +79,64 @@ impl<T> AppendLock<T> {
         self.state.lock()
     }
 
-    /// For how long the lock has been held, in milliseconds; 0 when it is free.
-    pub(crate) fn held_ms(&self, now_ms: u64) -> u64 {
-        match self.held_since_ms.load(Ordering::Relaxed) {
-            0 => 0,
-            since => now_ms.saturating_sub(since),
+    /// For how long the lock has been held, in milliseconds, since it was first asked for in this
+    /// turn; 0 when it is free. `now_ms` reads the monotonic clock.
+    pub(crate) fn held_ms(&self, now_ms: impl FnOnce() -> u64) -> u64 {
+        let turn = self.turn.load(Ordering::Relaxed);
+        if turn.is_multiple_of(2) {
+            return 0;
         }
+        let now = Met { turn, at_ms: now_ms() };
+        let first = self.met.load(Ordering::Relaxed);
+        if !now.is_in_turn_of(first) {
+            self.met.store(now.packed(), Ordering::Relaxed);
+            return 0;
+        }
+        now.milliseconds_since(first)
     }
 }
 
-/// The held lock. Letting go of it, also by a panic, ends the time it is held.
+#[cfg(test)]
+impl<T> AppendLock<T> {
+    /// Whether somebody asked for how long the lock has been held in this turn.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        let turn = self.turn.load(Ordering::Relaxed);
+        !turn.is_multiple_of(2)
+            && Met { turn, at_ms: 0 }.is_in_turn_of(self.met.load(Ordering::Relaxed))
+    }
+}
+
+/// A turn in which somebody met the lock held, and when.
+#[derive(Debug, Clone, Copy)]
+struct Met {
+    turn: u64,
+    at_ms: u64,
+}
+
+impl Met {
+    /// Bits of the time: 34 years of milliseconds.
+    const TIME_BITS: u32 = 40;
+    const TIME: u64 = (1 << Self::TIME_BITS) - 1;
+
+    /// Both in one word, with the lower bits of each.
+    fn packed(self) -> u64 {
+        self.turn << Self::TIME_BITS | self.at_ms & Self::TIME
+    }
+
+    fn is_in_turn_of(self, packed: u64) -> bool {
+        self.packed() >> Self::TIME_BITS == packed >> Self::TIME_BITS
+    }
+
+    fn milliseconds_since(self, packed: u64) -> u64 {
+        (self.at_ms & Self::TIME).saturating_sub(packed & Self::TIME)
+    }
+}
+
+/// The held lock. Letting go of it, also by a panic, ends the turn.
 #[derive(Debug)]
 pub(crate) struct AppendGuard<'l, T> {
     state: MutexGuard<'l, T>,
-    held_since_ms: &'l AtomicU64,
+    turn: &'l AtomicU64,
 }
 
 impl<T> Deref for AppendGuard<'_, T> {
@@ -105,8 +154,9 @@ impl<T> DerefMut for AppendGuard<'_, T> {
 }
 
 impl<T> Drop for AppendGuard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        self.held_since_ms.store(0, Ordering::Relaxed);
+        self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 }
 
@@ -122,14 +172,28 @@ mod tests {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         for _ in 0..10_000 {
-                            let mut state = lock.lock(|| 1);
+                            let mut state = lock.lock();
                             let before = *state;
                             *state = before + 1;
                         }
                     });
                 }
             });
-            assert_eq!(*lock.lock(|| 1), 40_000, "{kind:?}");
+            assert_eq!(*lock.lock(), 40_000, "{kind:?}");
+        }
+    }
+
+    /// A turn in which nobody asked does not make the next one look long.
+    #[test]
+    fn each_turn_is_timed_from_its_first_question() {
+        let lock = AppendLock::new(AppendLockKind::Mutex, ());
+        for begin in [0, 70_000] {
+            let held = lock.lock();
+            assert_eq!(lock.held_ms(|| begin), 0);
+            assert_eq!(lock.held_ms(|| begin + 20), 20);
+            drop(held);
+            drop(lock.lock());
+            assert_eq!(lock.held_ms(|| begin + 60_000), 0);
         }
     }
 
@@ -139,12 +203,12 @@ mod tests {
     fn f10_a_panic_inside_the_lock_does_not_leave_it_busy() {
         let lock = AppendLock::new(AppendLockKind::Mutex, ());
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _held = lock.lock(|| 5);
-            assert_eq!(lock.held_ms(1005), 1000);
+            let _held = lock.lock();
+            assert_eq!(lock.held_ms(|| 5), 0);
+            assert_eq!(lock.held_ms(|| 1005), 1000);
             panic!("on purpose");
         }));
         assert!(panicked.is_err());
-        assert_eq!(lock.held_ms(100_000), 0);
-        drop(lock.lock(|| 6));
+        assert_eq!(lock.held_ms(|| 100_000), 0);
     }
 }

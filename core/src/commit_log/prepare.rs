@@ -1,9 +1,8 @@
 //! The checks before an append, in RocketMQ's order, and the making of records.
 
-use std::net::SocketAddr;
-
 use crate::codec::RecordView;
 use crate::codec::batch::BatchItems;
+use crate::codec::host::EncodedHost;
 use crate::codec::properties::{
     HalfMark, InnerBatch, PROPERTY_DELAY, PROPERTY_UNIQUE_KEY, PropertySource, RealQueue,
     without_record_crc,
@@ -28,7 +27,7 @@ const STORE_BITS: i32 = sys_flag::NEED_UNWRAP | sys_flag::INNER_BATCH;
 pub(crate) struct Preparer {
     max_message_size_bytes: u32,
     file_size_bytes: u64,
-    store_host: SocketAddr,
+    store_host: EncodedHost,
     record_crc: bool,
     /// The highest delay level.
     max_delay_level: u32,
@@ -47,7 +46,7 @@ impl Preparer {
         Ok(Self {
             max_message_size_bytes: options.max_message_size_bytes,
             file_size_bytes,
-            store_host: options.store_host,
+            store_host: EncodedHost::new(options.store_host),
             record_crc: options.append_record_crc,
             max_delay_level: i32::try_from(levels).unwrap_or(i32::MAX).unsigned_abs(),
         })
@@ -166,8 +165,8 @@ impl Preparer {
             flag: record.flag(),
             sys_flag: record.sys_flag(),
             born_timestamp_ms: Some(record.born_timestamp_ms()),
-            born_host: record.born_host(),
-            store_host: record.store_host(),
+            born_host: EncodedHost::new(record.born_host()),
+            store_host: EncodedHost::new(record.store_host()),
             reconsume_times: record.reconsume_times(),
             prepared_transaction_offset: 0,
             properties: PropertySource::raw(without_record_crc(record.properties_raw())),
@@ -176,6 +175,7 @@ impl Preparer {
     }
 
     /// Checks a message and makes its record for this topic and queue, which were checked.
+    #[inline(always)]
     pub(crate) fn message<'m>(
         &self,
         message: &Message<'m>,
@@ -238,6 +238,7 @@ impl Preparer {
         self.draft(shared, topic, queue_id, batch.items, shared.flag, properties, STORE_BITS)
     }
 
+    #[inline(always)]
     #[allow(clippy::too_many_arguments, reason = "the parts of a record have no common owner")]
     fn draft<'m>(
         &self,
@@ -256,7 +257,7 @@ impl Preparer {
             flag,
             sys_flag: message.sys_flag | store_bits,
             born_timestamp_ms: message.born_timestamp_ms,
-            born_host: message.born_host.unwrap_or(self.store_host),
+            born_host: message.born_host.map_or(self.store_host, EncodedHost::new),
             store_host: self.store_host,
             reconsume_times: message.reconsume_times,
             prepared_transaction_offset: message.prepared_transaction_offset,
@@ -266,13 +267,13 @@ impl Preparer {
     }
 
     /// Makes a record and checks its size.
+    #[inline(always)]
     fn checked<'m>(&self, fields: DraftFields<'m>) -> Result<RecordDraft<'m>> {
         let draft = RecordDraft::new(fields)?;
         let size = u64::from(draft.size_bytes());
         let most = u64::from(self.max_message_size_bytes) + RECORD_OVERHEAD_BYTES;
         if size > most {
-            return Err(Error::new(Status::MessageTooLarge, "the record is too large")
-                .expected(format!("at most {most} bytes"), size));
+            return Err(too_large("the record is too large", most, size));
         }
         self.check_fits(size)?;
         Ok(draft)
@@ -282,11 +283,7 @@ impl Preparer {
     fn check_fits(&self, size: u64) -> Result<()> {
         let most = self.file_size_bytes - u64::from(BLANK_BYTES);
         if size > most {
-            return Err(Error::new(
-                Status::MessageTooLarge,
-                "the message does not fit into a commit log file",
-            )
-            .expected(format!("at most {most} bytes"), size));
+            return Err(too_large("the message does not fit into a commit log file", most, size));
         }
         Ok(())
     }
@@ -325,6 +322,7 @@ impl Preparer {
     }
 }
 
+#[inline(always)]
 fn properties_of<'m>(message: &Message<'m>, raw: &'m [u8]) -> PropertySource<'m> {
     PropertySource {
         tag: message.tag,
@@ -334,6 +332,11 @@ fn properties_of<'m>(message: &Message<'m>, raw: &'m [u8]) -> PropertySource<'m>
         delay_level: message.delay_level,
         ..PropertySource::raw(raw)
     }
+}
+
+#[cold]
+fn too_large(what: &'static str, most: u64, size: u64) -> Error {
+    Error::new(Status::MessageTooLarge, what).expected(format!("at most {most} bytes"), size)
 }
 
 /// The delay level that a message asks for.

@@ -161,6 +161,54 @@ impl TopicTable {
     }
 }
 
+/// Places for queues that were named lately.
+const RECENT_QUEUES: usize = 64;
+
+/// Queues that were named lately, so that a message to one of them needs no look at the table. It
+/// belongs to whoever holds the append lock.
+#[derive(Debug)]
+pub(crate) struct RecentQueues([Option<Arc<QueueState>>; RECENT_QUEUES]);
+
+impl Default for RecentQueues {
+    fn default() -> Self {
+        Self([const { None }; RECENT_QUEUES])
+    }
+}
+
+impl RecentQueues {
+    /// Takes out the queue of a name, from here or from the table. Whoever takes one gives it back.
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        table: &TopicTable,
+        topic: &str,
+        queue_id: i32,
+    ) -> Arc<QueueState> {
+        let place = self.0.get_mut(Self::place(topic, queue_id));
+        match place.and_then(Option::take) {
+            Some(queue) if queue.queue_id == queue_id && queue.topic_name() == topic => queue,
+            _ => table.queue(topic, queue_id),
+        }
+    }
+
+    /// Gives a queue back.
+    #[inline]
+    pub(crate) fn give_back(&mut self, queue: Arc<QueueState>) {
+        if let Some(place) = self.0.get_mut(Self::place(queue.topic_name(), queue.queue_id)) {
+            *place = Some(queue);
+        }
+    }
+
+    /// The place of a name: a few of its bytes and the queue, mixed.
+    #[inline]
+    fn place(topic: &str, queue_id: i32) -> usize {
+        let byte = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
+        let (first, last) = (byte(topic.as_bytes().first()), byte(topic.as_bytes().last()));
+        let name = first.wrapping_mul(7) ^ last.wrapping_mul(3) ^ topic.len();
+        name.wrapping_add(queue_id.unsigned_abs() as usize) % RECENT_QUEUES
+    }
+}
+
 #[cfg(test)]
 impl TopicTable {
     /// Every queue with its topic's kind and its next offset.
@@ -175,5 +223,30 @@ impl TopicTable {
                 (name, (queue.topic.kind(), queue.next_offset()))
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_share_a_place_get_each_its_own_queue() {
+        let (table, mut recent) = (TopicTable::default(), RecentQueues::default());
+        let names = ["ab", "axb", "acccb", "adb", "a", "b"];
+        for round in 0..3 {
+            for (topic, queue_id) in
+                names.iter().flat_map(|name| (0..130).map(move |id| (*name, id)))
+            {
+                let queue = recent.take(&table, topic, queue_id);
+                assert_eq!((queue.topic_name(), queue.queue_id), (topic, queue_id));
+                assert_eq!(queue.next_offset(), round);
+                queue.set_next_offset(round + 1);
+                recent.give_back(queue);
+            }
+        }
+        let places: std::collections::BTreeSet<_> =
+            names.iter().map(|name| RecentQueues::place(name, 0)).collect();
+        assert!(places.len() < names.len(), "no names share a place");
     }
 }

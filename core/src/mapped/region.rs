@@ -132,7 +132,7 @@ impl Region {
             start,
             position: start,
             end,
-            held_back: [0; 4],
+            size: None,
         })
     }
 
@@ -188,12 +188,41 @@ pub(crate) struct RegionWriter<'r> {
     start: usize,
     position: usize,
     end: usize,
-    held_back: [u8; 4],
+    size: Option<[u8; 4]>,
 }
 
 impl RegionWriter<'_> {
-    fn copy(&mut self, bytes: &[u8]) {
-        let length = bytes.len().min(self.end - self.position);
+    /// Stores the size. True if it was there, and exactly the announced bytes were written.
+    #[inline]
+    pub(crate) fn finish(self) -> bool {
+        let Some(size) = self.size.filter(|_| self.position == self.end) else {
+            return false;
+        };
+        fence(Ordering::Release);
+        // SAFETY: `start` lies inside the region, four bytes before `end` or more, as there was
+        // room for the size.
+        let target = unsafe { self.region.base.as_ptr().add(self.start) };
+        // SAFETY: as above. The write is volatile so that it stays behind the copies.
+        unsafe { target.cast::<[u8; 4]>().write_volatile(size) };
+        true
+    }
+}
+
+impl Sink for RegionWriter<'_> {
+    #[inline]
+    fn put_size(&mut self, size: [u8; 4]) {
+        if self.position == self.start && self.end - self.start >= size.len() {
+            self.position += size.len();
+            self.size = Some(size);
+        }
+    }
+
+    /// Copies as many of the bytes as there is room for.
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        let room = self.end - self.position;
+        // Not the smaller of both: a length known when this is compiled needs no call to copy.
+        let length = if bytes.len() <= room { bytes.len() } else { room };
         // SAFETY: `position` is at most `end`, which lies inside the region.
         let target = unsafe { self.region.base.as_ptr().add(self.position) };
         // SAFETY: `length` bytes fit before `end`; the source is a caller's slice, which cannot
@@ -202,29 +231,19 @@ impl RegionWriter<'_> {
         self.position += length;
     }
 
-    /// Stores the size. True if exactly the announced bytes were written.
-    pub(crate) fn finish(self) -> bool {
-        if self.position != self.end || self.end - self.start < 4 {
-            return false;
+    #[inline]
+    fn put_filled<const N: usize>(&mut self, fill: impl FnOnce(&mut [u8; N])) {
+        if self.end - self.position < N {
+            let mut bytes = [0; N];
+            fill(&mut bytes);
+            return self.put(&bytes);
         }
-        fence(Ordering::Release);
-        // SAFETY: `start` lies inside the region, four bytes before `end` or more.
-        let target = unsafe { self.region.base.as_ptr().add(self.start) };
-        // SAFETY: as above. The write is volatile so that it stays behind the copies.
-        unsafe { target.cast::<[u8; 4]>().write_volatile(self.held_back) };
-        true
-    }
-}
-
-impl Sink for RegionWriter<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
-        while let (Some((&byte, others)), 0..4) = (rest.split_first(), self.position - self.start) {
-            self.held_back[self.position - self.start] = byte;
-            self.position += 1;
-            rest = others;
-        }
-        self.copy(rest);
+        // SAFETY: `position` is at most `end`, which lies inside the region.
+        let target = unsafe { self.region.base.as_ptr().add(self.position) };
+        // SAFETY: `N` bytes fit before `end`. They are initialised, as all of a region is, and not
+        // published yet: nobody else looks at them.
+        fill(unsafe { &mut *target.cast::<[u8; N]>() });
+        self.position += N;
     }
 }
 
@@ -236,8 +255,9 @@ mod tests {
     fn the_size_is_stored_last() {
         let region = Region::heap(64);
         let mut writer = region.writer(8, 12).unwrap();
-        writer.put(&[1, 2]);
-        writer.put(&[3, 4, 5, 6, 7, 8]);
+        writer.put_size([1, 2, 3, 4]);
+        writer.put(&[5, 6]);
+        writer.put_filled(|bytes: &mut [u8; 2]| *bytes = [7, 8]);
         assert_eq!(published(&region, 8..16), [0, 0, 0, 0, 5, 6, 7, 8]);
         writer.put(&[9, 10, 11, 12]);
         assert!(writer.finish());
@@ -250,11 +270,28 @@ mod tests {
         assert!(region.writer(8, 9).is_none());
         assert!(region.writer(usize::MAX, 2).is_none());
         let mut writer = region.writer(0, 8).unwrap();
+        writer.put_size([1; 4]);
         writer.put(&[1; 20]);
+        writer.put_filled(|bytes: &mut [u8; 3]| *bytes = [1; 3]);
         assert!(writer.finish());
         assert_eq!(published(&region, 8..16), [0; 8]);
+    }
+
+    #[test]
+    fn a_record_without_a_size_or_of_another_length_is_not_there() {
+        let region = Region::heap(16);
         let mut writer = region.writer(0, 8).unwrap();
-        writer.put(&[1; 7]);
+        writer.put_size([1; 4]);
+        writer.put(&[1; 3]);
         assert!(!writer.finish());
+        let mut writer = region.writer(0, 8).unwrap();
+        writer.put(&[0; 8]);
+        writer.put_size([1; 4]);
+        assert!(!writer.finish());
+        let mut writer = region.writer(0, 3).unwrap();
+        writer.put_size([1; 4]);
+        writer.put(&[0; 3]);
+        assert!(!writer.finish());
+        assert_eq!(published(&region, 0..4), [0; 4]);
     }
 }

@@ -122,7 +122,8 @@ mod tests {
                 self.staging.place(self.position, length, self.committed)
             });
             let mut writer = self.staging.writer(index.unwrap(), bytes.len()).unwrap();
-            writer.put(bytes);
+            writer.put_size(bytes[..4].try_into().unwrap());
+            writer.put(&bytes[4..]);
             assert!(writer.finish());
             self.position += length;
         }

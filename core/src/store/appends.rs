@@ -1,5 +1,6 @@
 //! The append calls of a store and of its prepared queues.
 
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::pending::{Caller, FutureSink};
 use super::{AppendFuture, Inner, Pending, Store};
 use crate::codec::properties::InnerBatch;
+use crate::codec::record::RecordDraft;
 use crate::commit_log::{Delayed, MessageView, QueueState, check_queue_id, check_topic, waits};
 use crate::delay::{Redeliver, SCHEDULE_TOPIC};
 use crate::error::{Error, Result};
@@ -246,6 +248,7 @@ impl QueueAppender {
 
 impl Inner {
     /// Counts how long an append call took, and whether it was refused.
+    #[inline]
     fn timed<T>(&self, append: impl FnOnce() -> Result<T>) -> Result<T> {
         let begin = self.clock.monotonic_ms();
         let result = append();
@@ -257,11 +260,12 @@ impl Inner {
     }
 
     /// The queue a message names, once its name was checked.
-    fn queue_for(&self, message: &Message<'_>) -> Result<Arc<QueueState>> {
+    #[inline]
+    fn queue_of<'m>(&self, message: &Message<'m>) -> Result<(&'m str, i32)> {
         self.check_appendable()?;
         check_topic(message.topic)?;
         check_queue_id(message.queue_id)?;
-        Ok(self.topics.queue(message.topic, message.queue_id))
+        Ok((message.topic, message.queue_id))
     }
 
     /// Appends a message and waits as its acknowledgement asks for.
@@ -269,22 +273,19 @@ impl Inner {
         self.timed(|| self.acknowledge_now(self.place_by_name(message)?, message))
     }
 
+    #[inline]
     fn place_by_name(&self, message: &Message<'_>) -> Result<AppendResult> {
-        self.check_appendable()?;
-        check_topic(message.topic)?;
-        check_queue_id(message.queue_id)?;
-        let level = self.preparer.delay_level(message, message.topic)?;
+        let (topic, queue_id) = self.queue_of(message)?;
+        let level = self.preparer.delay_level(message, topic)?;
         if level > 0 {
-            return self.place_delayed(message, message.topic, message.queue_id, level);
+            return self.place_delayed(message, topic, queue_id, level);
         }
-        // A topic that is new must not be remembered for a message that is refused.
-        let known = self.topics.find(message.topic, message.queue_id);
-        let draft = self.preparer.message(message, message.topic, message.queue_id)?;
-        let queue = known.unwrap_or_else(|| self.topics.queue(message.topic, message.queue_id));
-        self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))
+        let draft = self.preparer.message(message, topic, queue_id)?;
+        self.put(slice::from_ref(&draft), topic, queue_id, 1)
     }
 
     /// Puts a message into the log.
+    #[inline]
     fn place(&self, message: &Message<'_>, queue: &QueueState) -> Result<AppendResult> {
         self.check_appendable()?;
         let (topic, queue_id) = (queue.topic_name(), queue.queue_id);
@@ -293,7 +294,7 @@ impl Inner {
             return self.place_delayed(message, topic, queue_id, level);
         }
         let draft = self.preparer.message(message, topic, queue_id)?;
-        self.guarded(|| self.log.lock()?.place(&[draft], queue, 1))
+        self.guarded(|| self.log.lock()?.place(slice::from_ref(&draft), queue, 1))
     }
 
     /// Puts a message into the log that comes to its queue later.
@@ -306,8 +307,7 @@ impl Inner {
     ) -> Result<AppendResult> {
         let Delayed { draft, queue_id } =
             self.preparer.delayed(message, topic, real_queue_id, level)?;
-        let queue = self.topics.queue(SCHEDULE_TOPIC, queue_id);
-        let placed = self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))?;
+        let placed = self.put(slice::from_ref(&draft), SCHEDULE_TOPIC, queue_id, 1)?;
         self.expect_in(topic, real_queue_id);
         Ok(placed)
     }
@@ -320,8 +320,22 @@ impl Inner {
         }
     }
 
+    /// Puts records into the log that count as so many messages of a queue, whose name was checked.
+    #[inline]
+    pub(super) fn put(
+        &self,
+        drafts: &[RecordDraft<'_>],
+        topic: &str,
+        queue_id: i32,
+        count: u32,
+    ) -> Result<AppendResult> {
+        let queue = (topic, queue_id);
+        self.guarded(|| self.log.lock()?.place_named(drafts, &self.topics, queue, count))
+    }
+
     /// Fences the store when an append met a bug of ours.
-    pub(super) fn guarded<T>(&self, append: impl FnOnce() -> Result<T>) -> Result<T> {
+    #[inline]
+    fn guarded<T>(&self, append: impl FnOnce() -> Result<T>) -> Result<T> {
         append().inspect_err(|error| {
             if error.status() == Status::Internal {
                 self.fence.close(error);
@@ -329,30 +343,31 @@ impl Inner {
         })
     }
 
+    #[inline]
     fn waits_for_sync(&self, message: &Message<'_>) -> bool {
         self.syncs_appends() && waits(message)
     }
 
     /// Puts a plain batch into the log.
     fn place_batch(&self, batch: &EncodedBatch<'_>) -> Result<AppendResult> {
-        let queue = self.queue_for(&batch.shared)?;
-        let drafts = self.preparer.batch(batch, queue.topic_name(), queue.queue_id)?;
+        let (topic, queue_id) = self.queue_of(&batch.shared)?;
+        let drafts = self.preparer.batch(batch, topic, queue_id)?;
         let count = u32::try_from(drafts.len())
             .map_err(|_| Error::new(Status::BatchIllegal, "the batch has too many items"))?;
-        self.guarded(|| self.log.lock()?.place(&drafts, &queue, count))
+        self.put(&drafts, topic, queue_id, count)
     }
 
     /// Puts an inner batch into the log.
     fn place_inner_batch(&self, batch: &EncodedBatch<'_>) -> Result<AppendResult> {
-        let queue = self.queue_for(&batch.shared)?;
+        let (topic, queue_id) = self.queue_of(&batch.shared)?;
         let count = self.preparer.inner_batch_count(batch)?;
+        let queue = self.topics.queue(topic, queue_id);
         self.guarded(|| {
             let mut appender = self.log.lock()?;
             // The record names its queue offset, so it is made under the lock.
             let numbers = InnerBatch { count, base: queue.next_offset() };
-            let (topic, queue_id) = (queue.topic_name(), queue.queue_id);
             let draft = self.preparer.inner_batch(batch, topic, queue_id, numbers)?;
-            appender.place(&[draft], &queue, count)
+            appender.place(slice::from_ref(&draft), &queue, count)
         })
     }
 
@@ -388,13 +403,17 @@ impl Inner {
     }
 
     /// Waits for what a message's acknowledgement needs.
+    #[inline]
     pub(super) fn acknowledge_now(
         &self,
         placed: AppendResult,
         message: &Message<'_>,
     ) -> Result<AppendResult> {
-        let pending = self.acknowledgement(placed, message, Caller::WaitsHere)?;
-        pending.wait().map(|()| placed)
+        if !self.waits_for_sync(message) {
+            self.settle_unwaited().map_err(|error| error.with_appended(placed))?;
+            return Ok(placed);
+        }
+        self.pending(placed, Caller::WaitsHere).wait().map(|()| placed)
     }
 
     /// Leaves the wait to the caller.
@@ -403,22 +422,11 @@ impl Inner {
         placed: AppendResult,
         message: &Message<'_>,
     ) -> Result<(AppendResult, Pending)> {
-        let pending = self.acknowledgement(placed, message, Caller::WaitsLater)?;
-        Ok((placed, pending))
-    }
-
-    /// What is left to wait for after an append.
-    fn acknowledgement(
-        &self,
-        placed: AppendResult,
-        message: &Message<'_>,
-        caller: Caller,
-    ) -> Result<Pending> {
-        if self.waits_for_sync(message) {
-            return Ok(self.pending(placed, caller));
+        if !self.waits_for_sync(message) {
+            self.settle_unwaited().map_err(|error| error.with_appended(placed))?;
+            return Ok((placed, Pending::done()));
         }
-        self.settle_unwaited().map_err(|error| error.with_appended(placed))?;
-        Ok(Pending::done())
+        Ok((placed, self.pending(placed, Caller::WaitsLater)))
     }
 
     fn pending(&self, placed: AppendResult, caller: Caller) -> Pending {
@@ -428,6 +436,7 @@ impl Inner {
     }
 
     /// Does what the store's mode asks for after appends that nobody waits for.
+    #[inline]
     pub(super) fn settle_unwaited(&self) -> Result<()> {
         if self.syncs_appends() {
             // The group commit service forces what was not waited for, too; but it must survive
@@ -485,8 +494,7 @@ impl Redeliver for Inner {
         check_queue_id(queue_id)?;
         let record = message.record();
         let draft = self.preparer.copy(&record, topic, queue_id)?;
-        let queue = self.topics.queue(topic, queue_id);
-        self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))?;
+        self.put(slice::from_ref(&draft), topic, queue_id, 1)?;
         self.settle_unwaited()
     }
 }

@@ -381,16 +381,14 @@ impl Inner {
         let properties =
             with_number(record.properties_raw(), PROPERTY_TRANSACTION_CHECK_TIMES, times);
         let draft = self.preparer.renewed(&record, &properties, HALF_TOPIC, QUEUE_ID)?;
-        let queue = self.topics.queue(HALF_TOPIC, QUEUE_ID);
-        self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))
+        self.put(&[draft], HALF_TOPIC, QUEUE_ID, 1)
     }
 
     /// Ends a transaction that nobody knew about, and keeps its half message.
     fn set_aside(&self, half: PhysicalOffset, message: &MessageView) {
         let set_aside = self.end_transaction(half, |_, indexes| {
             let draft = self.preparer.copy(&message.record(), CHECK_MAX_TIME_TOPIC, QUEUE_ID)?;
-            let queue = self.topics.queue(CHECK_MAX_TIME_TOPIC, QUEUE_ID);
-            let placed = self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))?;
+            let placed = self.put(&[draft], CHECK_MAX_TIME_TOPIC, QUEUE_ID, 1)?;
             let op = self.place_op(indexes).map_err(|error| error.with_appended(placed))?;
             Ok((placed, op))
         });

@@ -316,6 +316,11 @@ impl Store {
 
 #[cfg(test)]
 impl Store {
+    /// Whether somebody asked for the append lock while it was held.
+    pub(crate) fn lock_is_asked_for(&self) -> bool {
+        self.inner.log.is_asked_for()
+    }
+
     /// Delivers the delayed messages whose time has come, as the service's thread does.
     pub(crate) fn deliver_due(&self) -> Option<Duration> {
         self.inner.schedule.as_ref()?.round(&*self.inner)

@@ -190,8 +190,7 @@ impl Inner {
         check_topic(message.topic)?;
         check_queue_id(message.queue_id)?;
         let draft = self.preparer.half(message, HALF_TOPIC, QUEUE_ID)?;
-        let queue = self.topics.queue(HALF_TOPIC, QUEUE_ID);
-        let half = self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))?;
+        let half = self.put(&[draft], HALF_TOPIC, QUEUE_ID, 1)?;
         self.expect_in(message.topic, message.queue_id);
         let immunity =
             message.properties.iter().rev().find(|(name, _)| *name == PROPERTY_CHECK_IMMUNITY_TIME);
@@ -279,8 +278,7 @@ impl Inner {
             None => (&*topic, queue_id),
         };
         let draft = self.preparer.committed(&record, topic, queue_id)?;
-        let queue = self.topics.queue(topic, queue_id);
-        self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))
+        self.put(&[draft], topic, queue_id, 1)
     }
 
     /// Notes in the log that the half messages of these indexes are ended.
@@ -288,8 +286,7 @@ impl Inner {
         let body: String = indexes.iter().map(|index| format!("{index},")).collect();
         let message = Message::new(OP_TOPIC, body.as_bytes()).tag(ENDED_TAG);
         let draft = self.preparer.message(&message, OP_TOPIC, QUEUE_ID)?;
-        let queue = self.topics.queue(OP_TOPIC, QUEUE_ID);
-        self.guarded(|| self.log.lock()?.place(&[draft], &queue, 1))
+        self.put(&[draft], OP_TOPIC, QUEUE_ID, 1)
     }
 }
 

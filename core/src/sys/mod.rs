@@ -9,7 +9,7 @@ mod process;
 
 pub(crate) use process::{
     ForkWatch, LockRefused, boot_id, coarse_monotonic_ms, file_identity, forked_while_open,
-    open_lock_file, try_lock,
+    open_lock_file, try_lock, wall_ms,
 };
 
 use std::fs::File;

@@ -127,15 +127,24 @@ pub(crate) fn boot_id() -> Option<u64> {
 }
 
 /// Milliseconds of a monotonic clock that costs next to nothing and is a few milliseconds coarse.
+#[inline]
 pub(crate) fn coarse_monotonic_ms() -> Option<u64> {
     #[cfg(target_os = "linux")]
-    {
-        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the clock exists since Linux 2.6.32, and `now` is a whole timespec.
-        let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
-        let seconds = u64::try_from(now.tv_sec).ok().filter(|_| failed == 0)?;
-        Some(seconds * 1000 + u64::try_from(now.tv_nsec).ok()? / 1_000_000)
-    }
+    return Some(clock_ms(libc::CLOCK_MONOTONIC_COARSE)?.cast_unsigned());
     #[cfg(not(target_os = "linux"))]
     None
+}
+
+/// Milliseconds since the Unix epoch.
+#[inline]
+pub(crate) fn wall_ms() -> Option<i64> {
+    clock_ms(libc::CLOCK_REALTIME)
+}
+
+#[inline]
+fn clock_ms(clock: libc::clockid_t) -> Option<i64> {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a whole timespec; a clock the system does not know is an error.
+    let failed = unsafe { libc::clock_gettime(clock, &raw mut now) };
+    (failed == 0).then_some(now.tv_sec * 1000 + now.tv_nsec / 1_000_000)
 }

@@ -29,8 +29,9 @@ fn timestamps_do_not_go_back_with_the_wall_clock() {
     assert_eq!(append(&store), first + 1);
 }
 
-/// While an append holds the lock for more than `page_cache_busy_timeout_ms`, others are refused
-/// instead of piling up behind it; they are served again once it is over (F10 has its own test).
+/// While an append holds the lock for more than `page_cache_busy_timeout_ms` after another asked for
+/// it, further ones are refused instead of piling up behind it; they are served again once it is
+/// over (F10 has its own test).
 #[test]
 fn others_are_refused_while_an_append_holds_the_lock_for_long() {
     let scene = Scene::new(FlushMode::Async);
@@ -40,6 +41,10 @@ fn others_are_refused_while_an_append_holds_the_lock_for_long() {
     std::thread::scope(|scope| {
         let holder = scope.spawn(|| store.append(&Message::new("t", b"slow")));
         gate.wait_for_call();
+        let waiter = scope.spawn(|| store.append(&Message::new("t", b"waits")));
+        while !store.lock_is_asked_for() {
+            std::thread::yield_now();
+        }
         scene.clock.pass(1001);
         let error = store.append(&Message::new("t", b"next")).unwrap_err();
         assert_eq!(error.status(), Status::PageCacheBusy);
@@ -47,9 +52,10 @@ fn others_are_refused_while_an_append_holds_the_lock_for_long() {
         assert!(error.to_string().contains("1001 ms"), "{error}");
         gate.open();
         holder.join().unwrap().unwrap();
+        waiter.join().unwrap().unwrap();
     });
     let placed = store.append(&Message::new("t", b"next")).unwrap();
-    assert_eq!(placed.queue_offset.get(), 1);
+    assert_eq!(placed.queue_offset.get(), 2);
     assert_eq!(store.stats().refused, 1);
 }
 
