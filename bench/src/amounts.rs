@@ -23,6 +23,8 @@ pub(crate) struct Amounts {
     pub(crate) tail_sync: usize,
     /// Messages that a group consumes in a turn.
     pub(crate) consumed: u64,
+    /// How often a touched file is filled in a turn; 0 for a thousand records.
+    pub(crate) bursts: u32,
 }
 
 /// Everything happens, quickly.
@@ -36,6 +38,7 @@ pub(crate) const SMOKE: Amounts = Amounts {
     tail_async: 100,
     tail_sync: 20,
     consumed: 1024,
+    bursts: 0,
 };
 
 /// For daily use.
@@ -49,6 +52,7 @@ pub(crate) const QUICK: Amounts = Amounts {
     tail_async: 2000,
     tail_sync: 1000,
     consumed: 1 << 17,
+    bursts: 1,
 };
 
 /// For figures that are written down.
@@ -62,4 +66,5 @@ pub(crate) const FULL: Amounts = Amounts {
     tail_async: 5000,
     tail_sync: 2000,
     consumed: 1 << 18,
+    bursts: 2,
 };

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::hint::black_box;
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 
 /// Bytes of a unit of a consume queue.
 const UNIT_BYTES: usize = 20;
@@ -36,6 +36,41 @@ impl MappedLog {
 
     fn at(&self, start: usize, length: usize) -> &[u8] {
         self.mapping.get(start..start + length).unwrap_or_default()
+    }
+}
+
+/// A mapped file whose pages were all touched.
+#[derive(Debug)]
+pub(crate) struct TouchedFile(MmapMut);
+
+impl TouchedFile {
+    /// Makes the file.
+    #[allow(unsafe_code, reason = "what the store writes to is mapped, too")]
+    pub(crate) fn new(path: &Path, bytes: usize) -> crate::Result<Self> {
+        let file = File::options().read(true).write(true).create_new(true).open(path)?;
+        file.set_len(bytes as u64)?;
+        // SAFETY: this process made the file a moment ago, and nobody else knows of it.
+        let mut mapping = unsafe { MmapMut::map_mut(&file)? };
+        mapping.fill(1);
+        Ok(Self(mapping))
+    }
+
+    /// So many times the CRC of a body and a copy of its record, one record behind the other.
+    pub(crate) fn copy(&mut self, record: &[u8], body_bytes: usize, count: u64) {
+        let mut at = 0;
+        for _ in 0..count {
+            let crc = crc32fast::hash(black_box(record.get(..body_bytes).unwrap_or(record)));
+            if at + record.len() > self.0.len() {
+                at = 0;
+            }
+            if let Some(place) = self.0.get_mut(at..at + record.len()) {
+                place.copy_from_slice(black_box(record));
+                if let Some(field) = place.get_mut(..4) {
+                    field.copy_from_slice(&crc.to_be_bytes());
+                }
+            }
+            at += record.len();
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the reading side reaches: dispatch, reading, key queries, tails and groups.
+//! What the store reaches beside waiting appends: appends, dispatch, reading, key queries, tails and groups.
 //!
 //! Every figure stands beside a floor: what the machine does without a store around it, measured in
 //! the same round. Machines are shared, so only the ratio of the two means anything. Prints one
@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod amounts;
+mod appends;
 mod dispatch;
 mod floor;
 mod groups;
@@ -42,7 +43,7 @@ struct Arguments {
     /// So little that the figures mean nothing: a second.
     #[arg(long, conflicts_with = "quick")]
     smoke: bool,
-    /// Measure only those whose name begins so: dispatch, read, keys, tail, groups.
+    /// Measure only those whose name begins so: append, dispatch, read, keys, tail, groups.
     #[arg(long)]
     only: Option<String>,
 }
@@ -56,7 +57,8 @@ trait Case {
 /// Prepares a case in a directory of its own.
 type Prepare = fn(&Path, Amounts) -> Result<Box<dyn Case>>;
 
-const CASES: [(&str, Prepare); 5] = [
+const CASES: [(&str, Prepare); 6] = [
+    ("append", appends::prepare),
     ("dispatch", dispatch::prepare),
     ("read", reading::prepare),
     ("keys", keys::prepare),

@@ -5,7 +5,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 28] = [
+    "async append by handle into a touched file, 1 KiB",
+    "async append by name into a touched file, 1 KiB",
+    "async append by handle into a touched file, 100 B",
+    "async append by name into a touched file, 100 B",
     "dispatch to a queue, 100 B",
     "dispatch to queue and index, 100 B, one key",
     "async append while dispatched to a queue, 100 B",

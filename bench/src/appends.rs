@@ -1,0 +1,131 @@
+//! Appending without waiting, into files that are ready: what an append itself costs.
+//!
+//! How fast the system finds memory for new pages, and writes them back, is not measured here: the
+//! stores have files that were touched before, and end before the next is needed.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cairnlog::{Message, StoreOptions};
+
+use crate::amounts::Amounts;
+use crate::floor::TouchedFile;
+use crate::report::{Figure, Report, Target};
+use crate::scene::{self, LARGE_BODY, SMALL_BODY, TOPIC, TemporaryStore, body, per_second};
+use crate::{Case, Result};
+
+/// Bytes of a log file. The next one is made when this is half full.
+const FILE_BYTES: u64 = 256 << 20;
+/// Bytes appended to a file.
+const BURST_BYTES: u64 = FILE_BYTES / 2 - (8 << 20);
+/// More than a record has beyond its body.
+const OVERHEAD_BYTES: u64 = 128;
+
+const BY_HANDLE: Figure = Figure {
+    name: "async append by handle into a touched file, 1 KiB",
+    unit: "records/s",
+    floor: "CRC of the body and copy of the record into a mapped, touched file",
+    target: Some(Target::RatioAtLeast(0.80)),
+};
+const SMALL_BY_HANDLE: Figure = Figure {
+    name: "async append by handle into a touched file, 100 B",
+    target: Some(Target::RatioAtLeast(0.70)),
+    ..BY_HANDLE
+};
+const BY_NAME: Figure = Figure {
+    name: "async append by name into a touched file, 1 KiB",
+    floor: "the same by handle",
+    target: Some(Target::RatioAtLeast(0.90)),
+    ..BY_HANDLE
+};
+const SMALL_BY_NAME: Figure =
+    Figure { name: "async append by name into a touched file, 100 B", ..BY_NAME };
+
+/// How a queue is named.
+#[derive(Debug, Clone, Copy)]
+enum Queue {
+    Handle,
+    Name,
+}
+
+struct Appends {
+    path: PathBuf,
+    options: StoreOptions,
+    bursts: u32,
+    count: Option<u64>,
+    touched: TouchedFile,
+}
+
+/// Stores are made in each round.
+pub(crate) fn prepare(path: &Path, amounts: Amounts) -> Result<Box<dyn Case>> {
+    let mut options = scene::options();
+    options.warm_mapped_file_enable = true;
+    options.segment_size_bytes = FILE_BYTES;
+    let bytes = if amounts.bursts > 0 { FILE_BYTES } else { 1 << 20 };
+    Ok(Box::new(Appends {
+        path: path.join("store"),
+        options,
+        bursts: amounts.bursts.max(1),
+        count: (amounts.bursts == 0).then_some(1000),
+        touched: TouchedFile::new(&path.join("touched"), usize::try_from(bytes)?)?,
+    }))
+}
+
+impl Case for Appends {
+    fn round(&mut self, report: &mut Report) -> Result<()> {
+        for (size, by_handle, by_name) in
+            [(LARGE_BODY, BY_HANDLE, BY_NAME), (SMALL_BODY, SMALL_BY_HANDLE, SMALL_BY_NAME)]
+        {
+            let [handle, name, floor] = self.rates(&body(size))?;
+            report.add(by_handle, handle, floor);
+            report.add(by_name, name, handle);
+        }
+        Ok(())
+    }
+}
+
+impl Appends {
+    /// Records per second by handle, by name, and of the floor, in turns.
+    fn rates(&mut self, body: &[u8]) -> Result<[f64; 3]> {
+        let record_bytes = body.len() as u64 + OVERHEAD_BYTES;
+        let count = self.count.unwrap_or(BURST_BYTES / record_bytes);
+        let mut times = [Duration::ZERO; 3];
+        for _ in 0..self.bursts {
+            let (handle, record) = self.burst(Queue::Handle, body, count)?;
+            let (name, _) = self.burst(Queue::Name, body, count)?;
+            let started = Instant::now();
+            self.touched.copy(&record, body.len(), count);
+            for (time, taken) in times.iter_mut().zip([handle, name, started.elapsed()]) {
+                *time += taken;
+            }
+        }
+        Ok(times.map(|time| per_second(count * u64::from(self.bursts), time)))
+    }
+
+    /// The time of so many appends to a new store, and the bytes of such a record.
+    fn burst(&self, queue: Queue, body: &[u8], count: u64) -> Result<(Duration, Vec<u8>)> {
+        let bytes = if self.count.is_some() { 0 } else { 2 * FILE_BYTES };
+        let store = TemporaryStore::new(&self.path, &self.options, usize::try_from(bytes)?)?;
+        let handle = store.store.queue(TOPIC, 0)?;
+        let message = Message::new(TOPIC, body);
+        // The first append waits for the file, and for its pages.
+        let size = handle.append(&message)?.size_bytes as usize;
+        let started = Instant::now();
+        match queue {
+            Queue::Handle => {
+                for _ in 0..count {
+                    handle.append(&message)?;
+                }
+            }
+            Queue::Name => {
+                for _ in 0..count {
+                    store.store.append(&message)?;
+                }
+            }
+        }
+        let taken = started.elapsed();
+        drop(handle);
+        store.remove()?;
+        Ok((taken, scene::body(size)))
+    }
+}
