@@ -17,9 +17,10 @@ export CAIRNLOG_TARGET := $(release)
 .PHONY: build demo test check fmt header abi rust model c python java compat install
 .PHONY: bench bench-quick doc clean
 
-# The tool, the C libraries and the JNI library, in target/release.
+# The tool, the C libraries, the JNI library and the benchmarks, in target/release.
 build:
-	$(CARGO) build --release --locked -p cairnlog-cli -p cairnlog-ffi -p cairnlog-jni -p cairnlog-test-writer
+	$(CARGO) build --release --locked -p cairnlog-cli -p cairnlog-ffi -p cairnlog-jni \
+		-p cairnlog-test-writer -p cairnlog-bench
 
 # The main job on real input: ingest, kill, recover, verify, read back in every language.
 demo: build
@@ -53,7 +54,7 @@ python:
 java:
 	java/run-tests.sh
 
-# What crosses languages: stock RocketMQ beside cairnlog on one store.
+# What crosses languages, stock RocketMQ beside cairnlog on one store, and that `bench/run.py` works.
 compat: build python
 	$(venv)/bin/python -m pytest -q tests
 
@@ -74,12 +75,10 @@ install: build
 
 # Appends, dispatch, reading, key queries, tails and groups beside the raw limits of this machine.
 bench: build
-	$(CARGO) build --release --locked -p cairnlog-bench
 	$(PYTHON) bench/run.py
 
 # The same with smaller amounts, in under three minutes.
 bench-quick: build
-	$(CARGO) build --release --locked -p cairnlog-bench
 	$(PYTHON) bench/run.py --quick
 
 doc:

@@ -14,7 +14,13 @@ from functools import cache
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-_PACKAGES = ("cairnlog-cli", "cairnlog-ffi", "cairnlog-jni", "cairnlog-test-writer")
+_PACKAGES = (
+    "cairnlog-cli",
+    "cairnlog-ffi",
+    "cairnlog-jni",
+    "cairnlog-test-writer",
+    "cairnlog-bench",
+)
 
 
 def built(name: str) -> Path:
