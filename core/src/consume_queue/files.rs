@@ -124,11 +124,11 @@ impl QueueFiles {
     }
 
     fn handle(&self, start: u64) -> Result<Arc<dyn DiskFile>> {
-        let path = self.path(start);
+        let path = || self.path(start);
         self.shared
             .handles
-            .get(&*self.shared.disk, (self.place.serial, start), &path)
-            .map_err(|source| Error::io("cannot open", source).at_path(path))
+            .get(&*self.shared.disk, (self.place.serial, start), path)
+            .map_err(|source| Error::io("cannot open", source).at_path(path()))
     }
 
     /// How many units a run has.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -38,12 +38,12 @@ impl HandleCache {
         Self { access, max_open: max_open.max(1), open: Mutex::default() }
     }
 
-    /// The file, opened if need be.
+    /// The file, opened if need be: only then is its path asked for.
     pub(super) fn get(
         &self,
         disk: &dyn Disk,
         key: FileKey,
-        path: &Path,
+        path: impl FnOnce() -> PathBuf,
     ) -> io::Result<Arc<dyn DiskFile>> {
         let mut open = self.open.lock();
         open.uses += 1;
@@ -52,7 +52,7 @@ impl HandleCache {
             known.last_use = now;
             return Ok(Arc::clone(&known.file));
         }
-        let file: Arc<dyn DiskFile> = disk.open(path, self.access)?.into();
+        let file: Arc<dyn DiskFile> = disk.open(&path(), self.access)?.into();
         self.keep(&mut open, key, Arc::clone(&file));
         Ok(file)
     }
@@ -97,16 +97,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, b"x").unwrap();
+        let named = || path.clone();
         let cache = HandleCache::new(Access::Read, 8);
         for number in 0..100 {
-            cache.get(&OsDisk, (number, 0), &path).unwrap();
-            cache.get(&OsDisk, (0, 0), &path).unwrap();
+            cache.get(&OsDisk, (number, 0), named).unwrap();
+            cache.get(&OsDisk, (0, 0), named).unwrap();
             assert!(cache.open.lock().files.len() <= 8);
         }
         std::fs::remove_file(&path).unwrap();
-        assert!(cache.get(&OsDisk, (0, 0), &path).is_ok(), "the file in use was closed");
-        assert!(cache.get(&OsDisk, (1, 0), &path).is_err());
+        assert!(cache.get(&OsDisk, (0, 0), named).is_ok(), "the file in use was closed");
+        assert!(cache.get(&OsDisk, (1, 0), named).is_err());
         cache.forget((0, 0));
-        assert!(cache.get(&OsDisk, (0, 0), &path).is_err());
+        assert!(cache.get(&OsDisk, (0, 0), named).is_err());
     }
 }

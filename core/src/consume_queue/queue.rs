@@ -34,15 +34,28 @@ pub(crate) struct ConsumeQueue {
     staging: Mutex<Staging>,
 }
 
+/// A buffer for units is kept when it is no larger: there may be ten thousand queues.
+const MOST_KEPT_BYTES: usize = 1 << 10;
+
 /// Units that are to be written.
 #[derive(Debug, Default)]
 struct Staging {
-    /// In runs without gaps, ascending.
+    /// In runs without gaps, ascending. An empty one is a buffer that is used again.
     runs: Vec<Run>,
     /// The first index.
     first: u64,
     /// One past the last unit's number, and one past its last index.
     end: Option<(u64, u64)>,
+}
+
+impl Staging {
+    /// Forgets what was written. Queues that get their messages one by one need no new memory.
+    fn clear(&mut self) {
+        self.end = None;
+        self.runs.truncate(1);
+        self.runs.retain(|run| run.bytes.capacity() <= MOST_KEPT_BYTES);
+        self.runs.iter_mut().for_each(|run| run.bytes.clear());
+    }
 }
 
 /// What became of a unit.
@@ -131,7 +144,7 @@ impl ConsumeQueue {
     pub(crate) fn stage(&self, unit: &Unit) -> Staged {
         let kind = self.kind();
         let mut staging = self.staging.lock();
-        let staged = if staging.runs.is_empty() { Staged::First } else { Staged::Further };
+        let staged = if staging.end.is_none() { Staged::First } else { Staged::Further };
         let written = || (self.end.load(Ordering::Acquire), self.max.get());
         let (end, end_index) = staging.end.unwrap_or_else(written);
         if unit.index < end_index {
@@ -151,6 +164,9 @@ impl ConsumeQueue {
             QueueKind::Batch => (end, 1, unit.messages.min(MAX_BATCH_MESSAGES)),
         };
         let fill_from = end.max(self.files.first_beside(number));
+        if let Some(unused) = staging.runs.last_mut().filter(|run| run.bytes.is_empty()) {
+            unused.first = fill_from;
+        }
         let run_end = |run: &Run| run.first + self.files.units_in(run);
         if staging.runs.last().is_none_or(|run| run_end(run) != fill_from) {
             staging.runs.push(Run { first: fill_from, bytes: Vec::new() });
@@ -180,7 +196,7 @@ impl ConsumeQueue {
         }
         self.end.store(end, Ordering::Release);
         let woken = self.max.advance_quietly(end_index);
-        *staging = Staging::default();
+        staging.clear();
         Ok(woken)
     }
 

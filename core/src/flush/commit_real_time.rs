@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::group::{FlushGroup, FlushGroups};
+use super::group::FlushGroup;
 use super::group_commit::ended;
 use super::{Desk, FlushContext, FlushService};
 use crate::error::Result;
@@ -52,7 +52,7 @@ impl CommitRealTimeService {
                     worker.run_once();
                 }
                 let result = worker.context.commit(0).map(|_| ());
-                FlushGroups::complete(worker.desk.groups.take(), &result);
+                worker.desk.groups.complete(worker.desk.groups.take(), &result);
                 worker.desk.groups.close(&Err(ended()));
             },
             move |message| {
@@ -73,7 +73,7 @@ impl Worker {
             self.last_commit = Instant::now();
             self.flush.wakeup();
         }
-        FlushGroups::complete(group, &result.map(|_| ()));
+        self.desk.groups.complete(group, &result.map(|_| ()));
     }
 }
 

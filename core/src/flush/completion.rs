@@ -45,6 +45,15 @@ pub(crate) struct Waiting {
     pub(crate) sink: Arc<dyn CompletionSink>,
 }
 
+/// What is due. Its buffers are used again for what is due next.
+#[derive(Default)]
+struct Due {
+    ready: Vec<Waiting>,
+    /// `None` for those that are acknowledged.
+    settled: Vec<(Waiting, Option<Error>)>,
+    groups: Vec<(Arc<dyn CompletionSink>, Vec<Completion>)>,
+}
+
 /// What waits, and whether the service still looks after it.
 #[derive(Default)]
 struct WaitingList {
@@ -104,7 +113,7 @@ impl CompletionService {
         drop(list);
         if ended {
             // An append that was placed before the log closed, and came here after the last run.
-            self.deliver(self.take_due(true));
+            self.deliver_all();
             return;
         }
         // The first one also sets the deadline the service sleeps to.
@@ -128,21 +137,29 @@ impl CompletionService {
             thread.stop_and_join();
         }
         self.waiting.lock().ended = true;
-        self.deliver(self.take_due(true));
+        self.deliver_all();
+    }
+
+    /// Delivers everything, on a thread that is not the service's.
+    fn deliver_all(&self) {
+        let mut due = Due::default();
+        self.take_due(true, &mut due);
+        self.deliver(&mut due);
     }
 
     fn run(&self, signal: &Signal) {
+        let mut due = Due::default();
         loop {
             let deadline = self.waiting.lock().entries.front().and_then(|front| front.deadline);
             let limit = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let wake = signal.wait(limit);
             let stopped = wake == Wake::Stopped;
             loop {
-                let due = self.take_due(stopped);
-                if due.is_empty() {
+                self.take_due(stopped, &mut due);
+                if due.settled.is_empty() {
                     break;
                 }
-                self.deliver(due);
+                self.deliver(&mut due);
             }
             if stopped {
                 return;
@@ -151,13 +168,14 @@ impl CompletionService {
     }
 
     /// Takes out what is acknowledged, failed or too late; everything when `all`.
-    fn take_due(&self, all: bool) -> Vec<(Waiting, Option<Error>)> {
+    fn take_due(&self, all: bool, due: &mut Due) {
         let failure = self.fence.check().err();
         let durable = self.queue.durable().get();
         let now = Instant::now();
         let mut waiting = self.waiting.lock();
-        let ready = std::mem::take(&mut waiting.ready);
-        let mut due: Vec<_> = ready.into_iter().map(|ready| (ready, None)).collect();
+        // Swapped: those who append find a buffer that has grown already.
+        std::mem::swap(&mut waiting.ready, &mut due.ready);
+        due.settled.extend(due.ready.drain(..).map(|ready| (ready, None)));
         while let Some(front) = waiting.entries.front() {
             let error = if front.end <= durable {
                 None
@@ -171,15 +189,16 @@ impl CompletionService {
                 break;
             };
             if let Some(front) = waiting.entries.pop_front() {
-                due.push((front, error));
+                due.settled.push((front, error));
             }
         }
-        due
     }
 
-    fn deliver(&self, due: Vec<(Waiting, Option<Error>)>) {
-        let mut groups: Vec<(Arc<dyn CompletionSink>, Vec<Completion>)> = Vec::new();
-        for (waiting, error) in due {
+    /// Empties `due`. Each sink gets a vector of its own, the only memory that is taken here.
+    fn deliver(&self, due: &mut Due) {
+        let Due { settled, groups, .. } = due;
+        let mut left = settled.len();
+        for (waiting, error) in settled.drain(..) {
             let Waiting { appended, token, sink, .. } = waiting;
             let result = match error {
                 None => Ok(appended),
@@ -188,10 +207,15 @@ impl CompletionService {
             let completion = Completion { token, result };
             match groups.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &sink)) {
                 Some((_, group)) => group.push(completion),
-                None => groups.push((sink, vec![completion])),
+                None => {
+                    let mut group = Vec::with_capacity(left);
+                    group.push(completion);
+                    groups.push((sink, group));
+                }
             }
+            left -= 1;
         }
-        for (sink, group) in groups {
+        for (sink, group) in groups.drain(..) {
             if let Err(cause) = catch_unwind(AssertUnwindSafe(|| sink.complete(group))) {
                 self.fence.close_after_panic("a completion callback", &panic_message(&*cause));
             }

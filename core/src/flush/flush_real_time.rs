@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::group::{FlushGroup, FlushGroups};
+use super::group::FlushGroup;
 use super::group_commit::ended;
 use super::{Desk, FlushContext, FlushService};
 use crate::error::Result;
@@ -60,7 +60,7 @@ impl Worker {
     fn run_once(&mut self) {
         let context = &self.context;
         if let Some(group) = self.desk.groups.take() {
-            FlushGroups::complete(Some(group), &context.force());
+            self.desk.groups.complete(Some(group), &context.force());
         } else {
             let thorough = self.last_thorough.elapsed() >= self.thorough_interval;
             if thorough {
@@ -73,7 +73,7 @@ impl Worker {
     }
 
     fn end(&self) {
-        FlushGroups::complete(self.desk.groups.take(), &self.context.force());
+        self.desk.groups.complete(self.desk.groups.take(), &self.context.force());
         self.desk.groups.close(&Err(ended()));
         self.context.completions.wakeup();
     }

@@ -35,6 +35,12 @@ impl FlushGroup {
         outcome.clone()
     }
 
+    /// Makes it wait for another run. True, so that one can be found that this was done to.
+    fn reset(&mut self) -> bool {
+        *self.outcome.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+        true
+    }
+
     fn complete(&self, result: &Result<()>) {
         *self.lock() = Some(result.clone());
         self.done.notify_all();
@@ -45,11 +51,38 @@ impl FlushGroup {
     }
 }
 
+/// Groups of past runs that are kept to be used again: that of the last run, whose waiters may
+/// just be waking, and those of slower ones. An append then takes no memory for its group.
+const MOST_SPARE: usize = 4;
+
 #[derive(Debug, Default)]
 struct Current {
     group: Option<Arc<FlushGroup>>,
+    /// Of runs that are over. Nobody waits for those that are referred to from here only.
+    spare: Vec<Arc<FlushGroup>>,
     /// Set when no run will come any more.
     closed: Option<Result<()>>,
+}
+
+impl Current {
+    /// The group that forms; one that nobody waits for any more, or a new one, if there is none.
+    fn group(&mut self) -> &Arc<FlushGroup> {
+        self.group.get_or_insert_with(|| {
+            let mut spare = self.spare.iter_mut();
+            let unused = spare.position(|group| Arc::get_mut(group).is_some_and(FlushGroup::reset));
+            unused.map(|at| self.spare.swap_remove(at)).unwrap_or_default()
+        })
+    }
+
+    /// Keeps the group of a run that is over.
+    fn keep(&mut self, group: Arc<FlushGroup>) {
+        if self.spare.len() < MOST_SPARE {
+            self.spare.push(group);
+        } else if let Some(other) = self.spare.first_mut() {
+            // Whoever waits for that one comes back late.
+            *other = group;
+        }
+    }
 }
 
 /// The group that forms while a run is under way.
@@ -60,7 +93,7 @@ impl FlushGroups {
     /// Joins the group of the next run.
     pub(crate) fn join(&self) -> Arc<FlushGroup> {
         let mut current = self.0.lock();
-        let group = Arc::clone(current.group.get_or_insert_default());
+        let group = Arc::clone(current.group());
         if let Some(outcome) = &current.closed {
             group.complete(outcome);
         }
@@ -73,9 +106,10 @@ impl FlushGroups {
     }
 
     /// Tells a group how its run ended.
-    pub(crate) fn complete(group: Option<Arc<FlushGroup>>, result: &Result<()>) {
+    pub(crate) fn complete(&self, group: Option<Arc<FlushGroup>>, result: &Result<()>) {
         if let Some(group) = group {
             group.complete(result);
+            self.0.lock().keep(group);
         }
     }
 
@@ -85,6 +119,34 @@ impl FlushGroups {
         current.closed = Some(outcome.clone());
         let group = current.group.take();
         drop(current);
-        Self::complete(group, outcome);
+        self.complete(group, outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_used_again_when_nobody_waits_for_it() {
+        let groups = FlushGroups::default();
+        let run = |result: &Result<()>| groups.complete(groups.take(), result);
+        let first = groups.join();
+        let place = Arc::as_ptr(&first);
+        run(&Ok(()));
+        let second = groups.join();
+        assert!(!Arc::ptr_eq(&first, &second), "a waiter of the first would wait again");
+        assert!(first.wait(None).is_some_and(|outcome| outcome.is_ok()));
+        drop(first);
+        run(&Ok(()));
+        let third = groups.join();
+        assert_eq!(Arc::as_ptr(&third), place);
+        assert!(third.wait(Some(Instant::now())).is_none(), "it has the outcome of another run");
+        for _ in 0..2 * MOST_SPARE {
+            let group = groups.join();
+            run(&Ok(()));
+            std::mem::forget(group);
+        }
+        assert!(groups.0.lock().spare.len() <= MOST_SPARE);
     }
 }

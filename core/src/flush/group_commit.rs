@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::group::{FlushGroup, FlushGroups};
+use super::group::FlushGroup;
 use super::{Desk, FlushContext, FlushService};
 use crate::error::{Error, Result};
 use crate::service::{ServiceThread, Wake, panic_message};
@@ -89,7 +89,7 @@ impl Shared {
         let group = self.desk.groups.take();
         let result = self.context.force();
         self.fast.store(begin.elapsed() <= FAST_SYNC, Ordering::Relaxed);
-        FlushGroups::complete(group, &result);
+        self.desk.groups.complete(group, &result);
         self.context.completions.wakeup();
     }
 
