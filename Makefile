@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
 .PHONY: build demo test check fmt header abi rust model c python java compat install
-.PHONY: bench bench-quick doc clean
+.PHONY: bench bench-quick bench-micro counts counts-bless doc clean
 
 # The tool, the C libraries, the JNI library and the benchmarks, in target/release.
 build:
@@ -29,10 +29,19 @@ demo: build
 # Everything that must pass before a change lands.
 test: check build rust c python java compat
 
-# Formatting and lints, warnings being errors.
+# Formatting and lints, warnings being errors, and that no append takes more instructions.
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(MAKE) counts
+
+# Instructions of an append and its like beside those kept in bench/counts.json. Needs valgrind.
+counts: build
+	$(PYTHON) bench/counts.py
+
+# Keeps the instructions that are counted now.
+counts-bless: build
+	$(PYTHON) bench/counts.py --bless
 
 # The engine, the C ABI as Rust sees it, the tool, and that every benchmark runs.
 rust:
@@ -80,6 +89,10 @@ bench: build
 # The same with smaller amounts, in under three minutes.
 bench-quick: build
 	$(PYTHON) bench/run.py --quick
+
+# Codec, CRC, append, look-up and read, one call each. NAME=... runs those whose name has it.
+bench-micro:
+	$(CARGO) bench --locked -p cairnlog-bench --bench micro -- $(NAME)
 
 doc:
 	$(CARGO) doc --no-deps --locked -p cairnlog
