@@ -83,12 +83,15 @@ install: build
 	ffi/install.sh "$(PREFIX)" "$(release)"
 
 # Appends, dispatch, reading, key queries, tails and groups beside the raw limits of this machine.
+# Draws the plots of docs/performance.md.
 bench: build
 	$(PYTHON) bench/run.py
+	PYTHON=$(PYTHON) bench/plot.sh target/bench.json docs/plots
 
 # The same with smaller amounts, in under three minutes.
 bench-quick: build
 	$(PYTHON) bench/run.py --quick
+	PYTHON=$(PYTHON) bench/plot.sh target/bench.json target/plots
 
 # Codec, CRC, append, look-up and read, one call each. NAME=... runs those whose name has it.
 bench-micro:

@@ -5,6 +5,6 @@ A module of `PARTS` has two functions. `cases(context)` lists what it measures i
 modules included, by name of the case.
 """
 
-from . import appends, behind
+from . import appends, behind, rollovers
 
-PARTS = {"appends": appends, "behind": behind}
+PARTS = {"appends": appends, "rollovers": rollovers, "behind": behind}
