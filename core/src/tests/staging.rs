@@ -96,7 +96,8 @@ fn zeros_that_are_late_overwrite_nothing() {
             std::thread::yield_now();
         }
         let gate = scene.disk.hold(Call::WriteZeros, "commitlog", Hits::Nth(1));
-        store.append(&Message::new("t", &expected[1])).unwrap();
+        // Its own sync may have to wait for the zeros that it asks for.
+        let (_, pending) = store.begin_append(&Message::new("t", &expected[1])).unwrap();
         gate.wait_for_call();
         let late: Vec<_> = sizes.iter().map(|size| vec![3; *size]).collect();
         std::thread::scope(|scope| {
@@ -110,6 +111,7 @@ fn zeros_that_are_late_overwrite_nothing() {
             gate.open();
             append.join().unwrap();
         });
+        pending.wait().unwrap();
         expected.extend(late);
         assert!(bodies(&store) == expected);
         store.close().unwrap();
