@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
 .PHONY: build demo test check fmt header abi rust model c python java compat install
-.PHONY: bench bench-quick bench-micro counts counts-bless doc clean
+.PHONY: bench bench-quick bench-micro peers counts counts-bless doc clean
 
 # The tool, the C libraries, the JNI library and the benchmarks, in target/release.
 build:
@@ -32,6 +32,7 @@ test: check build rust c python java compat
 # Formatting and lints, warnings being errors, and that no append takes more instructions.
 check:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path bench/peers/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(MAKE) counts
 
@@ -69,6 +70,7 @@ compat: build python
 
 fmt:
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path bench/peers/Cargo.toml
 
 # Writes include/cairnlog.h anew from the sources of the C ABI.
 header:
@@ -82,13 +84,17 @@ abi:
 install: build
 	ffi/install.sh "$(PREFIX)" "$(release)"
 
-# Appends, dispatch, reading, key queries, tails and groups beside the raw limits of this machine.
-# Draws the plots of docs/performance.md.
-bench: build
+# Appends beside the raw limits of this machine and other stores in the same rounds; dispatch,
+# reading, key queries, tails and groups beside the limits. Draws the plots of docs/performance.md.
+bench: build peers
 	$(PYTHON) bench/run.py
 	PYTHON=$(PYTHON) bench/plot.sh target/bench.json docs/plots
 
-# The same with smaller amounts, in under three minutes.
+# What drives the other stores, in target/peers. The first time takes long: RocksDB is compiled.
+peers:
+	PYTHON=$(PYTHON) CARGO=$(CARGO) bench/peers/build.sh
+
+# `bench` without the other stores and with smaller amounts, in under three minutes.
 bench-quick: build
 	$(PYTHON) bench/run.py --quick
 	PYTHON=$(PYTHON) bench/plot.sh target/bench.json target/plots

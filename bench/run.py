@@ -1,6 +1,6 @@
 """Measures what cairnlog reaches beside the raw limits of this machine, and prints tables.
 
-    python3 bench/run.py [--quick] [--only PART] [--directory DIR] [--binaries DIR] [--output FILE]
+    python3 bench/run.py [--quick] [--only PART] [--directory DIR] [--output FILE]
 
 What is measured is in `suite/`, a module for each part. Every figure stands beside a floor of the
 same round: figures of different runs on a shared machine cannot be compared, ratios can. All rows,
@@ -14,10 +14,12 @@ import os
 import pathlib
 import platform
 import sys
+import types
 
 from suite import PARTS
 from suite.cases import Context, measure
 from suite.report import markdown
+from suite.syncs import counter
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -37,9 +39,22 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part alone")
     parser.add_argument("--directory", type=pathlib.Path, default=ROOT / "target" / "bench")
     parser.add_argument("--binaries", type=pathlib.Path, default=ROOT / "target" / "release")
+    parser.add_argument("--peers", type=pathlib.Path, default=ROOT / "target" / "peers",
+                        help="where bench/peers/build.sh built")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "target" / "bench.json")
     parser.set_defaults(amount="full")
     return parser.parse_args()
+
+
+def chosen(arguments: argparse.Namespace) -> list[types.ModuleType]:
+    """The parts to measure. Peers are compared with the appends of their rounds, and take too
+    long for every day."""
+    names = set(arguments.only or PARTS)
+    if arguments.amount == "quick" and not arguments.only:
+        names.remove("peers")
+    if "peers" in names:
+        names.add("appends")
+    return [part for name, part in PARTS.items() if name in names]
 
 
 def main() -> None:
@@ -52,16 +67,30 @@ def main() -> None:
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     amount = arguments.amount
     context = Context(
-        arguments.directory, arguments.binaries, amount, ROUNDS[amount], SECONDS[amount]
+        directory=arguments.directory,
+        binaries=arguments.binaries,
+        peers=arguments.peers,
+        amount=amount,
+        rounds=ROUNDS[amount],
+        seconds=SECONDS[amount],
+        counter=counter(arguments.directory),
     )
     before = os.getloadavg()[0]
-    parts = [part for name, part in PARTS.items() if name in (arguments.only or PARTS)]
+    parts = chosen(arguments)
     results = measure(context, [case for part in parts for case in part.cases(context)])
     rows = [row for part in parts for row in part.rows(context, results)]
+    remarks = [
+        remark
+        for part in parts
+        if hasattr(part, "remarks")
+        for remark in part.remarks(context, results)
+    ]
     machine = {"system": platform.system(), "release": platform.release(), "cpu": cpu()}
     machine["load_average"] = [before, os.getloadavg()[0]]
-    arguments.output.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
-    text = markdown(machine, rows)
+    machine["syncs_counted_by"] = context.counter.name if context.counter else None
+    report = {"machine": machine, "rows": rows, "remarks": remarks}
+    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    text = markdown(machine, rows, remarks)
     arguments.output.with_suffix(".md").write_text(text)
     print(text, end="")
 

@@ -2,9 +2,10 @@
 
 A module of `PARTS` has two functions. `cases(context)` lists what it measures in every round.
 `rows(context, results)` makes the rows of the report from the rounds of all cases, those of other
-modules included, by name of the case.
+modules included, by name of the case. It may have a third, `remarks(context, results)`: sentences
+for what there are no rows of.
 """
 
-from . import appends, behind, rollovers
+from . import appends, behind, peers, rollovers
 
-PARTS = {"appends": appends, "rollovers": rollovers, "behind": behind}
+PARTS = {"appends": appends, "peers": peers, "rollovers": rollovers, "behind": behind}

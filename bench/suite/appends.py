@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import subprocess
 
-from . import figures
+from . import figures, syncs
 from .cases import Case, Context, Results
 
 ASYNC_FLOOR = "copy the record and compute its CRC, into a mapped, touched file"
@@ -59,10 +57,11 @@ def works(context: Context) -> list[Work]:
 
 def measure(work: Work, context: Context) -> dict:
     """One round, as the object the tool prints."""
-    command = [str(context.binaries / "cairnlog"), "bench", str(context.directory), "--floor"]
-    command += [*work.arguments(), "--seconds", str(context.seconds)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout)
+    words = [str(context.binaries / "cairnlog"), "bench", str(context.directory), "--floor"]
+    words += work.arguments()
+    return syncs.measured(
+        context.counter, lambda seconds: [*words, "--seconds", str(seconds)], context.seconds
+    )
 
 
 def cases(context: Context) -> list[Case]:
@@ -86,6 +85,5 @@ def row(work: Work, target: float | None, rounds: list[dict]) -> dict:
         None if target is None else {"ratio_at_least": target},
     )
     made["latency"] = figures.latency(rounds)
-    syncs, messages = (sum(result[name] for result in rounds) for name in ("syncs", "messages"))
-    made["syncs_per_record"] = syncs / messages
+    made["syncs_per_record"] = syncs.per_record(rounds)
     return made

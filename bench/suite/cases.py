@@ -7,6 +7,8 @@ import pathlib
 import sys
 from collections.abc import Callable
 
+from .syncs import Counter
+
 Results = dict[str, list[dict]]
 
 
@@ -18,11 +20,15 @@ class Context:
     directory: pathlib.Path
     # Where the programs are.
     binaries: pathlib.Path
+    # Where those that drive other stores are, if they are built.
+    peers: pathlib.Path
     # How much is measured: "full", "quick", or "smoke" with figures that mean nothing.
     amount: str
     rounds: int
     # How long a case of one round appends.
     seconds: float
+    # Counts syncs, if anything here can.
+    counter: Counter | None
 
 
 @dataclasses.dataclass(frozen=True)

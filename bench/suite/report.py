@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .figures import LATENCIES
 
 HEADER = ["What", "Measured", "Spread", "Floor", "Ratio", "Target"]
 LATENCY_HEADER = ["What", "p50", "p99", "p99.99", "Syncs a record"]
+PEER_HEADER = ["What", "Store", "Reached", "Spread", "p50", "p99", "p99.99", "Syncs a record"]
+PEER_HEADER += ["cairnlog to it", "Target"]
 
 
 def amount(value: float, unit: str) -> str:
@@ -25,7 +27,7 @@ def ends(spread: dict[str, float], unit: str) -> str:
     return " to ".join(amount(spread[end], unit) for end in ("min", "max"))
 
 
-def target_text(row: dict) -> str:
+def target_text(row: dict, of: str = "of the floor") -> str:
     """What is to be reached, and whether it was."""
     if row["target"] is None:
         return ""
@@ -33,9 +35,9 @@ def target_text(row: dict) -> str:
     text = {
         "at_least": lambda: f">= {amount(value, row['unit'])}",
         "at_most": lambda: f"<= {amount(value, row['unit'])}",
-        "ratio_at_least": lambda: f">= {value:g} of the floor",
+        "ratio_at_least": lambda: f">= {value:g} {of}",
     }[kind]()
-    return text + (", met" if row["met"] else ", missed")
+    return text.rstrip() + (", met" if row["met"] else ", missed")
 
 
 def cells(row: dict) -> list[str]:
@@ -50,10 +52,31 @@ def cells(row: dict) -> list[str]:
     ]
 
 
-def latency_cells(row: dict) -> list[str]:
-    """One line of the table of latencies."""
-    times = [amount(row["latency"][name]["median"] / 1000, "us") for name in LATENCIES]
-    return [row["name"], *times, f"{row['syncs_per_record']:.3g}"]
+def times(measured: dict) -> list[str]:
+    """Latencies, and the syncs of a record."""
+    latencies = [amount(measured["latency"][name]["median"] / 1000, "us") for name in LATENCIES]
+    syncs = measured["syncs_per_record"]
+    return [*latencies, "not counted" if syncs is None else f"{syncs:.3g}"]
+
+
+def peer_lines(rows: list[dict]) -> Iterator[list[str]]:
+    """Under each work cairnlog, its floor, and the other stores."""
+    for own in (row for row in rows if "latency" in row and "peer" not in row):
+        unit, work = own["unit"], own["name"]
+        peers = [row for row in rows if "peer" in row and row["work"] == work]
+        if not peers:
+            continue
+        yield [work, "cairnlog", *reached(own["value"], unit), *times(own), "", ""]
+        floor = [f"floor: {own['floor_name']}", *reached(own["floor"], unit)]
+        yield ["", *floor, "", "", "", "", f"{own['ratio']['median']:.3g}", ""]
+        for row in peers:
+            judged = [f"{row['ratio']['median']:.3g}", target_text(row, "")]
+            yield ["", row["peer"], *reached(row["value"], unit), *times(row), *judged]
+
+
+def reached(spread: dict[str, float], unit: str) -> list[str]:
+    """The middle, and both ends."""
+    return [amount(spread["median"], unit), ends(spread, unit)]
 
 
 def table(header: list[str], lines: Iterable[list[str]]) -> list[str]:
@@ -62,13 +85,19 @@ def table(header: list[str], lines: Iterable[list[str]]) -> list[str]:
     return head + ["| " + " | ".join(line) + " |" for line in lines]
 
 
-def markdown(machine: dict, rows: list[dict]) -> str:
-    """The machine, and all tables."""
+def markdown(machine: dict, rows: list[dict], remarks: list[str]) -> str:
+    """The machine, all tables, and what there are no figures of."""
     before, after = machine["load_average"]
     text = f"{machine['cpu']}, {machine['system']} {machine['release']}; load average {before:.1f}"
     text += f" when it began, with what else ran there, {after:.1f} when it ended."
-    lines = [text, "", *table(HEADER, map(cells, rows))]
-    appends = [row for row in rows if "latency" in row]
+    by = machine["syncs_counted_by"]
+    text += f" Syncs are those that {by} counted." if by else " Nothing here can count syncs."
+    lines = [text, "", *table(HEADER, (cells(row) for row in rows if "peer" not in row))]
+    appends = [row for row in rows if "latency" in row and "peer" not in row]
     if appends:
-        lines += ["", *table(LATENCY_HEADER, map(latency_cells, appends))]
+        lines += ["", *table(LATENCY_HEADER, ([row["name"], *times(row)] for row in appends))]
+    peers = list(peer_lines(rows))
+    if peers:
+        lines += ["", *table(PEER_HEADER, peers)]
+    lines += ["", *(f"* {remark}" for remark in remarks)] if remarks else []
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ use std::fs;
 use common::*;
 use serde_json::Value;
 
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 16] = [
     "mode",
     "size",
     "threads",
@@ -22,6 +22,7 @@ const FIELDS: [&str; 15] = [
     "p9999_ns",
     "max_ns",
     "syncs",
+    "floor_messages",
     "floor_messages_per_second",
     "ratio_to_floor",
 ];
@@ -69,12 +70,14 @@ fn sync_appends_beside_write_and_sync() {
     assert_sound(&result);
     assert!(result["syncs"].as_u64().unwrap() >= result["messages"].as_u64().unwrap());
     assert!(result["ratio_to_floor"].as_f64().unwrap() > 0.05, "{result}");
+    assert!(result["floor_messages"].as_u64().unwrap() > 0);
 }
 
 #[test]
 fn many_in_flight_share_syncs() {
     let result = bench(&["--mode", "sync", "--threads", "2", "--inflight", "32", "--size", "100"]);
     assert_sound(&result);
+    assert!(result["floor_messages"].is_null());
     assert!(result["floor_messages_per_second"].is_null());
     assert!(result["ratio_to_floor"].is_null());
     assert!(result["syncs"].as_u64().unwrap() < result["messages"].as_u64().unwrap());

@@ -236,12 +236,15 @@ struct Report {
     p9999_ns: u64,
     max_ns: u64,
     syncs: u64,
+    /// Each of a synced floor is a sync of its own.
+    floor_messages: Option<u64>,
     floor_messages_per_second: Option<f64>,
     ratio_to_floor: Option<f64>,
 }
 
 impl Report {
     fn new(command: &Bench, rate: Rate, floor: Rate, latencies: &Latencies, syncs: u64) -> Self {
+        let floor_messages = command.floor.then_some(floor.messages);
         let floor = command.floor.then(|| floor.per_second());
         Self {
             mode: match command.mode {
@@ -260,6 +263,7 @@ impl Report {
             p9999_ns: latencies.quantile_ns(0.9999),
             max_ns: latencies.max_ns(),
             syncs,
+            floor_messages,
             floor_messages_per_second: floor,
             ratio_to_floor: floor.map(|floor| rate.per_second() / floor),
         }
