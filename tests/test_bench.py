@@ -116,3 +116,12 @@ def test_what_hangs_is_killed_with_all_it_started(
         syncs.printed(["sh", "-c", script])
     time.sleep(2)
     assert not mark.exists()
+
+
+def test_what_prints_no_figures_has_failed() -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        syncs.printed(["sh", "-c", "echo none"])
+    assert failed.value.stderr == "printed no figures, but 'none\\n'"
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        syncs.printed(["sh", "-c", "echo why >&2"])
+    assert failed.value.stderr == "why"

@@ -8,22 +8,22 @@ set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 mkdir -p "${1:-$root/target/peers}" || exit
 output=$(cd "${1:-$root/target/peers}" && pwd)
-manifest=$root/bench/peers/Cargo.toml
 pom=$root/bench/java-peers/pom.xml
 
 # RocksDB's bindings are made by libclang. Where there is none, the one packed for Python serves; it
 # lacks the compiler's own headers.
-if [[ -z ${LIBCLANG_PATH:-} ]] && ! ldconfig -p | grep -q 'libclang[-.]'; then
+if [[ -z ${LIBCLANG_PATH:-} ]] && ! ldconfig -p | grep -E 'libclang(-[0-9.]+)?\.so' >/dev/null; then
   if [[ ! -d $output/libclang ]]; then
-    "${PYTHON:-python3}" -m pip install --quiet --no-deps --target "$output/libclang" \
-      libclang==18.1.1
+    "${PYTHON:-python3}" -m pip install --quiet --root-user-action=ignore --no-deps \
+      --target "$output/libclang" libclang==18.1.1
   fi
   export LIBCLANG_PATH=$output/libclang/clang/native
   export BINDGEN_EXTRA_CLANG_ARGS="-isystem $(cc -print-file-name=include)"
 fi
 
 build_rust() {
-  CARGO_TARGET_DIR=$output "${CARGO:-cargo}" build --release --locked --manifest-path "$manifest" "$@"
+  CARGO_TARGET_DIR=$output "${CARGO:-cargo}" build --release --locked \
+    --manifest-path "$root/bench/peers/Cargo.toml" "$@"
 }
 
 if ! build_rust; then

@@ -1,7 +1,7 @@
 """Other stores on the same work as `appends`, in the same rounds.
 
-They are built by `bench/peers/build.sh`. What is not built or does not run is told, with the reason,
-and has no row.
+They are built by `bench/peers/build.sh`. What is not built or does not run has no row; it is told,
+with the reason.
 """
 
 from __future__ import annotations

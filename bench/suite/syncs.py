@@ -68,7 +68,12 @@ def printed(command: list[str]) -> dict:
             raise
     if running.returncode != 0:
         raise subprocess.CalledProcessError(running.returncode, command, output, errors)
-    return json.loads(output)
+    try:
+        return json.loads(output)
+    except ValueError as error:
+        # What a signal ended looks well to who asks perf.
+        errors = errors.strip() or f"printed no figures, but {output!r}"
+        raise subprocess.CalledProcessError(1, command, output, errors) from error
 
 
 def perf_count(text: str) -> int:
