@@ -120,7 +120,7 @@ pub unsafe extern "C" fn cairn_store_append_many(
 ///
 /// # Safety
 ///
-/// - What the elements point to is readable during the call.
+/// - Nobody changes the elements during the call, and what they point to is readable.
 unsafe fn append_array(
     store: &Store,
     array: &StructArray<cairn_message>,
@@ -129,7 +129,9 @@ unsafe fn append_array(
     let mut parts = Vec::with_capacity(array.count());
     let mut refused = Ok(());
     for index in 0..array.count() {
-        let part = array.read(index).and_then(|source| {
+        // SAFETY: nobody changes an argument during the call, says the caller.
+        let source = unsafe { array.lend(index) };
+        let part = source.and_then(|source| {
             // SAFETY: what it points to is readable, says the caller.
             unsafe { MessageParts::new(source) }
         });

@@ -3,7 +3,7 @@
 use engine::{AppendResult, Message, Result, Status};
 
 use crate::boundary::invalid;
-use crate::open_struct::{self, OpenStruct};
+use crate::open_struct::{self, Lent, OpenStruct};
 use crate::status::cairn_status;
 use crate::text::{array, cairn_bytes, cairn_host, cairn_property, cairn_str};
 
@@ -102,6 +102,7 @@ unsafe impl OpenStruct for cairn_append_result {
 }
 
 impl From<AppendResult> for cairn_append_result {
+    #[inline]
     fn from(placed: AppendResult) -> Self {
         Self {
             struct_size: size_of::<Self>() as u32,
@@ -119,7 +120,7 @@ impl From<AppendResult> for cairn_append_result {
 
 /// The parts of a message that cannot be borrowed as they come.
 pub(crate) struct MessageParts<'a> {
-    source: cairn_message,
+    source: Lent<'a, cairn_message>,
     keys: Vec<&'a str>,
     properties: Vec<(&'a str, &'a str)>,
 }
@@ -129,22 +130,28 @@ impl<'a> MessageParts<'a> {
     ///
     /// # Safety
     ///
-    /// - `message` is null, or readable for as many bytes as its `struct_size` says.
+    /// - `message` is null, or readable for as many bytes as its `struct_size` says, and not
+    ///   changed, during `'a`.
     /// - What it points to is readable during `'a`.
+    #[inline]
     pub(crate) unsafe fn read(message: *const cairn_message) -> Result<Self> {
-        // SAFETY: null or as long as it says, says the caller.
-        let source = unsafe { open_struct::read(message, "message") }?;
+        // SAFETY: null or as long as it says, and not changed, says the caller.
+        let source = unsafe { open_struct::lend(message, "message") }?;
         // SAFETY: what it points to is readable, says the caller.
         unsafe { Self::new(source) }
     }
 
-    /// Takes a message that was copied in already.
+    /// Takes a message whose size was looked at already.
     ///
     /// # Safety
     ///
     /// - What it points to is readable during `'a`.
-    pub(crate) unsafe fn new(source: cairn_message) -> Result<Self> {
+    #[inline]
+    pub(crate) unsafe fn new(source: Lent<'a, cairn_message>) -> Result<Self> {
         const ILLEGAL: Status = Status::PropertiesIllegal;
+        if source.key_count == 0 && source.property_count == 0 {
+            return Ok(Self { source, keys: Vec::new(), properties: Vec::new() });
+        }
         // SAFETY: readable for the count, says the caller.
         let keys = unsafe { array::<cairn_str>(source.keys, source.key_count, "message.keys") }?;
         // SAFETY: readable for the count, says the caller.
@@ -172,8 +179,9 @@ impl<'a> MessageParts<'a> {
     /// # Safety
     ///
     /// - What the message points to is still readable during `'a`.
+    #[inline]
     pub(crate) unsafe fn message(&'a self, use_topic: UseTopic) -> Result<Message<'a>> {
-        let source = &self.source;
+        let source = &*self.source;
         let topic = match use_topic {
             // SAFETY: readable for its length, says the caller.
             UseTopic::Yes => unsafe { source.topic.text("message.topic", Status::TopicIllegal) }?,

@@ -6,6 +6,7 @@
 //! first element's size is the stride, and all elements must agree.
 
 use std::mem::MaybeUninit;
+use std::ops::Deref;
 use std::ptr::NonNull;
 
 use engine::Result;
@@ -32,6 +33,7 @@ pub(crate) unsafe trait OpenStruct: Copy {
 /// # Safety
 ///
 /// - `pointer` is readable for four bytes.
+#[inline]
 unsafe fn checked_size<T: OpenStruct>(pointer: *const T, name: &'static str) -> Result<usize> {
     let head = pointer.cast::<u32>();
     // SAFETY: readable for four bytes, says the caller; alignment is not relied upon.
@@ -56,6 +58,62 @@ pub(crate) unsafe fn read<T: OpenStruct>(pointer: *const T, name: &'static str) 
     let size = unsafe { checked_size(pointer, name) }?;
     // SAFETY: readable for `size` bytes, says the caller.
     unsafe { copy_in(pointer, size, name) }
+}
+
+/// A struct of the caller: where it lies, when it is laid out as ours is, else a copy. The copy of
+/// a message costs as much as a small append.
+pub(crate) enum Lent<'a, T> {
+    InPlace(&'a T),
+    Copied(Box<T>),
+}
+
+impl<T> Deref for Lent<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Self::InPlace(value) => value,
+            Self::Copied(value) => value,
+        }
+    }
+}
+
+/// Borrows a struct of the caller for a call.
+///
+/// # Safety
+///
+/// - `pointer` is null, or readable for as many bytes as its `struct_size` says, and not changed,
+///   during `'a`.
+#[inline]
+pub(crate) unsafe fn lend<'a, T: OpenStruct>(
+    pointer: *const T,
+    name: &'static str,
+) -> Result<Lent<'a, T>> {
+    if pointer.is_null() {
+        return Err(null_argument(name));
+    }
+    // SAFETY: not null, so readable at least up to `struct_size`.
+    let size = unsafe { checked_size(pointer, name) }?;
+    // SAFETY: readable for `size` bytes and not changed, says the caller.
+    unsafe { lend_sized(pointer, size, name) }
+}
+
+/// # Safety
+///
+/// - `pointer` is readable for `size` bytes, and not changed, during `'a`.
+#[inline]
+unsafe fn lend_sized<'a, T: OpenStruct>(
+    pointer: *const T,
+    size: usize,
+    name: &'static str,
+) -> Result<Lent<'a, T>> {
+    if size == size_of::<T>() && pointer.is_aligned() {
+        // SAFETY: aligned and as long as a T, every byte pattern is one, and nobody changes it
+        // meanwhile, says the caller.
+        return Ok(Lent::InPlace(unsafe { &*pointer }));
+    }
+    // SAFETY: readable for `size` bytes, says the caller.
+    unsafe { copy_in(pointer, size, name) }.map(|copy| Lent::Copied(Box::new(copy)))
 }
 
 /// # Safety
@@ -92,6 +150,7 @@ impl<T: OpenStruct> OutStruct<T> {
     ///
     /// - `pointer` is null, or readable and writable for as many bytes as its `struct_size` says,
     ///   for the rest of the call.
+    #[inline]
     pub(crate) unsafe fn new(pointer: *mut T, name: &'static str) -> Result<Self> {
         let pointer = NonNull::new(pointer).ok_or_else(|| null_argument(name))?;
         // SAFETY: not null, so readable at least up to `struct_size`.
@@ -104,6 +163,7 @@ impl<T: OpenStruct> OutStruct<T> {
     /// # Safety
     ///
     /// - As for [`OutStruct::new`].
+    #[inline]
     pub(crate) unsafe fn optional(pointer: *mut T, name: &'static str) -> Result<Option<Self>> {
         if pointer.is_null() {
             return Ok(None);
@@ -113,9 +173,14 @@ impl<T: OpenStruct> OutStruct<T> {
     }
 
     /// Writes the fields the caller knows; its `struct_size` stays as it is.
+    #[inline]
     pub(crate) fn write(self, value: &T) {
         const HEAD: usize = size_of::<u32>();
-        let length = self.size.min(size_of::<T>()) - HEAD;
+        // A length that is known here makes the copy a few instructions.
+        let length = match self.size.min(size_of::<T>()) {
+            whole if whole == size_of::<T>() => size_of::<T>() - HEAD,
+            part => part - HEAD,
+        };
         let from = std::ptr::from_ref(value).cast::<u8>().wrapping_add(HEAD);
         let to = self.pointer.as_ptr().cast::<u8>().wrapping_add(HEAD);
         // SAFETY: `value` has `HEAD + length` bytes and so has the caller's struct, as its size was
@@ -179,13 +244,18 @@ impl<T: OpenStruct> StructArray<T> {
         self.count
     }
 
-    /// Copies an element in.
-    pub(crate) fn read(&self, index: usize) -> Result<T> {
+    /// Borrows an element.
+    ///
+    /// # Safety
+    ///
+    /// - The elements are not changed during `'a`.
+    pub(crate) unsafe fn lend<'a>(&self, index: usize) -> Result<Lent<'a, T>> {
         if index >= self.count {
             return Err(invalid(format!("{} has no element {index}", self.name)));
         }
-        // SAFETY: the element lies inside the array and is readable for `stride` bytes.
-        unsafe { copy_in(self.at(index).cast_const(), self.stride, self.name) }
+        // SAFETY: the element lies inside the array and is readable for `stride` bytes; that nobody
+        // changes it, the caller says.
+        unsafe { lend_sized(self.at(index).cast_const(), self.stride, self.name) }
     }
 
     /// Where an element goes that is handed out; `None` beyond the end.

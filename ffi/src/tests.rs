@@ -197,9 +197,31 @@ struct NewerProbe {
     third: u64,
 }
 
+/// Takes a probe in both ways, which must agree.
 fn read(probe: *const Probe) -> Result<Probe> {
-    // SAFETY: the tests pass structs as long as they say.
-    unsafe { open_struct::read(probe, "probe") }
+    // SAFETY: the tests pass structs as long as they say, and change none meanwhile.
+    let lent = unsafe { open_struct::lend(probe, "probe") };
+    // SAFETY: as before.
+    let copied = unsafe { open_struct::read(probe, "probe") };
+    assert_eq!(lent.as_deref().ok(), copied.as_ref().ok());
+    copied
+}
+
+#[test]
+fn only_what_is_laid_out_as_ours_is_borrowed_where_it_lies() {
+    let probes = [Probe { struct_size: 16, first: 1, second: 2 }; 2];
+    let first = probes.as_ptr();
+    // SAFETY: as long as it says, and nobody changes it.
+    let lent = unsafe { open_struct::lend(first, "probe") }.unwrap();
+    assert!(matches!(lent, open_struct::Lent::InPlace(probe) if ptr::eq(probe, first)));
+    let mut bytes = [0_u8; 2 * size_of::<Probe>()];
+    let odd = bytes.as_mut_ptr().wrapping_add(1).cast::<Probe>();
+    // SAFETY: the array has room for it behind its first byte.
+    unsafe { odd.write_unaligned(probes[0]) };
+    // SAFETY: as long as it says, and nobody changes it.
+    let lent = unsafe { open_struct::lend(odd.cast_const(), "probe") }.unwrap();
+    assert!(matches!(lent, open_struct::Lent::Copied(_)) || odd.is_aligned());
+    assert_eq!(*lent, probes[0]);
 }
 
 #[test]
@@ -254,8 +276,11 @@ fn arrays_have_the_first_elements_stride_and_all_agree() {
     let pointer = newer.as_mut_ptr().cast::<Probe>();
     // SAFETY: three elements as long as they say.
     let array = unsafe { StructArray::new(pointer, 3, "newer") }.unwrap().unwrap();
-    assert_eq!(array.read(2).unwrap().first, 2);
-    assert!(array.read(3).is_err());
+    // SAFETY: nobody changes the elements.
+    let third = unsafe { array.lend(2) };
+    assert_eq!(third.unwrap().first, 2);
+    // SAFETY: as before.
+    assert!(unsafe { array.lend(3) }.is_err());
     assert!(array.out(3).is_none());
     newer[1].known.struct_size = 16;
     let pointer = newer.as_mut_ptr().cast::<Probe>();

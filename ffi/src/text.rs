@@ -88,11 +88,15 @@ impl cairn_str {
     /// # Safety
     ///
     /// - `data` is readable for `length` bytes during `'a`.
+    #[inline]
     pub(crate) unsafe fn optional<'a>(
         self,
         name: &str,
         illegal: Status,
     ) -> Result<Option<&'a str>> {
+        if self.length == 0 {
+            return Ok(None);
+        }
         // SAFETY: the caller's promise is the same.
         let text = unsafe { self.text(name, illegal) }?;
         Ok((!text.is_empty()).then_some(text))
@@ -110,6 +114,7 @@ impl cairn_bytes {
     /// # Safety
     ///
     /// - `data` is readable for `length` bytes during `'a`.
+    #[inline]
     pub(crate) unsafe fn slice<'a>(self, name: &str) -> Result<&'a [u8]> {
         // SAFETY: the caller's promise is the same.
         unsafe { array(self.data, self.length, name) }
@@ -121,6 +126,7 @@ impl cairn_bytes {
 /// # Safety
 ///
 /// - `data` is aligned and readable for `length` elements during `'a`.
+#[inline]
 pub(crate) unsafe fn array<'a, T>(data: *const T, length: usize, name: &str) -> Result<&'a [T]> {
     if length == 0 {
         return Ok(&[]);
@@ -139,6 +145,7 @@ pub(crate) unsafe fn array<'a, T>(data: *const T, length: usize, name: &str) -> 
 
 impl cairn_host {
     /// The address, `None` if there is none.
+    #[inline]
     pub(crate) fn socket_address(&self, name: &str) -> Result<Option<SocketAddr>> {
         let [a, b, c, d, ..] = self.address;
         let address = match self.address_length {
