@@ -5,6 +5,7 @@
 )]
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
 
 use cairnlog::{AppendResult, Error, Status};
@@ -13,7 +14,7 @@ use jni::ids::JStaticMethodID;
 use jni::objects::{JByteArray, JClass, JObject, JString, JThrowable, JValue};
 use jni::refs::Global;
 use jni::signature::ReturnType;
-use jni::{Env, jni_sig, jni_str};
+use jni::{Env, EnvUnowned, jni_sig, jni_str};
 
 use crate::outcome::write_append_result;
 use crate::wire::Writer;
@@ -111,6 +112,17 @@ fn throw(env: &mut Env<'_>, error: &Error, appended: &[AppendResult]) -> jni::er
         Err(jni::errors::Error::JavaException) => Ok(()),
         other => other,
     }
+}
+
+/// Runs a native that needs the virtual machine only to tell that it failed. To make an environment
+/// ready for each call costs as much as the crossing itself.
+pub(crate) fn without_env(mut env: EnvUnowned<'_>, body: impl FnOnce() -> Outcome<()>) {
+    let ended = catch_unwind(AssertUnwindSafe(body));
+    if let Ok(Ok(())) = ended {
+        return;
+    }
+    env.with_env(|_| ended.unwrap_or_else(|payload| resume_unwind(payload)))
+        .resolve::<CairnErrorPolicy>();
 }
 
 /// Turns every failure and panic of a native into a `CairnException`; the native then returns

@@ -57,6 +57,21 @@ macro_rules! native {
     };
 }
 
+/// A native of the hot path: it takes nothing from the virtual machine but numbers, and calls it
+/// only to throw, so no environment is made ready for it. See [`boundary::without_env`].
+macro_rules! hot_native {
+    ($($signature:tt)*) => {
+        jni::native_method! {
+            type_map = {
+                unsafe StoreHandle => long,
+                unsafe QueueHandle => long,
+                unsafe ScratchAddress => long,
+            },
+            static raw fn $($signature)*
+        }
+    };
+}
+
 /// What `NativeLoader` needs before the ABI numbers are known to agree.
 const LOADER_NATIVES: &[NativeMethod] =
     &[native! { abi_version() -> jint }, native! { register_natives() }];
@@ -73,14 +88,14 @@ const NATIVES: &[NativeMethod] = &[
     },
     native! { store_close(store: StoreHandle) },
     native! { store_release(store: StoreHandle) },
-    native! {
+    hot_native! {
         store_append(store: StoreHandle, scratch: ScratchAddress, length: jint, capacity: jint)
     },
-    native! {
+    hot_native! {
         store_append_async(
             store: StoreHandle, scratch: ScratchAddress, length: jint, capacity: jint, token: jlong)
     },
-    native! {
+    hot_native! {
         store_append_all(store: StoreHandle, scratch: ScratchAddress, length: jint, capacity: jint)
     },
     native! {
@@ -179,10 +194,10 @@ const NATIVES: &[NativeMethod] = &[
     native! { consumer_release(consumer: ConsumerHandle) },
     native! { queue_open(store: StoreHandle, topic: jbyte[], queue_id: jint) -> jlong },
     native! { queue_release(queue: QueueHandle) },
-    native! {
+    hot_native! {
         queue_append(queue: QueueHandle, scratch: ScratchAddress, length: jint, capacity: jint)
     },
-    native! {
+    hot_native! {
         queue_append_async(
             queue: QueueHandle, scratch: ScratchAddress, length: jint, capacity: jint, token: jlong)
     },

@@ -25,16 +25,38 @@ fn write_host(writer: &mut Writer, host: SocketAddr) {
     writer.i32(length).i32(i32::from(host.port())).raw(&padded);
 }
 
-/// Writes an append result in its fixed size.
+/// An append result in its fixed size.
+pub(crate) fn append_result(result: &AppendResult) -> [u8; APPEND_RESULT_BYTES] {
+    let (host, port) = (result.store_host.ip(), result.store_host.port());
+    let mut address = [0; 16];
+    let address_length = match host {
+        IpAddr::V4(ip) => {
+            address[..4].copy_from_slice(&ip.octets());
+            4
+        }
+        IpAddr::V6(ip) => {
+            address = ip.octets();
+            16
+        }
+    };
+    let size = i32::try_from(result.size_bytes).unwrap_or(i32::MAX);
+    let count = i32::try_from(result.message_count).unwrap_or(i32::MAX);
+    let mut bytes = [0; APPEND_RESULT_BYTES];
+    bytes[..8].copy_from_slice(&result.physical_offset.to_i64().to_le_bytes());
+    bytes[8..16].copy_from_slice(&result.queue_offset.to_i64().to_le_bytes());
+    bytes[16..24].copy_from_slice(&result.store_timestamp_ms.to_le_bytes());
+    bytes[24..28].copy_from_slice(&size.to_le_bytes());
+    bytes[28..32].copy_from_slice(&result.queue_id.to_le_bytes());
+    bytes[32..36].copy_from_slice(&count.to_le_bytes());
+    bytes[36..40].copy_from_slice(&i32::to_le_bytes(address_length));
+    bytes[40..44].copy_from_slice(&i32::from(port).to_le_bytes());
+    bytes[44..].copy_from_slice(&address);
+    bytes
+}
+
+/// Writes an append result.
 pub(crate) fn write_append_result(writer: &mut Writer, result: &AppendResult) {
-    writer
-        .i64(result.physical_offset.to_i64())
-        .i64(result.queue_offset.to_i64())
-        .i64(result.store_timestamp_ms)
-        .i32(i32::try_from(result.size_bytes).unwrap_or(i32::MAX))
-        .i32(result.queue_id)
-        .i32(i32::try_from(result.message_count).unwrap_or(i32::MAX));
-    write_host(writer, result.store_host);
+    writer.raw(&append_result(result));
 }
 
 /// Writes the fields of a message, its body left out.

@@ -6,18 +6,16 @@ use std::time::Duration;
 use cairnlog::{
     AppendResult, EncodedBatch, Error, Message, PhysicalOffset, Result, Status, Store, StoreOptions,
 };
-use jni::Env;
 use jni::objects::{JByteArray, JClass, JLongArray, JObject};
 use jni::sys::{jboolean, jint, jlong};
+use jni::{Env, EnvUnowned};
 
-use crate::boundary::{Failure, Outcome};
+use crate::boundary::{self, Failure, Outcome};
 use crate::completion::completion_sink;
 use crate::handle::{Handle, QueueHandle, ScratchAddress, StoreHandle};
 use crate::message_frame::MessageFrame;
 use crate::opened::{Opened, of_either};
-use crate::outcome::{
-    APPEND_RESULT_BYTES, write_append_result, write_recovery_report, write_stats,
-};
+use crate::outcome::{APPEND_RESULT_BYTES, append_result, write_recovery_report, write_stats};
 use crate::progress::listen;
 use crate::wire::{Reader, Writer};
 
@@ -31,15 +29,14 @@ fn request(scratch: &[u8], length: jint) -> Result<&[u8]> {
 
 /// Puts results where the request was; the request is not needed any more.
 fn respond(scratch: &mut [u8], results: &[AppendResult]) -> Result<()> {
-    let mut writer = Writer::with_capacity(results.len() * APPEND_RESULT_BYTES);
-    for result in results {
-        write_append_result(&mut writer, result);
+    let room = results.len() * APPEND_RESULT_BYTES;
+    let response = scratch
+        .get_mut(..room)
+        .ok_or_else(|| Error::new(Status::Internal, "results exceed the scratch memory"))?;
+    let (places, _) = response.as_chunks_mut::<APPEND_RESULT_BYTES>();
+    for (place, result) in places.iter_mut().zip(results) {
+        *place = append_result(result);
     }
-    let response = writer.as_slice();
-    scratch
-        .get_mut(..response.len())
-        .ok_or_else(|| Error::new(Status::Internal, "results exceed the scratch memory"))?
-        .copy_from_slice(response);
     Ok(())
 }
 
@@ -138,57 +135,63 @@ pub(crate) fn store_release<'local>(
 }
 
 pub(crate) fn store_append<'local>(
-    _env: &mut Env<'local>,
+    env: EnvUnowned<'local>,
     _class: JClass<'local>,
     store: StoreHandle,
     scratch: ScratchAddress,
     length: jint,
     capacity: jint,
-) -> Outcome<()> {
-    let store = store.writer()?;
-    append_with(scratch, length, capacity, |message| store.append(message))
+) {
+    boundary::without_env(env, || {
+        let store = store.writer()?;
+        append_with(scratch, length, capacity, |message| store.append(message))
+    });
 }
 
 pub(crate) fn store_append_async<'local>(
-    _env: &mut Env<'local>,
+    env: EnvUnowned<'local>,
     _class: JClass<'local>,
     store: StoreHandle,
     scratch: ScratchAddress,
     length: jint,
     capacity: jint,
     token: jlong,
-) -> Outcome<()> {
-    let store = store.writer()?;
-    append_with(scratch, length, capacity, |message| {
-        store.append_to_sink(message, completion_sink(), token.cast_unsigned())
-    })
+) {
+    boundary::without_env(env, || {
+        let store = store.writer()?;
+        append_with(scratch, length, capacity, |message| {
+            store.append_to_sink(message, completion_sink(), token.cast_unsigned())
+        })
+    });
 }
 
 pub(crate) fn store_append_all<'local>(
-    _env: &mut Env<'local>,
+    env: EnvUnowned<'local>,
     _class: JClass<'local>,
     store: StoreHandle,
     mut scratch: ScratchAddress,
     length: jint,
     capacity: jint,
-) -> Outcome<()> {
-    let store = store.writer()?;
-    let scratch = scratch.bytes(capacity)?;
-    let mut reader = Reader::new(request(scratch, length)?);
-    let mut frames = Vec::new();
-    for _ in 0..reader.length()? {
-        frames.push(MessageFrame::read(&mut reader)?);
-    }
-    reader.finish()?;
-    let messages: Vec<_> = frames.iter().map(MessageFrame::message).collect();
-    let mut results = Vec::with_capacity(messages.len());
-    let outcome = store.append_many(&messages, &mut results);
-    drop(messages);
-    drop(frames);
-    match outcome {
-        Ok(()) => Ok(respond(scratch, &results)?),
-        Err(error) => Err(Failure::Core(error, results)),
-    }
+) {
+    boundary::without_env(env, || {
+        let store = store.writer()?;
+        let scratch = scratch.bytes(capacity)?;
+        let mut reader = Reader::new(request(scratch, length)?);
+        let mut frames = Vec::new();
+        for _ in 0..reader.length()? {
+            frames.push(MessageFrame::read(&mut reader)?);
+        }
+        reader.finish()?;
+        let messages: Vec<_> = frames.iter().map(MessageFrame::message).collect();
+        let mut results = Vec::with_capacity(messages.len());
+        let outcome = store.append_many(&messages, &mut results);
+        drop(messages);
+        drop(frames);
+        match outcome {
+            Ok(()) => Ok(respond(scratch, &results)?),
+            Err(error) => Err(Failure::Core(error, results)),
+        }
+    });
 }
 
 pub(crate) fn store_append_batch<'local>(
@@ -348,28 +351,32 @@ pub(crate) fn queue_release<'local>(
 }
 
 pub(crate) fn queue_append<'local>(
-    _env: &mut Env<'local>,
+    env: EnvUnowned<'local>,
     _class: JClass<'local>,
     queue: QueueHandle,
     scratch: ScratchAddress,
     length: jint,
     capacity: jint,
-) -> Outcome<()> {
-    let queue = queue.get()?;
-    append_with(scratch, length, capacity, |message| queue.append(message))
+) {
+    boundary::without_env(env, || {
+        let queue = queue.get()?;
+        append_with(scratch, length, capacity, |message| queue.append(message))
+    });
 }
 
 pub(crate) fn queue_append_async<'local>(
-    _env: &mut Env<'local>,
+    env: EnvUnowned<'local>,
     _class: JClass<'local>,
     queue: QueueHandle,
     scratch: ScratchAddress,
     length: jint,
     capacity: jint,
     token: jlong,
-) -> Outcome<()> {
-    let queue = queue.get()?;
-    append_with(scratch, length, capacity, |message| {
-        queue.append_to_sink(message, completion_sink(), token.cast_unsigned())
-    })
+) {
+    boundary::without_env(env, || {
+        let queue = queue.get()?;
+        append_with(scratch, length, capacity, |message| {
+            queue.append_to_sink(message, completion_sink(), token.cast_unsigned())
+        })
+    });
 }
