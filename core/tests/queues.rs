@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cairnlog::{
-    Filter, FlushMode, Message, QueueOffset, ReadOutcome, ReadRequest, Status, Store, StoreOptions,
-    TimeBoundary,
+    Filter, FlushMode, Message, QueueOffset, ReadOutcome, ReadRequest, RecoveryPhase, Status,
+    Store, StoreOptions, TimeBoundary,
 };
 use serde_json::Value;
 
@@ -403,6 +405,48 @@ fn keys_and_message_ids_lead_to_their_messages_only() {
     let store = Store::open(directory.path(), &options).unwrap();
     assert_eq!(store.query_key("t", "Aa", 0, i64::MAX, 1000).unwrap().len(), 120);
     assert_eq!(store.recovery_report().records, 0);
+}
+
+/// A store whose messages have no keys has no index files, and was taken for one that lost them:
+/// each opening put the whole log into the index again, which took seconds where there is much.
+#[test]
+fn a_log_without_keys_is_not_put_into_the_index_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let put_again = || {
+        let bytes = Arc::new(AtomicU64::new(0));
+        let (told, mut options) = (Arc::clone(&bytes), small());
+        options.on_recovery_progress(move |progress| {
+            if progress.phase == RecoveryPhase::Queues {
+                told.store(progress.bytes_total, Ordering::Relaxed);
+            }
+        });
+        let store = Store::open(directory.path(), &options).unwrap();
+        (store, bytes.load(Ordering::Relaxed))
+    };
+    let (store, _) = put_again();
+    fill(&store, "t", 0, 1000);
+    store.close().unwrap();
+    let (store, bytes) = put_again();
+    assert_eq!(bytes, 0);
+    store.append(&Message::new("t", b"b").keys(&["k"])).unwrap();
+    store.close().unwrap();
+    std::fs::remove_dir_all(directory.path().join("index")).unwrap();
+    let (store, bytes) = put_again();
+    assert_eq!(bytes, store.max_offset().get());
+    assert_eq!(store.query_key("t", "k", 0, i64::MAX, 10).unwrap().len(), 1);
+}
+
+/// That a log's first record is the last one with keys is noted as that none has any.
+#[test]
+fn the_key_of_the_first_record_is_found_after_the_index_was_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &small()).unwrap();
+    store.append(&Message::new("t", b"b").keys(&["k"])).unwrap();
+    fill(&store, "t", 0, 10);
+    store.close().unwrap();
+    std::fs::remove_dir_all(directory.path().join("index")).unwrap();
+    let store = Store::open(directory.path(), &small()).unwrap();
+    assert_eq!(store.query_key("t", "k", 0, i64::MAX, 10).unwrap().len(), 1);
 }
 
 #[test]

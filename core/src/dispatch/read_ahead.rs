@@ -153,7 +153,7 @@ fn index_record<'a>(record: &RecordView<'a>) -> IndexRecord<'a> {
     }
 }
 
-fn has_keys(record: &RecordView<'_>) -> bool {
+pub(crate) fn has_keys(record: &RecordView<'_>) -> bool {
     let names = [PROPERTY_UNIQUE_KEY, PROPERTY_KEYS];
     record.properties().any(|(name, value)| {
         !value.is_empty() && names.iter().any(|wanted| wanted.as_bytes() == name)

@@ -16,7 +16,7 @@ use crate::consume_queue::{ConsumeQueues, LeftOut, QueueSettings, Slot};
 use crate::delay::{DelayLevels, ScheduleMessageService};
 use crate::dispatch::{
     DispatchLimit, DispatchParts, Dispatcher, FlushConsumeQueueService, QueueFlusher,
-    ReputMessageService,
+    ReputMessageService, has_keys,
 };
 use crate::error::Result;
 use crate::fence::Fence;
@@ -144,13 +144,23 @@ fn index_start(
     };
     let from = index.recover(log.committed().get(), stop)?;
     let noted = before.notes.map(|notes| notes.index_end);
+    let end = index.end_offset();
     match (trusted, noted) {
-        (Some(start), Some(noted)) if index.end_offset().is_some_and(|end| end >= noted) => {
-            Ok(start.position)
-        }
+        (Some(start), Some(noted)) if end.is_some_and(|end| end >= noted) => Ok(start.position),
+        (Some(start), Some(0)) if end.is_none() && !first_has_keys(log) => Ok(start.position),
         (Some(start), _) => Ok(from.clamp(log.min_offset(), start.position)),
         (None, _) => Ok(log.min_offset()),
     }
+}
+
+/// Whether the record at 0 has keys. It alone may be missing in an index without keys of which it
+/// is noted that the last record in it lies at 0: none is noted in the same way.
+fn first_has_keys(log: &MappedFileQueue) -> bool {
+    log.min_offset() == 0
+        && match Walk::new(log, 0, CrcCheck::Skip).step() {
+            Found::Record(pin, layout) => has_keys(&view(&pin, layout)),
+            Found::Blank(..) | Found::Free | Found::Damaged(_) => false,
+        }
 }
 
 /// What a store has beside queues and index.
