@@ -472,7 +472,13 @@ class QueueAppender:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         wait_store_ok: bool = True,
-        **rare: Unpack[_RareFields],
+        flag: int = 0,
+        sys_flag: int = 0,
+        born_timestamp_ms: int | None = None,
+        born_host: tuple[str, int] | None = None,
+        reconsume_times: int = 0,
+        prepared_transaction_offset: int = 0,
+        delay_level: int = 0,
     ) -> AppendResult: ...
     def append_async(
         self,
@@ -482,7 +488,13 @@ class QueueAppender:
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         wait_store_ok: bool = True,
-        **rare: Unpack[_RareFields],
+        flag: int = 0,
+        sys_flag: int = 0,
+        born_timestamp_ms: int | None = None,
+        born_host: tuple[str, int] | None = None,
+        reconsume_times: int = 0,
+        prepared_transaction_offset: int = 0,
+        delay_level: int = 0,
     ) -> Future[AppendResult]: ...
 
 @disjoint_base
@@ -656,7 +668,13 @@ class Store(ReadableStore):
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         wait_store_ok: bool = True,
-        **rare: Unpack[_RareFields],
+        flag: int = 0,
+        sys_flag: int = 0,
+        born_timestamp_ms: int | None = None,
+        born_host: tuple[str, int] | None = None,
+        reconsume_times: int = 0,
+        prepared_transaction_offset: int = 0,
+        delay_level: int = 0,
     ) -> AppendResult: ...
     def append_async(
         self,
@@ -668,7 +686,13 @@ class Store(ReadableStore):
         keys: Iterable[str] | None = None,
         properties: Mapping[str, str] | None = None,
         wait_store_ok: bool = True,
-        **rare: Unpack[_RareFields],
+        flag: int = 0,
+        sys_flag: int = 0,
+        born_timestamp_ms: int | None = None,
+        born_host: tuple[str, int] | None = None,
+        reconsume_times: int = 0,
+        prepared_transaction_offset: int = 0,
+        delay_level: int = 0,
     ) -> Future[AppendResult]: ...
     def append_batch(
         self,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 /// Where a message, or a batch, came to lie.
 #[pyclass(frozen, eq, module = "cairnlog")]
@@ -13,6 +14,26 @@ impl From<cairnlog::AppendResult> for AppendResult {
     fn from(result: cairnlog::AppendResult) -> Self {
         Self(result)
     }
+}
+
+/// The results of many appends. The cycle collector need not look at them: they refer to nothing,
+/// and to walk through them costs as much as to make them.
+#[allow(
+    unsafe_code,
+    reason = "the interpreter has no safe call to take an object off the collector"
+)]
+pub(crate) fn list(
+    py: Python<'_>,
+    results: Vec<cairnlog::AppendResult>,
+) -> PyResult<Bound<'_, PyList>> {
+    let made = results.into_iter().map(|result| {
+        let object = Bound::new(py, AppendResult::from(result))?;
+        // SAFETY: the object is alive, its type takes part in the collection, and an object that is
+        // off the collector may be taken off again when it ends.
+        unsafe { pyo3::ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) };
+        Ok(object)
+    });
+    PyList::new(py, made.collect::<PyResult<Vec<_>>>()?)
 }
 
 /// An address as Python's sockets write it.

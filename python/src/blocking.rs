@@ -72,15 +72,18 @@ pub(crate) fn acknowledged<T: Send>(
     py: Python<'_>,
     begin: impl FnOnce() -> Begun<T> + Send,
 ) -> PyResult<T> {
-    let (begun, first) = run(py, || match begin() {
-        Ok((value, pending)) => {
-            let first = pending.wait_for(SLICE);
-            (Ok((value, pending)), first)
+    let begun = run(py, || {
+        let (value, pending) = begin()?;
+        // What is over needs no more than its value to come back.
+        match pending.wait_for(SLICE) {
+            Some(outcome) => outcome.map(|()| (value, None)),
+            None => Ok((value, Some(Box::new(pending)))),
         }
-        Err(error) => (Err(error), None),
     });
     let (value, pending) = begun.or_raise(py)?;
-    finish(py, &pending, first)?;
+    if let Some(pending) = pending {
+        finish(py, &pending, None)?;
+    }
     Ok(value)
 }
 

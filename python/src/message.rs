@@ -89,7 +89,7 @@ pub(crate) struct Fields {
     no_wait: bool,
 }
 
-/// The arguments that most calls give; the rest comes as a dict.
+/// The arguments that most calls give; see [`RareFields`] for the others.
 pub(crate) struct CommonFields {
     pub(crate) queue_id: i32,
     pub(crate) tag: Option<PyBackedStr>,
@@ -98,17 +98,90 @@ pub(crate) struct CommonFields {
     pub(crate) wait_store_ok: bool,
 }
 
+/// The arguments that few calls give, where each is an argument of its own: Python passes those
+/// without making a tuple and a dict for the call.
+#[derive(Default)]
+pub(crate) struct RareFields<'a, 'py> {
+    pub(crate) flag: i32,
+    pub(crate) sys_flag: i32,
+    pub(crate) born_timestamp_ms: Option<i64>,
+    pub(crate) born_host: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) reconsume_times: i32,
+    pub(crate) prepared_transaction_offset: i64,
+    pub(crate) delay_level: u32,
+}
+
+impl RareFields<'_, '_> {
+    fn are_given(&self) -> bool {
+        let numbers = self.flag | self.sys_flag | self.reconsume_times;
+        numbers != 0
+            || self.prepared_transaction_offset != 0
+            || self.delay_level != 0
+            || self.born_timestamp_ms.is_some()
+            || self.born_host.is_some()
+    }
+}
+
+/// What a call is to append: lent as it came where it is only a body, which is the common case and
+/// the fast one.
+pub(crate) enum Given {
+    Plain { queue_id: i32, wait_store_ok: bool },
+    Full(Box<Fields>),
+}
+
+impl Given {
+    /// Has `append` called with the engine's message.
+    pub(crate) fn lend<T>(
+        &self,
+        topic: &str,
+        body: &[u8],
+        append: impl FnOnce(&cairnlog::Message<'_>) -> T,
+    ) -> T {
+        match self {
+            Self::Plain { queue_id, wait_store_ok } => {
+                let message = cairnlog::Message::new(topic, body).queue_id(*queue_id);
+                append(&message.wait_store_ok(*wait_store_ok))
+            }
+            Self::Full(fields) => append(&fields.message(topic, body, &fields.lists())),
+        }
+    }
+}
+
 impl CommonFields {
-    /// All fields; `rare` holds the keyword arguments that few calls give.
-    pub(crate) fn with(self, py: Python<'_>, rare: Option<&Bound<'_, PyDict>>) -> PyResult<Fields> {
-        let mut fields = Fields {
+    /// Whatever was given.
+    pub(crate) fn given(self, py: Python<'_>, rare: RareFields<'_, '_>) -> PyResult<Given> {
+        let plain = self.tag.is_none() && self.keys.is_none() && self.properties.is_none();
+        if plain && !rare.are_given() {
+            let Self { queue_id, wait_store_ok, .. } = self;
+            return Ok(Given::Plain { queue_id, wait_store_ok });
+        }
+        let born_host = rare.born_host.map(|host| address(py, host)).transpose()?;
+        Ok(Given::Full(Box::new(Fields {
+            flag: rare.flag,
+            sys_flag: rare.sys_flag,
+            born_timestamp_ms: rare.born_timestamp_ms,
+            born_host,
+            reconsume_times: rare.reconsume_times,
+            prepared_transaction_offset: rare.prepared_transaction_offset,
+            delay_level: rare.delay_level,
+            ..self.fields()
+        })))
+    }
+
+    fn fields(self) -> Fields {
+        Fields {
             queue_id: self.queue_id,
             tag: self.tag,
             keys: self.keys.map(|keys| keys.0).unwrap_or_default(),
             properties: self.properties.map(|pairs| pairs.0).unwrap_or_default(),
             no_wait: !self.wait_store_ok,
             ..Fields::default()
-        };
+        }
+    }
+
+    /// All fields; `rare` holds the keyword arguments that few calls give.
+    pub(crate) fn with(self, py: Python<'_>, rare: Option<&Bound<'_, PyDict>>) -> PyResult<Fields> {
+        let mut fields = self.fields();
         for (name, value) in rare.into_iter().flatten() {
             match name.cast::<PyString>()?.to_str()? {
                 "flag" => fields.flag = value.extract()?,

@@ -2,11 +2,10 @@
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::PyDict;
 
 use crate::append_result::AppendResult;
 use crate::blocking::acknowledged;
-use crate::message::{Body, CommonFields, Keys, Properties};
+use crate::message::{Body, CommonFields, Keys, Properties, RareFields};
 use crate::store::Store;
 
 /// A prepared topic and queue of a store, from `Store.queue`: checked and looked up once, for many
@@ -39,7 +38,8 @@ impl QueueAppender {
 
     /// Appends one message and waits, as `Store.append`.
     #[pyo3(signature = (body, *, tag=None, keys=None, properties=None, wait_store_ok=true,
-                        **rare))]
+                        flag=0, sys_flag=0, born_timestamp_ms=None, born_host=None,
+                        reconsume_times=0, prepared_transaction_offset=0, delay_level=0))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword argument in Python")]
     fn append(
         &self,
@@ -49,18 +49,33 @@ impl QueueAppender {
         keys: Option<Keys>,
         properties: Option<Properties>,
         wait_store_ok: bool,
-        rare: Option<&Bound<'_, PyDict>>,
+        flag: i32,
+        sys_flag: i32,
+        born_timestamp_ms: Option<i64>,
+        born_host: Option<&Bound<'_, PyAny>>,
+        reconsume_times: i32,
+        prepared_transaction_offset: i64,
+        delay_level: u32,
     ) -> PyResult<AppendResult> {
         let common = CommonFields { queue_id: 0, tag, keys, properties, wait_store_ok };
-        let fields = common.with(py, rare)?;
-        let lists = fields.lists();
-        let message = fields.message("", body.as_bytes(), &lists);
-        Ok(acknowledged(py, || self.appender.begin_append(&message))?.into())
+        let rare = RareFields {
+            flag,
+            sys_flag,
+            born_timestamp_ms,
+            born_host,
+            reconsume_times,
+            prepared_transaction_offset,
+            delay_level,
+        };
+        let (given, body) = (common.given(py, rare)?, body.as_bytes());
+        let begin = || given.lend("", body, |message| self.appender.begin_append(message));
+        Ok(acknowledged(py, begin)?.into())
     }
 
     /// Appends one message and returns a future, as `Store.append_async`.
     #[pyo3(signature = (body, *, tag=None, keys=None, properties=None, wait_store_ok=true,
-                        **rare))]
+                        flag=0, sys_flag=0, born_timestamp_ms=None, born_host=None,
+                        reconsume_times=0, prepared_transaction_offset=0, delay_level=0))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword argument in Python")]
     fn append_async<'py>(
         &self,
@@ -70,13 +85,28 @@ impl QueueAppender {
         keys: Option<Keys>,
         properties: Option<Properties>,
         wait_store_ok: bool,
-        rare: Option<&Bound<'_, PyDict>>,
+        flag: i32,
+        sys_flag: i32,
+        born_timestamp_ms: Option<i64>,
+        born_host: Option<&Bound<'_, PyAny>>,
+        reconsume_times: i32,
+        prepared_transaction_offset: i64,
+        delay_level: u32,
     ) -> PyResult<Bound<'py, PyAny>> {
         let common = CommonFields { queue_id: 0, tag, keys, properties, wait_store_ok };
-        let fields = common.with(py, rare)?;
-        let lists = fields.lists();
-        let message = fields.message("", body.as_bytes(), &lists);
-        let append = |sink: &_, token| self.appender.append_to_sink(&message, sink, token);
+        let rare = RareFields {
+            flag,
+            sys_flag,
+            born_timestamp_ms,
+            born_host,
+            reconsume_times,
+            prepared_transaction_offset,
+            delay_level,
+        };
+        let (given, body) = (common.given(py, rare)?, body.as_bytes());
+        let append = |sink: &_, token| {
+            given.lend("", body, |message| self.appender.append_to_sink(message, sink, token))
+        };
         self.store.get().append_to_future(py, append)
     }
 

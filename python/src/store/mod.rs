@@ -15,13 +15,13 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList, PyType};
 
-use crate::append_result::AppendResult;
+use crate::append_result::{self, AppendResult};
 use crate::blocking::{self, Limit, acknowledged, finish};
 use crate::checker::Checker;
 use crate::completion::{CompletionGroup, FutureSink, is_completing};
 use crate::consumer::{self, Consumer};
 use crate::errors::{OrRaise, closed, exception, invalid_argument};
-use crate::message::{Body, CommonFields, Fields, Keys, Properties, collect};
+use crate::message::{Body, CommonFields, Fields, Keys, Properties, RareFields, collect};
 use crate::options::from_keywords;
 use crate::progress::listen;
 use crate::queue::QueueAppender;
@@ -197,7 +197,9 @@ impl Store {
     /// that this is unknown, and its `appended` where the record lies. After a KeyboardInterrupt
     /// during the wait the record is in the log, too.
     #[pyo3(signature = (topic, body, *, queue_id=0, tag=None, keys=None, properties=None,
-                        wait_store_ok=true, **rare))]
+                        wait_store_ok=true, flag=0, sys_flag=0, born_timestamp_ms=None,
+                        born_host=None, reconsume_times=0, prepared_transaction_offset=0,
+                        delay_level=0))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword argument in Python")]
     fn append(
         &self,
@@ -209,13 +211,27 @@ impl Store {
         keys: Option<Keys>,
         properties: Option<Properties>,
         wait_store_ok: bool,
-        rare: Option<&Bound<'_, PyDict>>,
+        flag: i32,
+        sys_flag: i32,
+        born_timestamp_ms: Option<i64>,
+        born_host: Option<&Bound<'_, PyAny>>,
+        reconsume_times: i32,
+        prepared_transaction_offset: i64,
+        delay_level: u32,
     ) -> PyResult<AppendResult> {
         let common = CommonFields { queue_id, tag, keys, properties, wait_store_ok };
-        let fields = common.with(py, rare)?;
-        let lists = fields.lists();
-        let message = fields.message(topic, body.as_bytes(), &lists);
-        Ok(acknowledged(py, || self.engine.begin_append(&message))?.into())
+        let rare = RareFields {
+            flag,
+            sys_flag,
+            born_timestamp_ms,
+            born_host,
+            reconsume_times,
+            prepared_transaction_offset,
+            delay_level,
+        };
+        let (given, body) = (common.given(py, rare)?, body.as_bytes());
+        let begin = || given.lend(topic, body, |message| self.engine.begin_append(message));
+        Ok(acknowledged(py, begin)?.into())
     }
 
     /// Appends `Message` objects in order, with one wait for all of them, and returns where each
@@ -237,7 +253,7 @@ impl Store {
             (pending, refused, first)
         });
         let waited = finish(py, &pending, first);
-        let results = PyList::new(py, results.into_iter().map(AppendResult::from))?;
+        let results = append_result::list(py, results)?;
         let error = match (waited, refused.or_raise(py)) {
             (Ok(()), Ok(())) => return Ok(results),
             (Ok(()), Err(error)) | (Err(error), Ok(())) => error,
@@ -298,7 +314,9 @@ impl Store {
     /// cancelled: the record is in the log when this returns. A callback of the future may append
     /// but must not close the store.
     #[pyo3(signature = (topic, body, *, queue_id=0, tag=None, keys=None, properties=None,
-                        wait_store_ok=true, **rare))]
+                        wait_store_ok=true, flag=0, sys_flag=0, born_timestamp_ms=None,
+                        born_host=None, reconsume_times=0, prepared_transaction_offset=0,
+                        delay_level=0))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword argument in Python")]
     fn append_async<'py>(
         &self,
@@ -310,13 +328,28 @@ impl Store {
         keys: Option<Keys>,
         properties: Option<Properties>,
         wait_store_ok: bool,
-        rare: Option<&Bound<'_, PyDict>>,
+        flag: i32,
+        sys_flag: i32,
+        born_timestamp_ms: Option<i64>,
+        born_host: Option<&Bound<'_, PyAny>>,
+        reconsume_times: i32,
+        prepared_transaction_offset: i64,
+        delay_level: u32,
     ) -> PyResult<Bound<'py, PyAny>> {
         let common = CommonFields { queue_id, tag, keys, properties, wait_store_ok };
-        let fields = common.with(py, rare)?;
-        let lists = fields.lists();
-        let message = fields.message(topic, body.as_bytes(), &lists);
-        self.append_to_future(py, |sink, token| self.engine.append_to_sink(&message, sink, token))
+        let rare = RareFields {
+            flag,
+            sys_flag,
+            born_timestamp_ms,
+            born_host,
+            reconsume_times,
+            prepared_transaction_offset,
+            delay_level,
+        };
+        let (given, body) = (common.given(py, rare)?, body.as_bytes());
+        self.append_to_future(py, |sink, token| {
+            given.lend(topic, body, |message| self.engine.append_to_sink(message, sink, token))
+        })
     }
 
     /// Appends a message whose completion goes to `group` under `token`.
