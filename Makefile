@@ -84,9 +84,10 @@ abi:
 install: build
 	ffi/install.sh "$(PREFIX)" "$(release)"
 
-# Appends beside the raw limits of this machine and other stores in the same rounds; dispatch,
-# reading, key queries, tails and groups beside the limits. Draws the plots of docs/performance.md.
+# Everything in bench/suite beside the raw limits of this machine, and other stores in the same rounds.
+# Draws the plots of docs/performance.md.
 bench: build peers
+	python/run-tests.sh build
 	$(PYTHON) bench/run.py
 	PYTHON=$(PYTHON) bench/plot.sh target/bench.json docs/plots
 
@@ -96,6 +97,7 @@ peers:
 
 # `bench` without the other stores and with smaller amounts, in under three minutes.
 bench-quick: build
+	python/run-tests.sh build
 	$(PYTHON) bench/run.py --quick
 	PYTHON=$(PYTHON) bench/plot.sh target/bench.json target/plots
 

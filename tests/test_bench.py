@@ -55,7 +55,11 @@ def test_every_case_ends_in_a_row(tmp_path: Path) -> None:
     report, text = run(tmp_path)
     rows = {row["name"]: row for row in report["rows"]}
     assert len(rows) == len(report["rows"])
-    assert {"async append, 100 B, 1 thread", "scan the log, 1 KiB, CRC verified"} <= set(rows)
+    expected = {"async append, 100 B, 1 thread", "scan the log, 1 KiB, CRC verified"}
+    expected |= {"C append, 100 B", "Python append, 100 B", "Java append, 100 B"}
+    expected |= {"wake-ups of an idle store", "open after a crash, log walked with CRC"}
+    assert expected <= set(rows)
+    assert set(rows["wake-ups of an idle store"]["syncs"]) <= {0, None}, "an idle store syncs"
     for name, row in rows.items():
         for part in ("value", "floor", "ratio"):
             assert 0 < row[part]["min"] <= row[part]["median"] <= row[part]["max"], row

@@ -1,4 +1,5 @@
-//! What the store reaches beside waiting appends: appends, dispatch, reading, key queries, tails and groups.
+//! What the store reaches beside waiting appends: appends, dispatch, reading, key queries, tails,
+//! groups, rollovers and threads.
 //!
 //! Every figure stands beside a floor: what the machine does without a store around it, measured in
 //! the same round. Machines are shared, so only the ratio of the two means anything. Prints one
@@ -14,8 +15,10 @@ mod keys;
 mod latency;
 mod reading;
 mod report;
+mod rollover;
 mod scene;
 mod tail;
+mod threads;
 
 use std::error::Error;
 use std::fs;
@@ -31,7 +34,8 @@ use report::Report;
 /// What a measurement may end with.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Measures dispatch, reading, key queries, tails and groups, each beside its floor.
+/// Measures dispatch, reading, key queries, tails, groups, rollovers and threads, each beside its
+/// floor.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Where stores are made; removed afterwards.
@@ -43,7 +47,8 @@ struct Arguments {
     /// So little that the figures mean nothing: a second.
     #[arg(long, conflicts_with = "quick")]
     smoke: bool,
-    /// Measure only those whose name begins so: append, dispatch, read, keys, tail, groups.
+    /// Measure only those whose name begins so: append, dispatch, read, keys, tail, groups,
+    /// rollover, threads.
     #[arg(long)]
     only: Option<String>,
 }
@@ -57,13 +62,15 @@ trait Case {
 /// Prepares a case in a directory of its own.
 type Prepare = fn(&Path, Amounts) -> Result<Box<dyn Case>>;
 
-const CASES: [(&str, Prepare); 6] = [
+const CASES: [(&str, Prepare); 8] = [
     ("append", appends::prepare),
     ("dispatch", dispatch::prepare),
     ("read", reading::prepare),
     ("keys", keys::prepare),
     ("tail", tail::prepare),
     ("groups", groups::prepare),
+    ("rollover", rollover::prepare),
+    ("threads", threads::prepare),
 ];
 
 fn main() -> ExitCode {

@@ -13,6 +13,10 @@ use crate::Result;
 pub(crate) const TOPIC: &str = "bench";
 /// Longer than anything here takes.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
+/// What the size of a log file is a multiple of.
+const SEGMENT_STEP: u64 = 1 << 20;
+/// The largest log file.
+const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// Memory is touched in steps of this many bytes, no more than the smallest page.
 const PAGE_BYTES: usize = 4096;
 /// Characters of a key.
@@ -73,6 +77,16 @@ impl Key {
 pub(crate) fn options() -> StoreOptions {
     let mut options = StoreOptions::default();
     options.schedule_enable = false;
+    options
+}
+
+/// Options of a store that has memory for so many bytes of log ready when its first append returns,
+/// and begins no second file before they are used up.
+pub(crate) fn ready_options(bytes: u64) -> StoreOptions {
+    let mut options = self::options();
+    options.warm_mapped_file_enable = true;
+    // From its middle on, the next file is made ready.
+    options.segment_size_bytes = (bytes * 2).next_multiple_of(SEGMENT_STEP).min(MAX_SEGMENT_BYTES);
     options
 }
 

@@ -6,6 +6,13 @@ modules included, by name of the case. It may have a third, `remarks(context, re
 for what there are no rows of.
 """
 
-from . import appends, behind, peers, rollovers
+from . import appends, behind, languages, peers, rollovers, states
 
-PARTS = {"appends": appends, "peers": peers, "rollovers": rollovers, "behind": behind}
+PARTS = {
+    "appends": appends,
+    "peers": peers,
+    "rollovers": rollovers,
+    "languages": languages,
+    "behind": behind,
+    "states": states,
+}

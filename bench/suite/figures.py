@@ -36,8 +36,8 @@ def row(
     }
     if target is not None:
         ((kind, limit),) = target.items()
-        reached = ratio["median"] if kind == "ratio_at_least" else made["value"]["median"]
-        made["met"] = reached <= limit if kind == "at_most" else reached >= limit
+        reached = ratio["median"] if kind.startswith("ratio") else made["value"]["median"]
+        made["met"] = reached <= limit if kind.endswith("at_most") else reached >= limit
     return made
 
 

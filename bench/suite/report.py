@@ -16,6 +16,10 @@ def amount(value: float, unit: str) -> str:
     """A figure as a person reads it."""
     if unit == "us":
         return f"{value:.1f} us"
+    if unit == "bytes":
+        return f"{value / (1 << 20):.1f} MiB"
+    if unit == "wake-ups/s":
+        return f"{value:.1f} /s"
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g} {letter}{'B/s' if unit == 'bytes/s' else '/s'}"
@@ -36,6 +40,7 @@ def target_text(row: dict, of: str = "of the floor") -> str:
         "at_least": lambda: f">= {amount(value, row['unit'])}",
         "at_most": lambda: f"<= {amount(value, row['unit'])}",
         "ratio_at_least": lambda: f">= {value:g} {of}",
+        "ratio_at_most": lambda: f"<= {value:g} {of}",
     }[kind]()
     return text.rstrip() + (", met" if row["met"] else ", missed")
 

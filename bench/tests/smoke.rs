@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 34] = [
     "async append by handle into a touched file, 1 KiB",
     "async append by name into a touched file, 1 KiB",
     "async append by handle into a touched file, 100 B",
@@ -34,6 +34,12 @@ const NAMES: [&str; 28] = [
     "consume 16 queues, 2 members",
     "consume 256 queues, 1 member",
     "consume 256 queues, 2 members",
+    "async append across ten rollovers, 50 k/s, p99.99",
+    "async append across ten rollovers, 50 k/s, longest",
+    "async append across ten rollovers, as fast as it goes, p99.99",
+    "async append across ten rollovers, as fast as it goes, longest",
+    "async append, 1 KiB, 2 threads beside 1",
+    "async append, 1 KiB, 16 threads beside 1",
 ];
 
 fn spread(row: &Value, name: &str) -> [f64; 3] {
