@@ -325,7 +325,61 @@ fn damaged(what: &'static str, expected: impl ToString, found: impl ToString) ->
 
 /// Looks at what begins with `bytes`, which stands at `physical_offset` and reaches to the end of
 /// the file or of what is readable of it.
+#[inline]
 pub(crate) fn parse(
+    bytes: &[u8],
+    physical_offset: u64,
+    crc: CrcCheck,
+) -> std::result::Result<Parsed, Defect> {
+    let Some(layout) = usual_layout(bytes, physical_offset) else {
+        return parse_any(bytes, physical_offset, crc);
+    };
+    if crc == CrcCheck::Verify {
+        verify_crc(bytes, &layout)?;
+    }
+    Ok(Parsed::Record(layout))
+}
+
+/// The layout of a record as nearly all are: a whole one, V1, of hosts with IPv4 addresses. For
+/// everything else there is [`parse_any`], which knows more and takes longer.
+#[inline]
+fn usual_layout(bytes: &[u8], physical_offset: u64) -> Option<RecordLayout> {
+    const HEAD_BYTES: usize = 4 + IPV4_HEAD_BYTES;
+    let head = bytes.first_chunk::<HEAD_BYTES>()?;
+    let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let long = |at: usize| u64::from(word(at)) << 32 | u64::from(word(at + 4));
+    let (size, sys_flag) = (word(0), word(at::SYS_FLAG).cast_signed());
+    let v6 = sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6;
+    let usual = word(at::MAGIC) == MAGIC_V1 && sys_flag & v6 == 0;
+    if !usual || long(at::PHYSICAL_OFFSET) != physical_offset {
+        return None;
+    }
+    let record = bytes.get(..size as usize).filter(|_| size <= i32::MAX.cast_unsigned())?;
+    let body_bytes = word(HEAD_BYTES - 4);
+    let topic_at = (body_bytes as usize).checked_add(HEAD_BYTES)?;
+    let topic_bytes = *record.get(topic_at)?;
+    let properties_at = topic_at + 1 + usize::from(topic_bytes);
+    let length = record.get(properties_at..)?.first_chunk::<2>()?;
+    let properties_bytes = u16::from_be_bytes(*length);
+    let whole = properties_at + 2 + usize::from(properties_bytes) == record.len();
+    let legal = (1..=MAX_V1_TOPIC_BYTES).contains(&usize::from(topic_bytes))
+        && usize::from(properties_bytes) <= MAX_PROPERTIES_BYTES;
+    // Everything lies inside a record of at most 2^31 - 1 bytes, so nothing is cut off here.
+    (whole && legal).then_some(RecordLayout {
+        size,
+        sys_flag,
+        body_start: HEAD_BYTES as u32,
+        body_bytes,
+        topic_start: topic_at as u32 + 1,
+        topic_bytes: u16::from(topic_bytes),
+        properties_start: properties_at as u32 + 2,
+        properties_bytes,
+    })
+}
+
+/// As [`parse`], for whatever may stand there.
+#[cold]
+fn parse_any(
     bytes: &[u8],
     physical_offset: u64,
     crc: CrcCheck,

@@ -172,3 +172,67 @@ fn any_bytes_are_refused_or_read_without_panic() {
         }
     });
 }
+
+/// What is recognised at one look is what the thorough one finds, also when single bytes, or the
+/// lengths, are wrong.
+#[test]
+fn usual_records_are_read_as_all_are() {
+    use proptest::prelude::*;
+    let whole = [encoded(&example(false)), encoded(&example(true))];
+    for bytes in &whole {
+        assert_eq!(
+            usual_layout(bytes, 0),
+            Some(expect_layout(parse_any(bytes, 0, CrcCheck::Skip)))
+        );
+    }
+    // Anywhere, and where sizes, lengths and offsets stand.
+    let places = prop_oneof![0..200usize, prop::sample::select(vec![3, 35, 39, 87, 93, 103, 104])];
+    let changes = prop::collection::vec((places, any::<u8>()), 0..4);
+    proptest!(|(record in prop::sample::select(whole.to_vec()), changes in changes,
+                cut in 0usize..4, offset in 0u64..2)| {
+        let mut bytes = record;
+        for (at, value) in changes {
+            let at = at % bytes.len();
+            bytes[at] = value;
+        }
+        let readable = &bytes[..bytes.len() - cut];
+        for crc in [CrcCheck::Skip, CrcCheck::Verify] {
+            prop_assert_eq!(parse(readable, offset, crc), parse_any(readable, offset, crc));
+        }
+    });
+}
+
+/// Lengths that no signed field can hold are illegal, also when everything else agrees with them.
+#[test]
+fn lengths_beyond_their_fields_are_not_usual() {
+    let refused = |mut bytes: Vec<u8>| {
+        let size = bytes.len() as u32;
+        bytes[..4].copy_from_slice(&size.to_be_bytes());
+        assert!(parse_any(&bytes, 0, CrcCheck::Skip).is_err());
+        assert_eq!(parse(&bytes, 0, CrcCheck::Skip), parse_any(&bytes, 0, CrcCheck::Skip));
+    };
+    let bytes = encoded(&RecordDraft::new(usual_fields()).unwrap());
+    let topic_at = 88 + usual_fields().body.len();
+    let topic_bytes = usize::from(bytes[topic_at]);
+    let mut long_topic = bytes.clone();
+    long_topic[topic_at] = 128;
+    long_topic.splice(topic_at + 1..topic_at + 1, vec![b't'; 128 - topic_bytes]);
+    refused(long_topic);
+    let properties_at = topic_at + 1 + topic_bytes;
+    let mut long_properties = bytes;
+    long_properties.truncate(properties_at);
+    long_properties.extend_from_slice(&0x8000u16.to_be_bytes());
+    long_properties.extend_from_slice(&[b'p'; 0x8000]);
+    refused(long_properties);
+}
+
+fn usual_fields() -> DraftFields<'static> {
+    DraftFields { born_host: host("10.0.0.1:1"), ..draft_fields() }
+}
+
+fn expect_layout(parsed: std::result::Result<Parsed, Defect>) -> RecordLayout {
+    match parsed {
+        Ok(Parsed::Record(layout)) => layout,
+        other => panic!("{other:?}"),
+    }
+}
