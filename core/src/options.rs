@@ -162,7 +162,8 @@ options! {
     warm_mapped_file_enable: bool = false,
         "warm_mapped_file_enable" | "warmMapedFileEnable", parse_bool;
     /// Bytes of space reserved, and memory populated, ahead of the append position by the
-    /// background service, from 1 MiB to 1 GiB. Default 32 MiB.
+    /// background service, from 1 MiB to 1 GiB. Of a file that is used further than that, as much
+    /// is reserved ahead as is used. Default 32 MiB.
     reserve_ahead_bytes: u64 = 32 * 1024 * 1024, "reserve_ahead_bytes" | "", parse_reserve;
     /// Whether each record carries a CRC over header, body and properties (`__CRC32#`); RocketMQ
     /// before 5.2 reads such records but takes the CRC for an ordinary property. Default false.

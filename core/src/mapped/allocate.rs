@@ -20,6 +20,8 @@ use crate::status::Status;
 const ALLOCATION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a finished file stays locked in memory, so that its dirty pages can be flushed.
 const UNLOCK_DELAY: Duration = Duration::from_secs(6);
+/// How many times as much is populated for a fast appender before the next file is made.
+const POPULATED_BEFORE_A_FILE: u64 = 4;
 /// Memory populated ahead of a slow appender; doubled whenever it turns out to be little.
 const LEAST_POPULATED_BYTES: u64 = 1 << 20;
 
@@ -276,11 +278,12 @@ impl Shared {
         };
         let position = self.queue.published();
         self.reserve(&current.file, position, wanted_space)?;
-        self.populate(&current, position);
         let (end, size) = (current.file.end(), current.file.size_bytes());
-        if position + size / 2 >= end {
+        let next_is_due = position + size / 2 >= end && !self.state.lock().has(end);
+        self.populate(&current, position, next_is_due);
+        if next_is_due {
             self.make(end)?;
-        } else {
+        } else if position + size / 2 < end {
             self.wake_past(position, end - size / 2);
         }
         Ok(())
@@ -288,7 +291,9 @@ impl Shared {
 
     /// Reserves ahead of `position`, and in any case what an appender waits for.
     fn reserve(&self, file: &MappedFile, position: u64, wanted: Option<u64>) -> Result<()> {
-        let step = self.settings.reserve_ahead_bytes;
+        // As much as is used already: with a file's size grows what a fast appender uses up while
+        // the system is slow to reserve more, or to make the next file.
+        let step = self.settings.reserve_ahead_bytes.max(position.saturating_sub(file.start()));
         let disk = self.queue.disk();
         if file.reserved_end() < file.end() && file.reserved_end() < position + step / 2 {
             let target = position.max(file.reserved_end()) + step;
@@ -314,9 +319,10 @@ impl Shared {
 
     /// Takes the page faults between what was populated before and some way ahead of `position`;
     /// or, where appends are written and not stored into the mapping, writes zeros there: a sync
-    /// of space that was never written costs the file system a journal entry.
-    fn populate(&self, current: &AppendTarget, position: u64) {
-        let (from, ahead) = {
+    /// of space that was never written costs the file system a journal entry. Before the next file
+    /// is made, which may take as long as a sync, more is populated for a fast appender.
+    fn populate(&self, current: &AppendTarget, position: u64, next_is_due: bool) {
+        let (from, mut ahead) = {
             let mut state = self.state.lock();
             // Caught up with: the appender is faster than was thought.
             if state.populated < position + state.populate_ahead / 4 {
@@ -325,6 +331,10 @@ impl Shared {
             }
             (state.populated.max(position), state.populate_ahead)
         };
+        let fast = ahead == self.settings.most_populated_bytes();
+        if next_is_due && fast && !self.settings.synced_often {
+            ahead *= POPULATED_BEFORE_A_FILE;
+        }
         let file = &current.file;
         let to = (position + ahead).min(file.reserved_end());
         if to > from {

@@ -29,9 +29,9 @@ fn timestamps_do_not_go_back_with_the_wall_clock() {
     assert_eq!(append(&store), first + 1);
 }
 
-/// While an append holds the lock for more than `page_cache_busy_timeout_ms` after another asked for
-/// it, further ones are refused instead of piling up behind it; they are served again once it is
-/// over (F10 has its own test).
+/// While an append holds the lock for more than `page_cache_busy_timeout_ms` after another asked
+/// for it, further ones are refused instead of piling up behind it; they are served again once it
+/// is over (F10 has its own test).
 #[test]
 fn others_are_refused_while_an_append_holds_the_lock_for_long() {
     let scene = Scene::new(FlushMode::Async);
