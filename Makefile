@@ -64,7 +64,7 @@ python:
 java:
 	java/run-tests.sh
 
-# What crosses languages, stock RocketMQ beside cairnlog on one store, and that `bench/run.py` works.
+# What crosses languages, stock RocketMQ beside cairnlog on one store, and that the benchmarks run.
 compat: build python
 	$(venv)/bin/python -m pytest -q tests
 
@@ -84,8 +84,8 @@ abi:
 install: build
 	ffi/install.sh "$(PREFIX)" "$(release)"
 
-# Everything in bench/suite beside the raw limits of this machine, and other stores in the same rounds.
-# Draws the plots of docs/performance.md.
+# Everything in bench/suite beside the raw limits of this machine, and other stores in the same
+# rounds. Draws the plots of docs/performance.md.
 bench: build peers
 	python/run-tests.sh build
 	$(PYTHON) bench/run.py

@@ -66,7 +66,8 @@ def count(binary):
             name, repetitions = line.split("\t")
             own = own_instructions(directory / f"profile.{number}", binary)
             if own == 0:
-                sys.exit(f"callgrind counted nothing for {name!r}: did {MEASURED} get another name?")
+                what = f"callgrind counted nothing for {name!r}"
+                sys.exit(f"{what}: did {MEASURED} get another name?")
             counts[name].append(own // int(repetitions))
     return {name: min(rounds) for name, rounds in counts.items()}
 
