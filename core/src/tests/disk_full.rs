@@ -64,6 +64,32 @@ fn f14_no_append_goes_beyond_reserved_space() {
     }
 }
 
+/// What is reserved ahead grows with the file: when half of it is used the rest is there, before
+/// the next file is made, which may take long.
+#[test]
+fn a_file_that_is_used_to_its_half_is_reserved_whole() {
+    use std::os::unix::fs::MetadataExt;
+    const SEGMENT: u64 = 32 << 20;
+    let mut scene = Scene::new(FlushMode::Async);
+    scene.options.segment_size_bytes = SEGMENT;
+    scene.options.reserve_ahead_bytes = 1 << 20;
+    let store = scene.open().unwrap();
+    let body = vec![1; 500_000];
+    store.append(&Message::new("t", &body)).unwrap();
+    let reserved = || std::fs::metadata(scene.file(0)).unwrap().blocks() * 512;
+    assert!(reserved() < SEGMENT / 4, "a small store is small");
+    let gate = scene.disk.hold(Call::Create, "commitlog", Hits::Nth(1));
+    while store.max_offset().get() < SEGMENT / 2 + 1_000_000 {
+        store.append(&Message::new("t", &body)).unwrap();
+    }
+    gate.wait_for_call();
+    assert!(reserved() >= SEGMENT, "{} of {SEGMENT}", reserved());
+    let calls = scene.disk.count(Call::Allocate, "commitlog");
+    assert!(calls < 12, "reserved in {calls} steps");
+    gate.open();
+    store.close().unwrap();
+}
+
 /// On a nearly full disk the space for one record may be there although that ahead of it is not.
 #[test]
 fn f14_the_last_space_is_used_record_by_record() {
