@@ -5,10 +5,12 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 36] = [
     "async append by handle into a touched file, 1 KiB",
+    "async append by handle beside a bare one, 1 KiB",
     "async append by name into a touched file, 1 KiB",
     "async append by handle into a touched file, 100 B",
+    "async append by handle beside a bare one, 100 B",
     "async append by name into a touched file, 100 B",
     "dispatch to a queue, 100 B",
     "dispatch to queue and index, 100 B, one key",
