@@ -8,6 +8,7 @@
 
 mod amounts;
 mod appends;
+mod bare;
 mod dispatch;
 mod floor;
 mod groups;
@@ -47,7 +48,7 @@ struct Arguments {
     /// So little that the figures mean nothing: a second.
     #[arg(long, conflicts_with = "quick")]
     smoke: bool,
-    /// Measure only those whose name begins so: append, dispatch, read, keys, tail, groups,
+    /// Measure only those whose name begins so: append, bare, dispatch, read, keys, tail, groups,
     /// rollover, threads.
     #[arg(long)]
     only: Option<String>,
@@ -62,8 +63,9 @@ trait Case {
 /// Prepares a case in a directory of its own.
 type Prepare = fn(&Path, Amounts) -> Result<Box<dyn Case>>;
 
-const CASES: [(&str, Prepare); 8] = [
+const CASES: [(&str, Prepare); 9] = [
     ("append", appends::prepare),
+    ("bare", bare::prepare),
     ("dispatch", dispatch::prepare),
     ("read", reading::prepare),
     ("keys", keys::prepare),

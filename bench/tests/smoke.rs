@@ -5,13 +5,17 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const NAMES: [&str; 36] = [
+const NAMES: [&str; 40] = [
     "async append by handle into a touched file, 1 KiB",
     "async append by handle beside a bare one, 1 KiB",
     "async append by name into a touched file, 1 KiB",
     "async append by handle into a touched file, 100 B",
     "async append by handle beside a bare one, 100 B",
     "async append by name into a touched file, 100 B",
+    "bare groups of 16: pwrite and fdatasync, zeros written ahead",
+    "bare groups of 64: pwrite and fdatasync, zeros written ahead",
+    "bare groups of 128: pwrite and fdatasync, zeros written ahead",
+    "bare groups of 512: pwrite and fdatasync, zeros written ahead",
     "dispatch to a queue, 100 B",
     "dispatch to queue and index, 100 B, one key",
     "async append while dispatched to a queue, 100 B",

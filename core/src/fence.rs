@@ -29,6 +29,7 @@ impl Fence {
     }
 
     /// Fails with [`Status::Fenced`] when the fence is closed.
+    #[inline]
     pub(crate) fn check(&self) -> Result<()> {
         match self.cause() {
             None => Ok(()),

@@ -157,7 +157,7 @@ impl<'a> RecordDraft<'a> {
     }
 
     /// Writes the record, `size_bytes` bytes in order.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn encode(&self, stamp: Stamp, sink: &mut impl Sink) {
         if self.fields.record_crc {
             self.encode_with_crc(stamp, sink);

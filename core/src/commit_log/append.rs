@@ -103,6 +103,7 @@ impl CommitLog {
     }
 
     /// Checks the store's state and takes the append lock.
+    #[inline(always)]
     pub(crate) fn lock(&self) -> Result<Appender<'_>> {
         self.check_open()?;
         let held = self.lock.held_ms(|| self.parts.clock.monotonic_ms());
@@ -116,6 +117,7 @@ impl CommitLog {
         Ok(Appender { log: self, state })
     }
 
+    #[inline(always)]
     fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(Status::StoreClosed, "the store was closed"));
@@ -148,7 +150,7 @@ impl CommitLog {
 
 impl Appender<'_> {
     /// As [`Appender::place`], to the queue of a name that was checked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place_named(
         &mut self,
         drafts: &[RecordDraft<'_>],
@@ -167,6 +169,7 @@ impl Appender<'_> {
     ///
     /// The first message of a topic tells of what kind its queues are. Records of the other kind
     /// are refused.
+    #[inline(always)]
     pub(crate) fn place(
         &mut self,
         drafts: &[RecordDraft<'_>],
@@ -192,9 +195,9 @@ impl Appender<'_> {
         };
         let place = Place::find(&self.log.parts, target, first, size)?;
         for draft in drafts {
-            place.write(stamp.physical_offset, draft.size_bytes(), |sink| {
-                draft.encode(stamp, sink);
-            })?;
+            let mut writer = place.writer(stamp.physical_offset, draft.size_bytes())?;
+            draft.encode(stamp, &mut writer);
+            finish(writer, stamp.physical_offset)?;
             stamp.physical_offset += u64::from(draft.size_bytes());
             stamp.queue_offset += u64::from(takes_offset);
         }
@@ -221,6 +224,7 @@ impl Appender<'_> {
     }
 
     /// Makes the current file one that has reserved space for `size` bytes and a blank.
+    #[inline(always)]
     fn make_room(&mut self, size: u64) -> Result<()> {
         let state = &mut *self.state;
         let parts = &self.log.parts;
@@ -258,7 +262,9 @@ fn roll(parts: &CommitLogParts, state: &mut AppendState) -> Result<()> {
     if let Some(finished) = &state.target {
         let room = u32::try_from(finished.file.end() - state.position).unwrap_or(u32::MAX);
         let place = Place::find(parts, finished, state.position, u64::from(BLANK_BYTES))?;
-        place.write(state.position, BLANK_BYTES, |sink| encode_blank(room, sink))?;
+        let mut writer = place.writer(state.position, BLANK_BYTES)?;
+        encode_blank(room, &mut writer);
+        finish(writer, state.position)?;
         parts.queue.publish(start, place.is_mapped());
         if finished.buffer.is_some() && next.buffer.is_none() {
             // A kill takes what is in a buffer and leaves what is in a mapping: no record may come
@@ -287,6 +293,7 @@ enum Place<'p> {
 
 impl<'p> Place<'p> {
     /// Finds the place of `size` bytes at a log position.
+    #[inline(always)]
     fn find(
         parts: &'p CommitLogParts,
         target: &'p AppendTarget,
@@ -319,13 +326,9 @@ impl<'p> Place<'p> {
         matches!(self, Self::Mapping(_) | Self::MappingAlone(..))
     }
 
-    /// Writes `length` bytes at a log position, the first four last.
-    fn write(
-        &self,
-        position: u64,
-        length: u32,
-        encode: impl FnOnce(&mut RegionWriter<'_>),
-    ) -> Result<()> {
+    /// What writes `length` bytes at a log position, the first four last.
+    #[inline(always)]
+    fn writer(&self, position: u64, length: u32) -> Result<RegionWriter<'_>> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let writer = match *self {
             Self::Mapping(file) | Self::MappingAlone(file, _) => file.writer(position, length),
@@ -336,20 +339,24 @@ impl<'p> Place<'p> {
                 staging.writer(index.saturating_add(before), length)
             }
         };
-        let mut writer =
-            writer.ok_or_else(|| internal("a record lies outside its file", position))?;
-        encode(&mut writer);
-        if writer.finish() {
-            return Ok(());
-        }
-        Err(internal("a record has another length than computed", position))
+        writer.ok_or_else(|| internal("a record lies outside its file", position))
     }
 }
 
+#[inline(always)]
+fn finish(writer: RegionWriter<'_>, position: u64) -> Result<()> {
+    if writer.finish() {
+        return Ok(());
+    }
+    Err(internal("a record has another length than computed", position))
+}
+
+#[cold]
 fn internal(what: &'static str, position: u64) -> Error {
     Error::new(Status::Internal, what).at_offset(position)
 }
 
+#[cold]
 fn no_target() -> Error {
     Error::new(Status::Internal, "there is no file to append to")
 }

@@ -372,6 +372,7 @@ pub(crate) fn waits(message: &Message<'_>) -> bool {
 }
 
 /// Checks a topic's length and characters.
+#[inline]
 pub(crate) fn check_topic(topic: &str) -> Result<()> {
     if topic.is_empty() {
         return Err(Error::new(Status::TopicEmpty, "the topic is empty"));

@@ -177,7 +177,7 @@ impl Default for RecentQueues {
 
 impl RecentQueues {
     /// Takes out the queue of a name, from here or from the table. Whoever takes one gives it back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(
         &mut self,
         table: &TopicTable,
@@ -192,7 +192,7 @@ impl RecentQueues {
     }
 
     /// Gives a queue back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn give_back(&mut self, queue: Arc<QueueState>) {
         if let Some(place) = self.0.get_mut(Self::place(queue.topic_name(), queue.queue_id)) {
             *place = Some(queue);

@@ -277,9 +277,9 @@ impl Shared {
             return Ok(());
         };
         let position = self.queue.published();
-        self.reserve(&current.file, position, wanted_space)?;
         let (end, size) = (current.file.end(), current.file.size_bytes());
         let next_is_due = position + size / 2 >= end && !self.state.lock().has(end);
+        self.reserve(&current.file, position, wanted_space, next_is_due)?;
         self.populate(&current, position, next_is_due);
         if next_is_due {
             self.make(end)?;
@@ -289,13 +289,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Reserves ahead of `position`, and in any case what an appender waits for.
-    fn reserve(&self, file: &MappedFile, position: u64, wanted: Option<u64>) -> Result<()> {
+    /// Reserves ahead of `position`, all that is left before the next file is made, and in any case
+    /// what an appender waits for.
+    fn reserve(
+        &self,
+        file: &MappedFile,
+        position: u64,
+        wanted: Option<u64>,
+        next_is_due: bool,
+    ) -> Result<()> {
         // As much as is used already: with a file's size grows what a fast appender uses up while
         // the system is slow to reserve more, or to make the next file.
         let step = self.settings.reserve_ahead_bytes.max(position.saturating_sub(file.start()));
         let disk = self.queue.disk();
-        if file.reserved_end() < file.end() && file.reserved_end() < position + step / 2 {
+        let short = next_is_due || file.reserved_end() < position + step / 2;
+        if file.reserved_end() < file.end() && short {
             let target = position.max(file.reserved_end()) + step;
             let ahead = file.reserve(disk, target);
             // On a nearly full disk there may still be room for what is needed now.

@@ -209,7 +209,7 @@ impl RegionWriter<'_> {
 }
 
 impl Sink for RegionWriter<'_> {
-    #[inline]
+    #[inline(always)]
     fn put_size(&mut self, size: [u8; 4]) {
         if self.position == self.start && self.end - self.start >= size.len() {
             self.position += size.len();
@@ -218,7 +218,7 @@ impl Sink for RegionWriter<'_> {
     }
 
     /// Copies as many of the bytes as there is room for.
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, bytes: &[u8]) {
         let room = self.end - self.position;
         // Not the smaller of both: a length known when this is compiled needs no call to copy.
@@ -231,7 +231,7 @@ impl Sink for RegionWriter<'_> {
         self.position += length;
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_filled<const N: usize>(&mut self, fill: impl FnOnce(&mut [u8; N])) {
         if self.end - self.position < N {
             let mut bytes = [0; N];

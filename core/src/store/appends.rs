@@ -246,21 +246,32 @@ impl QueueAppender {
     }
 }
 
+// What a single append goes through is inlined by force: its draft and its result then stay in
+// registers. Each copy of one that was just put together makes the processor wait for its stores,
+// which cost more than the instructions.
 impl Inner {
     /// Counts how long an append call took, and whether it was refused.
-    #[inline]
+    #[inline(always)]
     fn timed<T>(&self, append: impl FnOnce() -> Result<T>) -> Result<T> {
         let begin = self.clock.monotonic_ms();
-        let result = append();
+        let result = match append() {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.counted(error)),
+        };
         self.counters.append_took(self.clock.monotonic_ms().saturating_sub(begin));
-        if result.as_ref().is_err_and(|error| error.appended().is_none()) {
-            self.counters.refused.fetch_add(1, Ordering::Relaxed);
-        }
         result
     }
 
+    #[cold]
+    fn counted(&self, error: Error) -> Error {
+        if error.appended().is_none() {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        error
+    }
+
     /// The queue a message names, once its name was checked.
-    #[inline]
+    #[inline(always)]
     fn queue_of<'m>(&self, message: &Message<'m>) -> Result<(&'m str, i32)> {
         self.check_appendable()?;
         check_topic(message.topic)?;
@@ -273,7 +284,7 @@ impl Inner {
         self.timed(|| self.acknowledge_now(self.place_by_name(message)?, message))
     }
 
-    #[inline]
+    #[inline(always)]
     fn place_by_name(&self, message: &Message<'_>) -> Result<AppendResult> {
         let (topic, queue_id) = self.queue_of(message)?;
         let level = self.preparer.delay_level(message, topic)?;
@@ -285,7 +296,7 @@ impl Inner {
     }
 
     /// Puts a message into the log.
-    #[inline]
+    #[inline(always)]
     fn place(&self, message: &Message<'_>, queue: &QueueState) -> Result<AppendResult> {
         self.check_appendable()?;
         let (topic, queue_id) = (queue.topic_name(), queue.queue_id);
@@ -294,7 +305,19 @@ impl Inner {
             return self.place_delayed(message, topic, queue_id, level);
         }
         let draft = self.preparer.message(message, topic, queue_id)?;
-        self.guarded(|| self.log.lock()?.place(slice::from_ref(&draft), queue, 1))
+        match self.lock_and_place(slice::from_ref(&draft), queue) {
+            Ok(placed) => Ok(placed),
+            Err(error) => Err(self.fenced_if_bug(error)),
+        }
+    }
+
+    #[inline(always)]
+    fn lock_and_place(
+        &self,
+        drafts: &[RecordDraft<'_>],
+        queue: &QueueState,
+    ) -> Result<AppendResult> {
+        self.log.lock()?.place(drafts, queue, 1)
     }
 
     /// Puts a message into the log that comes to its queue later.
@@ -321,7 +344,7 @@ impl Inner {
     }
 
     /// Puts records into the log that count as so many messages of a queue, whose name was checked.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(
         &self,
         drafts: &[RecordDraft<'_>],
@@ -329,18 +352,33 @@ impl Inner {
         queue_id: i32,
         count: u32,
     ) -> Result<AppendResult> {
-        let queue = (topic, queue_id);
-        self.guarded(|| self.log.lock()?.place_named(drafts, &self.topics, queue, count))
+        match self.lock_and_place_named(drafts, (topic, queue_id), count) {
+            Ok(placed) => Ok(placed),
+            Err(error) => Err(self.fenced_if_bug(error)),
+        }
+    }
+
+    #[inline(always)]
+    fn lock_and_place_named(
+        &self,
+        drafts: &[RecordDraft<'_>],
+        queue: (&str, i32),
+        count: u32,
+    ) -> Result<AppendResult> {
+        self.log.lock()?.place_named(drafts, &self.topics, queue, count)
     }
 
     /// Fences the store when an append met a bug of ours.
-    #[inline]
     fn guarded<T>(&self, append: impl FnOnce() -> Result<T>) -> Result<T> {
-        append().inspect_err(|error| {
-            if error.status() == Status::Internal {
-                self.fence.close(error);
-            }
-        })
+        append().map_err(|error| self.fenced_if_bug(error))
+    }
+
+    #[cold]
+    fn fenced_if_bug(&self, error: Error) -> Error {
+        if error.status() == Status::Internal {
+            self.fence.close(&error);
+        }
+        error
     }
 
     #[inline]
@@ -403,17 +441,20 @@ impl Inner {
     }
 
     /// Waits for what a message's acknowledgement needs.
-    #[inline]
+    #[inline(always)]
     pub(super) fn acknowledge_now(
         &self,
         placed: AppendResult,
         message: &Message<'_>,
     ) -> Result<AppendResult> {
-        if !self.waits_for_sync(message) {
-            self.settle_unwaited().map_err(|error| error.with_appended(placed))?;
-            return Ok(placed);
+        let waited = match self.waits_for_sync(message) {
+            true => self.pending(placed, Caller::WaitsHere).wait(),
+            false => self.settle_unwaited(),
+        };
+        match waited {
+            Ok(()) => Ok(placed),
+            Err(error) => Err(error.with_appended(placed)),
         }
-        self.pending(placed, Caller::WaitsHere).wait().map(|()| placed)
     }
 
     /// Leaves the wait to the caller.
