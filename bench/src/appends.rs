@@ -103,16 +103,21 @@ impl Appends {
         for _ in 0..self.bursts {
             let (handle, record) = self.burst(Queue::Handle, body, count)?;
             let (name, _) = self.burst(Queue::Name, body, count)?;
-            let started = Instant::now();
-            self.touched.copy(&record, body.len(), count);
-            let floor = started.elapsed();
-            self.touched.append(&record, body.len(), count);
-            let bare = started.elapsed() - floor;
+            let floor = self.floor(|touched| touched.copy(&record, body.len(), count));
+            let bare = self.floor(|touched| touched.append(&record, body.len(), count));
             for (time, taken) in times.iter_mut().zip([handle, name, floor, bare]) {
                 *time += taken;
             }
         }
         Ok(times.map(|time| per_second(count * u64::from(self.bursts), time)))
+    }
+
+    /// The time of a pass over the touched file.
+    fn floor(&mut self, pass: impl FnOnce(&mut TouchedFile)) -> Duration {
+        self.touched.touch();
+        let started = Instant::now();
+        pass(&mut self.touched);
+        started.elapsed()
     }
 
     /// The time of so many appends to a new store, and the bytes of such a record.

@@ -42,6 +42,8 @@ impl MappedLog {
     }
 }
 
+/// Pages are touched in steps of this many bytes, no more than the smallest page.
+const PAGE_BYTES: usize = 4096;
 /// Bytes of a record in front of its body.
 const HEAD_BYTES: usize = 88;
 
@@ -59,6 +61,16 @@ impl TouchedFile {
         let mut mapping = unsafe { MmapMut::map_mut(&file)? };
         mapping.fill(1);
         Ok(Self(mapping))
+    }
+
+    /// Touches every page once more: the system may have written pages back meanwhile, and the
+    /// first store to each such page is a fault.
+    pub(crate) fn touch(&mut self) {
+        for page in self.0.chunks_mut(PAGE_BYTES) {
+            if let Some(byte) = page.first_mut() {
+                *byte = byte.wrapping_add(1);
+            }
+        }
     }
 
     /// So many times the CRC of a body and a copy of its record, one record behind the other.

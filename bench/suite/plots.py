@@ -52,12 +52,13 @@ def source(row: dict) -> str:
 
 
 def look(number: int) -> dict:
-    """Colour and marker of a line."""
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "marker": MARKERS[number % len(MARKERS)],
-        "linestyle": "--" if number == 1 else "-",
-    }
+    """Colour and marker of a line: ours first, then the floor, whose looks no peer has."""
+    own = 2
+    if number >= len(COLOURS):
+        number = own + (number - own) % (len(COLOURS) - own)
+        return {"color": COLOURS[number], "marker": "*", "linestyle": ":"}
+    style = "--" if number == 1 else "-"
+    return {"color": COLOURS[number], "marker": MARKERS[number], "linestyle": style}
 
 
 def waiter_lines(rows: list[dict]) -> dict[str, dict[int, dict]]:
