@@ -71,8 +71,9 @@ fn measure(name: &str, mut act: impl FnMut() -> Result<()>) -> Result<()> {
 
 fn run(directory: &Path) -> Result<()> {
     let (small, large) = (vec![b'x'; 100], vec![b'x'; 1024]);
-    let store = open(&directory.join("async"), FlushMode::Async)?;
-    let synced = open(&directory.join("sync"), FlushMode::Sync)?;
+    // Without queues: whether a dispatcher happens to wait, and is woken, changes from run to run.
+    let store = open(&directory.join("async"), FlushMode::Async, false)?;
+    let synced = open(&directory.join("sync"), FlushMode::Sync, false)?;
     for round in 0..ROUNDS {
         for (body, size) in [(&small, "100 B"), (&large, "1 KiB")] {
             let message = Message::new("topic", body);
@@ -86,11 +87,12 @@ fn run(directory: &Path) -> Result<()> {
     Ok(synced.close()?)
 }
 
-fn open(path: &Path, mode: FlushMode) -> Result<Store> {
+fn open(path: &Path, mode: FlushMode, queues: bool) -> Result<Store> {
     let mut options = StoreOptions::default();
     options.segment_size_bytes = 64 << 20;
     options.flush_mode = mode;
     options.schedule_enable = false;
+    options.consume_queue_enable = queues;
     Ok(Store::open(path, &options)?)
 }
 
@@ -113,7 +115,7 @@ fn appends(store: &Store, message: &Message<'_>, size: &str) -> Result<()> {
         store.append(black_box(message))?;
         Ok(())
     })?;
-    settle(store)
+    Ok(store.flush()?)
 }
 
 /// Waits until the threads of the store have nothing to do.
@@ -151,12 +153,11 @@ fn submits(store: &Store, message: &Message<'_>, size: &str) -> Result<()> {
         queue.append_to_sink(black_box(message), &sink, 1)?;
         Ok(())
     })?;
-    wait.recv_timeout(LONG)?;
-    settle(store)
+    Ok(wait.recv_timeout(LONG)?)
 }
 
 fn reads(path: &Path, body: &[u8], size: &str) -> Result<()> {
-    let store = open(path, FlushMode::Async)?;
+    let store = open(path, FlushMode::Async, true)?;
     let message = Message::new("topic", body);
     for _ in 0..=REPETITIONS {
         store.append(&full(&message))?;
