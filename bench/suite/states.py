@@ -27,12 +27,12 @@ MIB = 1 << 20
 # The walk of a crashed store has to be longer than what opening costs at least.
 CRASHED_BYTES = {"full": 2048 * MIB, "quick": 512 * MIB, "smoke": MIB}
 # A store of as many files as one of 50 GiB has, each of this size.
-LARGE_FILES = {"full": 50, "quick": 50, "smoke": 4}
+LARGE_FILES = {"full": 50, "quick": 20, "smoke": 4}
 LARGE_SEGMENT = {"full": 64 * MIB, "quick": 16 * MIB, "smoke": 64 << 10}
 REST_SECONDS = {"full": 10.0, "quick": 4.0, "smoke": 0.2}
 # After this a store at rest has flushed everything, and its services have nothing left to do.
 SETTLE_SECONDS = {"full": 12.0, "quick": 4.0, "smoke": 0.2}
-SLOW_SECONDS = {"full": 5.0, "quick": 2.0, "smoke": 0.05}
+SLOW_SECONDS = {"full": 5.0, "quick": 1.0, "smoke": 0.05}
 RAW_SYNCS = 20
 SYNC_CALLS = "fsync,fdatasync,msync,sync_file_range,sync,syncfs"
 
@@ -223,14 +223,15 @@ CASES = {
     "appends while syncs are slow": functools.partial(append_latency, True),
 }
 
-# Those take long and do not change from round to round.
+# Those take long and do not change from round to round. For every day one round is enough of all.
 ONCE = {"opening of a large store", "a store at rest"}
 
 
-def cases(_context: Context) -> list[Case]:
+def cases(context: Context) -> list[Case]:
     """All of them; those of slow syncs right after each other."""
+    once = CASES.keys() if context.amount == "quick" else ONCE
     return [
-        Case(name, measure, "slow syncs" if name.startswith("appends") else name, name in ONCE)
+        Case(name, measure, "slow syncs" if name.startswith("appends") else name, name in once)
         for name, measure in CASES.items()
     ]
 
