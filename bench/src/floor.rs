@@ -73,26 +73,25 @@ impl TouchedFile {
         }
     }
 
-    /// So many times the CRC of a body and a copy of its record, one record behind the other.
-    pub(crate) fn copy(&mut self, record: &[u8], body_bytes: usize, count: u64) {
-        let mut at = 0;
-        for _ in 0..count {
-            let crc = crc32fast::hash(black_box(record.get(..body_bytes).unwrap_or(record)));
-            if at + record.len() > self.0.len() {
-                at = 0;
+    /// The CRC of a body and a copy of its record at a place, or at the beginning if it does not
+    /// fit there; where the next one goes.
+    pub(crate) fn copy_one(&mut self, at: usize, record: &[u8], body_bytes: usize) -> usize {
+        let crc = crc32fast::hash(black_box(record.get(..body_bytes).unwrap_or(record)));
+        let at = if at + record.len() > self.0.len() { 0 } else { at };
+        if let Some(place) = self.0.get_mut(at..at + record.len()) {
+            place.copy_from_slice(black_box(record));
+            if let Some(field) = place.get_mut(..4) {
+                field.copy_from_slice(&crc.to_be_bytes());
             }
-            if let Some(place) = self.0.get_mut(at..at + record.len()) {
-                place.copy_from_slice(black_box(record));
-                if let Some(field) = place.get_mut(..4) {
-                    field.copy_from_slice(&crc.to_be_bytes());
-                }
-            }
-            at += record.len();
         }
+        at + record.len()
     }
-}
 
-impl TouchedFile {
+    /// That so many times, one record behind the other.
+    pub(crate) fn copy(&mut self, record: &[u8], body_bytes: usize, count: u64) {
+        (0..count).fold(0, |at, _| self.copy_one(at, record, body_bytes));
+    }
+
     /// So many appends with nothing but what none can do without: the CRC, and under a lock the
     /// clock, the head, the copy, and a position for others to see.
     pub(crate) fn append(&mut self, record: &[u8], body_bytes: usize, count: u64) {

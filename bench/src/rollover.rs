@@ -1,14 +1,12 @@
 //! How long single appends take while the log goes from file to file and is flushed.
 
-use std::fs::File;
-use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cairnlog::Message;
-use memmap2::MmapMut;
 
 use crate::amounts::Amounts;
+use crate::floor::TouchedFile;
 use crate::latency::Latencies;
 use crate::report::{Figure, Report, Target};
 use crate::scene::{self, LARGE_BODY, TOPIC, TemporaryStore, body};
@@ -42,17 +40,12 @@ struct Rollover {
     path: PathBuf,
     segment_bytes: u64,
     body: Vec<u8>,
-    floor: MmapMut,
+    floor: TouchedFile,
 }
 
 /// Stores are made in each round; the floor's file is written over and over.
-#[allow(unsafe_code, reason = "a mapping is what the floor measures")]
 pub(crate) fn prepare(path: &Path, amounts: Amounts) -> Result<Box<dyn Case>> {
-    let file = File::options().read(true).write(true).create_new(true).open(path.join("floor"))?;
-    file.set_len(amounts.segment_bytes)?;
-    // SAFETY: this process made the file a moment ago; nobody else changes or shortens it.
-    let mut floor = unsafe { MmapMut::map_mut(&file)? };
-    floor.fill(1);
+    let floor = TouchedFile::new(&path.join("floor"), usize::try_from(amounts.segment_bytes)?)?;
     let path = path.join("store");
     let body = body(LARGE_BODY);
     Ok(Box::new(Rollover { path, segment_bytes: amounts.segment_bytes, body, floor }))
@@ -99,18 +92,10 @@ impl Rollover {
     fn floor(&mut self, pause: Duration) -> Result<Latencies> {
         let messages = self.messages();
         let record = body(RECORD_BYTES);
-        let mut places = 0..0;
-        let (floor, body) = (&mut self.floor, &self.body);
+        let (mut at, body_bytes) = (0, self.body.len());
+        let floor = &mut self.floor;
         timed(messages, pause, || {
-            places = match places.end + record.len() {
-                end if end > floor.len() => 0..record.len(),
-                end => places.end..end,
-            };
-            let crc = crc32fast::hash(black_box(body));
-            if let Some(place) = floor.get_mut(places.clone()) {
-                place.copy_from_slice(&record);
-                place[..4].copy_from_slice(&crc.to_be_bytes());
-            }
+            at = floor.copy_one(at, &record, body_bytes);
             Ok(())
         })
     }
