@@ -2,9 +2,9 @@
 //! message: counted over thousands of messages, after a warm-up in which buffers grow. A test
 //! binary of its own, because it counts what the allocator is asked for.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(unsafe_code, reason = "an allocator is an unsafe trait")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +15,8 @@ use cairnlog::{
     StoreOptions,
 };
 use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use counting::Counting;
 
 /// Messages that are counted where an append waits for nothing.
 const MANY: u64 = 10_000;
@@ -33,8 +35,6 @@ enum Role {
     Engine,
     Other,
 }
-
-struct Counting;
 
 thread_local! {
     static ROLE: Cell<Role> = const { Cell::new(Role::Unknown) };
@@ -70,28 +70,8 @@ fn count() {
     };
 }
 
-// SAFETY: everything is left to the system's allocator; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(count);
 
 /// What was asked of the allocator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
