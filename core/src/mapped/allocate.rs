@@ -317,7 +317,6 @@ impl Shared {
                 ahead?;
             }
         }
-        self.state.lock().wanted_space = None;
         self.changed.notify_all();
         if file.reserved_end() < file.end() {
             self.wake_past(position, file.reserved_end().saturating_sub(step / 2));

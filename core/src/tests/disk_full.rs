@@ -64,6 +64,39 @@ fn f14_no_append_goes_beyond_reserved_space() {
     }
 }
 
+/// A step ahead that fails for lack of space, begun before an appender waited, does not forget what
+/// the appender waits for: it is told that the disk is full, and not after five seconds that no
+/// space was made ready.
+#[test]
+fn who_begins_to_wait_while_a_step_ahead_fails_is_told_why() {
+    let mut scene = Scene::new(FlushMode::Async);
+    scene.options.segment_size_bytes = 4 << 20;
+    scene.options.reserve_ahead_bytes = 1 << 20;
+    let store = scene.open().unwrap();
+    store.append(&Message::new("t", b"first")).unwrap();
+    let gate = scene.disk.hold(Call::Allocate, "commitlog", Hits::Nth(1));
+    scene.disk.fail(Call::Allocate, "commitlog", Hits::From(1), libc::ENOSPC);
+    let (sender, waits) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let appender = scope.spawn(|| {
+            let body = vec![1; 10_000];
+            loop {
+                sender.send(()).unwrap();
+                if let Err(error) = store.append(&Message::new("t", &body)) {
+                    return error;
+                }
+            }
+        });
+        gate.wait_for_call();
+        while waits.recv_timeout(std::time::Duration::from_millis(200)).is_ok() {}
+        gate.open();
+        assert_eq!(appender.join().unwrap().status(), Status::DiskFull);
+    });
+    scene.disk.mend();
+    store.append(&Message::new("t", b"last")).unwrap();
+    store.close().unwrap();
+}
+
 /// What is reserved ahead grows with the file: when half of it is used the rest is there, before
 /// the next file is made, which may take long.
 #[test]
