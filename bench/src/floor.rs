@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use memmap2::{Mmap, MmapMut};
+use memmap2::{Advice, Mmap, MmapMut};
 use parking_lot::Mutex;
 
 /// Bytes of a unit of a consume queue.
@@ -117,6 +119,58 @@ impl TouchedFile {
             published.store(end as u64, Ordering::SeqCst);
         }
     }
+}
+
+/// Files one after the other, each made, reserved and populated by another thread before it is
+/// begun, and never synced.
+#[derive(Debug)]
+pub(crate) struct FreshFiles {
+    ready: Receiver<crate::Result<TouchedFile>>,
+    current: TouchedFile,
+    at: usize,
+    /// To unmap a file takes long, and is not what is measured.
+    done: Vec<TouchedFile>,
+}
+
+impl FreshFiles {
+    /// Files of so many bytes in a directory, as many as are taken.
+    pub(crate) fn new(directory: &Path, bytes: usize) -> crate::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let directory = PathBuf::from(directory);
+        let (sender, ready) = mpsc::sync_channel(0);
+        thread::spawn(move || {
+            for number in 0u64.. {
+                if sender.send(populated(&directory.join(number.to_string()), bytes)).is_err() {
+                    break;
+                }
+            }
+        });
+        let current = ready.recv()??;
+        Ok(Self { ready, current, at: 0, done: Vec::new() })
+    }
+
+    /// The CRC of a body and a copy of its record behind the one before, in the next file if it
+    /// does not fit.
+    pub(crate) fn copy_one(&mut self, record: &[u8], body_bytes: usize) -> crate::Result<()> {
+        if self.at + record.len() > self.current.0.len() {
+            let next = self.ready.recv()??;
+            self.done.push(std::mem::replace(&mut self.current, next));
+            self.at = 0;
+        }
+        self.at = self.current.copy_one(self.at, record, body_bytes);
+        Ok(())
+    }
+}
+
+/// A new file with memory for all its pages.
+#[allow(unsafe_code, reason = "what the store writes to is mapped, too")]
+fn populated(path: &Path, bytes: usize) -> crate::Result<TouchedFile> {
+    let file = File::options().read(true).write(true).create_new(true).open(path)?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes as u64)?;
+    // SAFETY: this process made the file a moment ago, and nobody else knows of it.
+    let mapping = unsafe { MmapMut::map_mut(&file)? };
+    mapping.advise(Advice::PopulateWrite)?;
+    Ok(TouchedFile(mapping))
 }
 
 /// Fills in fields of as many bytes as those of a record.

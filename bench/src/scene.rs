@@ -155,7 +155,7 @@ impl TemporaryStore {
 /// Has the memory for a store's pages in the machine before it is needed. A virtual machine gives
 /// free memory back to its host, and to get it again takes many times as long as an append: that
 /// would be measured, not the store.
-fn touch_memory(bytes: usize) {
+pub(crate) fn touch_memory(bytes: usize) {
     let mut memory = vec![0u8; bytes];
     for page in memory.chunks_mut(PAGE_BYTES) {
         if let Some(byte) = page.first_mut() {

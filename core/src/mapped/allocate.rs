@@ -20,8 +20,13 @@ use crate::status::Status;
 const ALLOCATION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a finished file stays locked in memory, so that its dirty pages can be flushed.
 const UNLOCK_DELAY: Duration = Duration::from_secs(6);
+/// How many times as much as is used is reserved before the next file is made.
+const RESERVED_BEFORE_A_FILE: u64 = 4;
 /// How many times as much is populated for a fast appender before the next file is made.
 const POPULATED_BEFORE_A_FILE: u64 = 4;
+/// The next file is made when this part of the current one is used: making it takes as long as the
+/// file system's journal, in which time a fast appender may fill much of a file.
+const USED_BEFORE_THE_NEXT: u64 = 8;
 /// Memory populated ahead of a slow appender; doubled whenever it turns out to be little.
 const LEAST_POPULATED_BYTES: u64 = 1 << 20;
 
@@ -278,19 +283,20 @@ impl Shared {
         };
         let position = self.queue.published();
         let (end, size) = (current.file.end(), current.file.size_bytes());
-        let next_is_due = position + size / 2 >= end && !self.state.lock().has(end);
+        let mark = current.file.start() + size / USED_BEFORE_THE_NEXT;
+        let next_is_due = position >= mark && !self.state.lock().has(end);
         self.reserve(&current.file, position, wanted_space, next_is_due)?;
         self.populate(&current, position, next_is_due);
         if next_is_due {
             self.make(end)?;
-        } else if position + size / 2 < end {
-            self.wake_past(position, end - size / 2);
+        } else if position < mark {
+            self.wake_past(position, mark);
         }
         Ok(())
     }
 
-    /// Reserves ahead of `position`, all that is left before the next file is made, and in any case
-    /// what an appender waits for.
+    /// Reserves ahead of `position`, more before the next file is made, and in any case what an
+    /// appender waits for.
     fn reserve(
         &self,
         file: &MappedFile,
@@ -300,7 +306,9 @@ impl Shared {
     ) -> Result<()> {
         // As much as is used already: with a file's size grows what a fast appender uses up while
         // the system is slow to reserve more, or to make the next file.
-        let step = self.settings.reserve_ahead_bytes.max(position.saturating_sub(file.start()));
+        let used = position.saturating_sub(file.start());
+        let times = if next_is_due { RESERVED_BEFORE_A_FILE } else { 1 };
+        let step = self.settings.reserve_ahead_bytes.max(used * times);
         let disk = self.queue.disk();
         let short = next_is_due || file.reserved_end() < position + step / 2;
         if file.reserved_end() < file.end() && short {
