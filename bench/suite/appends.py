@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 from . import figures, syncs
 from .cases import Case, Context, Results
@@ -64,9 +65,15 @@ def measure(work: Work, context: Context) -> dict:
     )
 
 
+def case(name: str, measure_round: Callable[[Context], dict], work: Work) -> Case:
+    """Of this work, by cairnlog or another store."""
+    memory = work.mode == "async" or work.inflight > 1
+    return Case(name, measure_round, str(work), memory=memory)
+
+
 def cases(context: Context) -> list[Case]:
     """One for each work."""
-    return [Case(str(work), functools.partial(measure, work), str(work)) for work in works(context)]
+    return [case(str(work), functools.partial(measure, work), work) for work in works(context)]
 
 
 def rows(context: Context, results: Results) -> list[dict]:

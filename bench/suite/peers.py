@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import mmap
 import pathlib
 import subprocess
 import tempfile
@@ -22,8 +21,6 @@ JVM_OPTIONS = SUITE.parent / "java-peers" / "jvm.options"
 JAVA_MAIN = "io.cairnlog.peers.JavaPeers"
 # How long a peer appends in a round.
 SECONDS = 1.0
-# So much memory is in the machine before a JVM starts; the other peers see to that themselves.
-TOUCHED_BYTES = 1 << 30
 
 ASYNC = [Work("async", 1024, 1), Work("async", 100, 1)]
 WAITERS = [Work("sync", 1024, threads) for threads in (1, 16, 64, 128)]
@@ -94,16 +91,8 @@ def command(
     return [*words, directory]
 
 
-def touch_memory() -> None:
-    """A virtual machine gives free memory back to its host, and to get it again takes long."""
-    with mmap.mmap(-1, TOUCHED_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_POPULATE):
-        pass
-
-
 def measure(peer: Peer, work: Work, context: Context) -> dict:
     """One round of one peer; why there is none in `failure`."""
-    if peer.java:
-        touch_memory()
     # One that was killed leaves its files behind.
     with tempfile.TemporaryDirectory(prefix="peer-", dir=context.directory) as directory:
         words = functools.partial(command, context, peer, work, directory)
@@ -124,7 +113,7 @@ def case_name(peer: Peer, work: Work) -> str:
 def cases(context: Context) -> list[Case]:
     """Each peer on each work it can, in the group of that work."""
     return [
-        Case(case_name(peer, work), functools.partial(measure, peer, work), str(work))
+        appends.case(case_name(peer, work), functools.partial(measure, peer, work), work)
         for peer in built(context)
         for work in peer.works
         if work in appends.works(context)

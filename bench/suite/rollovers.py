@@ -26,7 +26,7 @@ def measure(context: Context) -> dict:
 
 def cases(_context: Context) -> list[Case]:
     """A single one."""
-    return [Case(NAME, measure, NAME)]
+    return [Case(NAME, measure, NAME, memory=True)]
 
 
 def rows(_context: Context, results: Results) -> list[dict]:
