@@ -25,7 +25,7 @@ pub(crate) struct Amounts {
     pub(crate) consumed: u64,
     /// How often a touched file is filled in a turn; 0 for a thousand records.
     pub(crate) bursts: u32,
-    /// Messages of 1 KiB that are appended to memory that was made ready.
+    /// Messages of 1 KiB that are appended to one store with memory that was made ready.
     pub(crate) burst: u64,
     /// Bytes of a log file, where it is measured what it costs to begin the next.
     pub(crate) segment_bytes: u64,
@@ -43,7 +43,7 @@ pub(crate) const SMOKE: Amounts = Amounts {
     tail_sync: 20,
     consumed: 1024,
     bursts: 0,
-    burst: 1600,
+    burst: 400,
     segment_bytes: 64 << 10,
 };
 
@@ -59,7 +59,7 @@ pub(crate) const QUICK: Amounts = Amounts {
     tail_sync: 1000,
     consumed: 1 << 17,
     bursts: 1,
-    burst: 160_000,
+    burst: 50_000,
     segment_bytes: 8 << 20,
 };
 
@@ -75,6 +75,6 @@ pub(crate) const FULL: Amounts = Amounts {
     tail_sync: 2000,
     consumed: 1 << 18,
     bursts: 2,
-    burst: 320_000,
+    burst: 100_000,
     segment_bytes: 16 << 20,
 };

@@ -11,13 +11,15 @@ use cairnlog::{Message, StoreOptions};
 use crate::amounts::Amounts;
 use crate::floor::TouchedFile;
 use crate::report::{Figure, Report, Target};
-use crate::scene::{self, LARGE_BODY, SMALL_BODY, TOPIC, TemporaryStore, body, per_second};
+use crate::scene::{
+    self, LARGE_BODY, SMALL_BODY, TOPIC, TemporaryStore, USED_OF_SEGMENT, body, per_second,
+};
 use crate::{Case, Result};
 
-/// Bytes of a log file. The next one is made when this is half full.
-const FILE_BYTES: u64 = 256 << 20;
-/// Bytes appended to a file.
-const BURST_BYTES: u64 = FILE_BYTES / 2 - (8 << 20);
+/// Bytes of a log file.
+const FILE_BYTES: u64 = 1 << 30;
+/// Bytes appended to a file, less than those at which the next one is made.
+const BURST_BYTES: u64 = FILE_BYTES / USED_OF_SEGMENT - (8 << 20);
 /// More than a record has beyond its body.
 const OVERHEAD_BYTES: u64 = 128;
 
@@ -69,7 +71,7 @@ pub(crate) fn prepare(path: &Path, amounts: Amounts) -> Result<Box<dyn Case>> {
     let mut options = scene::options();
     options.warm_mapped_file_enable = true;
     options.segment_size_bytes = FILE_BYTES;
-    let bytes = if amounts.bursts > 0 { FILE_BYTES } else { 1 << 20 };
+    let bytes = if amounts.bursts > 0 { BURST_BYTES } else { 1 << 20 };
     Ok(Box::new(Appends {
         path: path.join("store"),
         options,
@@ -122,7 +124,7 @@ impl Appends {
 
     /// The time of so many appends to a new store, and the bytes of such a record.
     fn burst(&self, queue: Queue, body: &[u8], count: u64) -> Result<(Duration, Vec<u8>)> {
-        let bytes = if self.count.is_some() { 0 } else { 2 * FILE_BYTES };
+        let bytes = if self.count.is_some() { 0 } else { FILE_BYTES };
         let store = TemporaryStore::new(&self.path, &self.options, usize::try_from(bytes)?)?;
         let handle = store.store.queue(TOPIC, 0)?;
         let message = Message::new(TOPIC, body);

@@ -17,6 +17,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(120);
 const SEGMENT_STEP: u64 = 1 << 20;
 /// The largest log file.
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+/// The next file is made ready when one part of so many is used.
+pub(crate) const USED_OF_SEGMENT: u64 = 8;
 /// Memory is touched in steps of this many bytes, no more than the smallest page.
 const PAGE_BYTES: usize = 4096;
 /// Characters of a key.
@@ -85,8 +87,8 @@ pub(crate) fn options() -> StoreOptions {
 pub(crate) fn ready_options(bytes: u64) -> StoreOptions {
     let mut options = self::options();
     options.warm_mapped_file_enable = true;
-    // From its middle on, the next file is made ready.
-    options.segment_size_bytes = (bytes * 2).next_multiple_of(SEGMENT_STEP).min(MAX_SEGMENT_BYTES);
+    options.segment_size_bytes =
+        (bytes * USED_OF_SEGMENT).next_multiple_of(SEGMENT_STEP).min(MAX_SEGMENT_BYTES);
     options
 }
 

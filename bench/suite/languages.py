@@ -24,7 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SOURCES = ROOT / "bench" / "languages"
 # A record has no more bytes than its body and these.
 AROUND_BODY = 128
-# Before the next file is made ready, so that no more than half of the first is used.
+# The next file is made ready when an eighth of the first is used: a burst ends before that.
+USED_OF_SEGMENT = 8
 LARGEST_SEGMENT = 1 << 30
 SEGMENT_STEP = 1 << 20
 # Messages of a call that appends many.
@@ -55,18 +56,19 @@ class Work:
         """Of the store."""
         if self.synced:
             return ["flush_mode=sync"]
-        needed = 2 * (self.messages(context) + 2 * MANY) * (self.size + AROUND_BODY)
+        records = self.messages(context) + 2 * MANY
+        needed = USED_OF_SEGMENT * records * (self.size + AROUND_BODY)
         segment = min(-(-needed // SEGMENT_STEP) * SEGMENT_STEP, LARGEST_SEGMENT)
         return ["warm_mapped_file_enable=true", f"segment_size_bytes={segment}"]
 
 
-SMALL = Work("loop, 100 B", "loop", 100, mib=384)
-LARGE = Work("loop, 1 KiB", "loop", 1024, mib=384)
-MANY_SMALL = Work("many, 100 B", "many", 100, mib=384)
+SMALL = Work("loop, 100 B", "loop", 100, mib=120)
+LARGE = Work("loop, 1 KiB", "loop", 1024, mib=120)
+MANY_SMALL = Work("many, 100 B", "many", 100, mib=120)
 FLIGHT = Work("flight, 1 KiB", "flight", 1024, synced=200_000)
 ASYNCIO = Work("flight, 100 B", "asyncio", 100, synced=100_000)
 PYTHON_FLIGHT = Work("flight, 100 B", "flight", 100, synced=100_000)
-CALL = Work("loop, 100 B", "call", 100, mib=384)
+CALL = Work("loop, 100 B", "call", 100, mib=120)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +156,7 @@ PROGRAMS: dict[str, Callable[[Context], list[str]]] = {
 
 def measure(language: str, work: Work, context: Context) -> dict:
     """One round, as the object the program prints."""
-    bursts = {"full": 3, "quick": 1, "smoke": 1}[context.amount]
+    bursts = {"full": 8, "quick": 2, "smoke": 1}[context.amount]
     with tempfile.TemporaryDirectory(dir=context.directory) as directory:
         command = [*PROGRAMS[language](context), directory, work.way, str(work.size)]
         command += [str(work.messages(context)), str(bursts), *work.options(context)]

@@ -133,7 +133,8 @@ impl<'a> MessageParts<'a> {
     /// - `message` is null, or readable for as many bytes as its `struct_size` says, and not
     ///   changed, during `'a`.
     /// - What it points to is readable during `'a`.
-    #[inline]
+    // Moved between calls, a message would cost as much as a small append.
+    #[inline(always)]
     pub(crate) unsafe fn read(message: *const cairn_message) -> Result<Self> {
         // SAFETY: null or as long as it says, and not changed, says the caller.
         let source = unsafe { open_struct::lend(message, "message") }?;
@@ -146,12 +147,21 @@ impl<'a> MessageParts<'a> {
     /// # Safety
     ///
     /// - What it points to is readable during `'a`.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn new(source: Lent<'a, cairn_message>) -> Result<Self> {
-        const ILLEGAL: Status = Status::PropertiesIllegal;
         if source.key_count == 0 && source.property_count == 0 {
             return Ok(Self { source, keys: Vec::new(), properties: Vec::new() });
         }
+        // SAFETY: what it points to is readable, says the caller.
+        unsafe { Self::with_lists(source) }
+    }
+
+    /// # Safety
+    ///
+    /// - What `source` points to is readable during `'a`.
+    #[inline(never)]
+    unsafe fn with_lists(source: Lent<'a, cairn_message>) -> Result<Self> {
+        const ILLEGAL: Status = Status::PropertiesIllegal;
         // SAFETY: readable for the count, says the caller.
         let keys = unsafe { array::<cairn_str>(source.keys, source.key_count, "message.keys") }?;
         // SAFETY: readable for the count, says the caller.
@@ -179,7 +189,7 @@ impl<'a> MessageParts<'a> {
     /// # Safety
     ///
     /// - What the message points to is still readable during `'a`.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn message(&'a self, use_topic: UseTopic) -> Result<Message<'a>> {
         let source = &*self.source;
         let topic = match use_topic {

@@ -33,7 +33,7 @@ pub(crate) unsafe trait OpenStruct: Copy {
 /// # Safety
 ///
 /// - `pointer` is readable for four bytes.
-#[inline]
+#[inline(always)]
 unsafe fn checked_size<T: OpenStruct>(pointer: *const T, name: &'static str) -> Result<usize> {
     let head = pointer.cast::<u32>();
     // SAFETY: readable for four bytes, says the caller; alignment is not relied upon.
@@ -84,7 +84,7 @@ impl<T> Deref for Lent<'_, T> {
 ///
 /// - `pointer` is null, or readable for as many bytes as its `struct_size` says, and not changed,
 ///   during `'a`.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn lend<'a, T: OpenStruct>(
     pointer: *const T,
     name: &'static str,
@@ -101,7 +101,7 @@ pub(crate) unsafe fn lend<'a, T: OpenStruct>(
 /// # Safety
 ///
 /// - `pointer` is readable for `size` bytes, and not changed, during `'a`.
-#[inline]
+#[inline(always)]
 unsafe fn lend_sized<'a, T: OpenStruct>(
     pointer: *const T,
     size: usize,
@@ -119,6 +119,7 @@ unsafe fn lend_sized<'a, T: OpenStruct>(
 /// # Safety
 ///
 /// - `pointer` is readable for `size` bytes.
+#[inline(never)]
 unsafe fn copy_in<T: OpenStruct>(pointer: *const T, size: usize, name: &'static str) -> Result<T> {
     let known = size.min(size_of::<T>());
     // SAFETY: readable for `size` bytes, says the caller, and bytes have no alignment.
