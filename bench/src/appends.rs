@@ -70,8 +70,9 @@ struct Appends {
 pub(crate) fn prepare(path: &Path, amounts: Amounts) -> Result<Box<dyn Case>> {
     let mut options = scene::options();
     options.warm_mapped_file_enable = true;
-    options.segment_size_bytes = FILE_BYTES;
-    let bytes = if amounts.bursts > 0 { BURST_BYTES } else { 1 << 20 };
+    let (file, bytes) =
+        if amounts.bursts > 0 { (FILE_BYTES, BURST_BYTES) } else { (8 << 20, 1 << 20) };
+    options.segment_size_bytes = file;
     Ok(Box::new(Appends {
         path: path.join("store"),
         options,

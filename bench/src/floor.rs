@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use memmap2::{Advice, Mmap, MmapMut};
@@ -126,6 +126,7 @@ impl TouchedFile {
 #[derive(Debug)]
 pub(crate) struct FreshFiles {
     ready: Receiver<crate::Result<TouchedFile>>,
+    maker: JoinHandle<()>,
     current: TouchedFile,
     at: usize,
     /// To unmap a file takes long, and is not what is measured.
@@ -138,7 +139,7 @@ impl FreshFiles {
         std::fs::create_dir_all(directory)?;
         let directory = PathBuf::from(directory);
         let (sender, ready) = mpsc::sync_channel(0);
-        thread::spawn(move || {
+        let maker = thread::spawn(move || {
             for number in 0u64.. {
                 if sender.send(populated(&directory.join(number.to_string()), bytes)).is_err() {
                     break;
@@ -146,7 +147,7 @@ impl FreshFiles {
             }
         });
         let current = ready.recv()??;
-        Ok(Self { ready, current, at: 0, done: Vec::new() })
+        Ok(Self { ready, maker, current, at: 0, done: Vec::new() })
     }
 
     /// The CRC of a body and a copy of its record behind the one before, in the next file if it
@@ -159,6 +160,12 @@ impl FreshFiles {
         }
         self.at = self.current.copy_one(self.at, record, body_bytes);
         Ok(())
+    }
+
+    /// Waits until no further file is made.
+    pub(crate) fn finish(self) -> crate::Result<()> {
+        drop(self.ready);
+        self.maker.join().map_err(|_| "the thread that makes files failed".into())
     }
 }
 

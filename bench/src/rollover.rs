@@ -100,7 +100,7 @@ impl Rollover {
         let messages = self.messages();
         let latencies =
             timed(messages, Duration::ZERO, || files.copy_one(&record, self.body.len()))?;
-        drop(files);
+        files.finish()?;
         std::fs::remove_dir_all(directory)?;
         Ok(latencies)
     }
