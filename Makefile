@@ -15,6 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
 .PHONY: build demo test check fmt header abi rust model c python java compat install
+.PHONY: soak
 .PHONY: bench bench-quick bench-micro peers counts counts-bless doc clean
 
 # The tool, the C libraries, the JNI library and the benchmarks, in target/release.
@@ -46,13 +47,20 @@ counts-bless: build
 
 # The engine, the C ABI as Rust sees it, the tool, and that every benchmark runs.
 rust:
-	$(CARGO) test --locked -p cairnlog -p cairnlog-ffi -p cairnlog-cli -p cairnlog-bench
+	$(CARGO) test --locked -p cairnlog -p cairnlog-ffi -p cairnlog-cli -p cairnlog-bench \
+		-p cairnlog-test-soak
 
 # Random operations beside a plain list of messages, for longer than `make rust` does it. A failure
 # says with which seed it comes again.
 model:
 	CAIRNLOG_MODEL_CASES=$(ROUNDS) $(if $(SEED),CAIRNLOG_MODEL_SEED=$(SEED)) \
 		$(CARGO) test --locked -p cairnlog --test model
+
+# A store in mixed use for MINUTES (30), and whether the process grows. Draws docs/plots/soak.svg.
+soak:
+	$(CARGO) build --release --locked -p cairnlog-test-soak
+	$(PYTHON) tests/soak/run.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+	PYTHON=$(PYTHON) bench/plot.sh target/soak.json docs/plots
 
 # The C ABI as C and C++ see it: examples and tests, once more under AddressSanitizer.
 c: build

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Draws the plots of a run of bench/run.py:
+# Draws the plots of a run of bench/run.py, or of tests/soak/run.py:
 #
 #   bench/plot.sh target/bench.json docs/plots
 #

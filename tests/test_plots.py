@@ -13,7 +13,7 @@ import pytest
 
 from build_outputs import CHECKOUT
 
-NAMES = {"durable-appends.svg", "latencies.svg", "rollovers.svg"}
+NAMES = {"durable-appends.svg", "latencies.svg", "rollovers.svg", "soak.svg"}
 MAX_BYTES = 100_000
 
 
@@ -39,7 +39,17 @@ def rows() -> list[dict]:
     series = {"slice_ms": 50, "slices": [9, 8, 9, 2], "floor_slices": [11, 12, 3]}
     rollovers = {"name": "async append across ten rollovers", "value": spread(170)}
     rollovers["series"] = series | {"rollovers_ms": [40.0, 80.0]}
-    return [append("async append, 1024 B, 2 threads", 4e6), *ours, *peers, rollovers]
+    return [append("async append, 1024 B, 2 threads", 4e6), *ours, *peers, rollovers, soak()]
+
+
+def soak() -> dict:
+    fields = {"anonymous_kib": 9e3, "store_kib": 5e4, "descriptors": 40}
+    fields |= {"mappings": 9, "threads": 8}
+    samples = [
+        {"ended": False, "seconds": 60 * minute, "appended": 5000 * minute, "lives": minute} | fields
+        for minute in range(1, 4)
+    ]
+    return {"name": "soak", "samples": [*samples, samples[-1] | {"ended": True, "appended": 99}]}
 
 
 def draw(rows: list[dict], directory: Path) -> None:
@@ -78,6 +88,7 @@ def test_a_plot_says_what_is_on_it(drawn: Path) -> None:
     latencies = texts(drawn / "latencies.svg")
     assert {"p50", "p99", "p99.99", "sync append, 1024 B, 64 threads"} <= set(latencies)
     assert not [text for text in latencies if "another log" in text]
+    assert {"15,000 appends, opened 3 times", "mappings"} <= set(texts(drawn / "soak.svg"))
     assert "time in ms, in slices of 50 ms" in texts(drawn / "rollovers.svg")
 
 

@@ -1,4 +1,4 @@
-"""Draws the rows of a run: throughput against waiters, latencies, and throughput over time.
+"""Draws the rows of a run: throughput against waiters, latencies, throughput over time, soak.
 
     bench/plot.sh FILE.json DIRECTORY
 
@@ -174,10 +174,41 @@ def draw_rollovers(rows: list[dict]) -> Figure | None:
     return figure
 
 
+# What is drawn together, in which unit, and how many of what was measured make one of it.
+SOAK_PANELS = {
+    "MiB": ({"anonymous_kib": "memory that is no file's", "store_kib": "files on disk"}, 1024),
+    "number": ({"descriptors": "descriptors", "mappings": "mappings", "threads": "threads"}, 1),
+}
+
+
+def draw_soak(rows: list[dict]) -> Figure | None:
+    """What a process holds over a long time of mixed use."""
+    found = [row for row in rows if "samples" in row]
+    if not found:
+        return None
+    samples = [sample for sample in found[0]["samples"] if not sample["ended"]]
+    minutes = [sample["seconds"] / 60 for sample in samples]
+    figure = Figure(figsize=(7.2, 4.6))
+    panels = figure.subplots(len(SOAK_PANELS), sharex=True)
+    colours = iter(COLOURS)
+    for axes, (unit, (lines, divisor)) in zip(panels, SOAK_PANELS.items(), strict=True):
+        for name, label in lines.items():
+            values = [sample[name] / divisor for sample in samples]
+            axes.plot(minutes, values, label=label, color=next(colours), linewidth=1)
+        axes.set_ylabel(unit)
+        axes.set_ylim(bottom=0)
+    panels[-1].set_xlabel("minutes")
+    last = samples[-1]
+    panels[0].set_title(f"{last['appended']:,} appends, opened {last['lives']} times")
+    figure.legend(loc="outside lower center", ncols=5)
+    return figure
+
+
 PLOTS: dict[str, Callable[[list[dict]], Figure | None]] = {
     "durable-appends": draw_waiters,
     "latencies": draw_latencies,
     "rollovers": draw_rollovers,
+    "soak": draw_soak,
 }
 
 
