@@ -200,7 +200,7 @@ def draw_soak(rows: list[dict]) -> Figure | None:
     panels[-1].set_xlabel("minutes")
     last = samples[-1]
     panels[0].set_title(f"{last['appended']:,} appends, opened {last['lives']} times")
-    figure.legend(loc="outside lower center", ncols=5)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
