@@ -46,8 +46,8 @@ def soak() -> dict:
     fields = {"anonymous_kib": 9e3, "store_kib": 5e4, "descriptors": 40}
     fields |= {"mappings": 9, "threads": 8}
     samples = [
-        fields | {"ended": False, "seconds": 60 * number, "appended": 5000 * number, "lives": number}
-        for number in range(1, 4)
+        fields | {"ended": False, "seconds": 60 * life, "appended": 5000 * life, "lives": life}
+        for life in range(1, 4)
     ]
     return {"name": "soak", "samples": [*samples, samples[-1] | {"ended": True, "appended": 99}]}
 
