@@ -60,6 +60,7 @@ mod state;
 mod stats;
 mod status;
 mod store;
+mod sync;
 mod sys;
 #[cfg(test)]
 mod tests;

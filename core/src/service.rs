@@ -3,13 +3,12 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, Builder, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
 use crate::status::Status;
+use crate::sync::thread::{self, Builder, JoinHandle, ThreadId};
+use crate::sync::{Condvar, Mutex};
 
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,10 @@
 //! The append lock: one at a time, waited for in one of three manners.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::options::AppendLockKind;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard, thread};
 
 /// How often a spinning thread tries before it lets others run.
 const SPINS_BEFORE_YIELD: u32 = 1 << 10;
@@ -56,7 +55,7 @@ impl<T> AppendLock<T> {
             }
             tries = tries.wrapping_add(1);
             if tries.is_multiple_of(SPINS_BEFORE_YIELD) {
-                std::thread::yield_now();
+                thread::yield_now();
             } else {
                 std::hint::spin_loop();
             }

@@ -1,15 +1,13 @@
 //! A group: all who wait for the same run of a flush service.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use crate::error::Result;
+use crate::sync;
+use crate::sync::native::{Condvar, Mutex, MutexGuard};
 
 /// Waits for one run of a service, shared by all who asked since the run before began.
-///
-/// The standard library's condition variable wakes all waiters by one system call. That of
-/// `parking_lot` wakes one, which wakes the next when it has run: with many waiters the last would
-/// run long after the first.
 #[derive(Debug, Default)]
 pub(crate) struct FlushGroup {
     outcome: Mutex<Option<Result<()>>>,
@@ -19,19 +17,19 @@ pub(crate) struct FlushGroup {
 impl FlushGroup {
     /// Waits for the outcome; `None` when the deadline passes first.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Result<()>> {
-        let outcome = self.lock();
-        let outcome = match deadline {
-            None => self
-                .done
-                .wait_while(outcome, |outcome| outcome.is_none())
-                .unwrap_or_else(PoisonError::into_inner),
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let waited =
-                    self.done.wait_timeout_while(outcome, left, |outcome| outcome.is_none());
-                waited.unwrap_or_else(PoisonError::into_inner).0
+        let mut outcome = self.lock();
+        while outcome.is_none() {
+            let Some(deadline) = deadline else {
+                outcome = self.done.wait(outcome).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
             }
-        };
+            let waited = self.done.wait_timeout(outcome, left);
+            outcome = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
         outcome.clone()
     }
 
@@ -87,7 +85,7 @@ impl Current {
 
 /// The group that forms while a run is under way.
 #[derive(Debug, Default)]
-pub(crate) struct FlushGroups(parking_lot::Mutex<Current>);
+pub(crate) struct FlushGroups(sync::Mutex<Current>);
 
 impl FlushGroups {
     /// Joins the group of the next run.

@@ -1,0 +1,283 @@
+//! The models: a few threads each, and what must hold in every order.
+
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+
+use loom::cell::UnsafeCell;
+use loom::thread;
+
+use crate::append_lock::AppendLock;
+use crate::error::{Error, Result};
+use crate::group::{FlushGroup, FlushGroups};
+use crate::options::AppendLockKind;
+use crate::service::{self, ServiceThread, Signal};
+use crate::status::Status;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::watermark::Watermark;
+
+/// Every model with its name.
+pub(crate) const ALL: &[(&str, fn())] = &[
+    ("what is published is written", published_is_written),
+    ("a waiting reader misses no append", waiter_misses_nothing),
+    ("a waiting task misses no append", task_misses_nothing),
+    ("closing wakes who waits", closing_wakes),
+    ("a task that no longer waits is forgotten", registration_is_dropped),
+    ("a service misses no wakeup", service_misses_nothing),
+    ("a wakeup before the stop is served", wakeup_before_stop),
+    ("a group ends after a sync of what it waits for", group_is_synced),
+    ("nobody waits in a closed group", closed_group),
+    ("a service is stopped by two", stopped_by_two),
+];
+
+/// Bytes of two records, in memory that nobody else may look at before it is published.
+struct Log {
+    lock: AppendLock<usize>,
+    bytes: [UnsafeCell<u8>; 2],
+    published: Watermark,
+}
+
+impl Log {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            lock: AppendLock::new(AppendLockKind::Mutex, 0),
+            bytes: [UnsafeCell::new(0), UnsafeCell::new(0)],
+            published: Watermark::default(),
+        })
+    }
+
+    /// Appends one byte, as the engine appends a record: reserved, written and published under the
+    /// lock.
+    fn append(&self) -> u64 {
+        let mut end = self.lock.lock();
+        self.bytes[*end].with_mut(|byte| {
+            // SAFETY: the lock is held, and what is not published is read by nobody, which is what
+            // the model checker finds out.
+            unsafe { *byte = 1 }
+        });
+        *end += 1;
+        self.published.advance(*end as u64);
+        *end as u64
+    }
+
+    fn check_up_to(&self, position: u64) {
+        for byte in &self.bytes[..usize::try_from(position).unwrap()] {
+            // SAFETY: published bytes are never written again.
+            byte.with(|byte| assert_eq!(unsafe { *byte }, 1));
+        }
+    }
+}
+
+// SAFETY: the bytes are guarded by lock and position; the model checker finds where they are not.
+unsafe impl Sync for Log {}
+
+fn published_is_written() {
+    let log = Log::new();
+    let appenders: Vec<_> = (0..2)
+        .map(|_| {
+            let log = Arc::clone(&log);
+            thread::spawn(move || log.append())
+        })
+        .collect();
+    log.check_up_to(log.published.get());
+    for appender in appenders {
+        appender.join().unwrap();
+    }
+    assert_eq!(log.published.get(), 2);
+    log.check_up_to(2);
+}
+
+fn waiter_misses_nothing() {
+    let log = Log::new();
+    let appender = {
+        let log = Arc::clone(&log);
+        thread::spawn(move || {
+            log.append();
+            log.append();
+        })
+    };
+    for position in 0..2 {
+        assert!(log.published.wait_past(position, None));
+        log.check_up_to(position + 1);
+    }
+    appender.join().unwrap();
+}
+
+/// A task that notes that it was woken, and whoever waits for that.
+struct Task(Signal);
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.0.wakeup();
+    }
+}
+
+fn task_misses_nothing() {
+    let mark = Arc::new(Watermark::default());
+    let moving = Arc::clone(&mark);
+    let mover = thread::spawn(move || {
+        moving.advance(1);
+        moving.advance(2);
+    });
+    let task = Arc::new(Task(Signal::default()));
+    let waker = Waker::from(Arc::clone(&task));
+    while mark.get() <= 1 {
+        if let Some(registration) = mark.register(1, waker.clone()) {
+            task.0.wait(None);
+            drop(registration);
+        }
+    }
+    mover.join().unwrap();
+}
+
+fn closing_wakes() {
+    let mark = Arc::new(Watermark::default());
+    let closing = Arc::clone(&mark);
+    let closer = thread::spawn(move || closing.close());
+    assert!(!mark.wait_past(0, None));
+    let waker = Waker::from(Arc::new(Task(Signal::default())));
+    assert!(mark.register(0, waker).is_none());
+    closer.join().unwrap();
+}
+
+fn registration_is_dropped() {
+    let mark = Arc::new(Watermark::default());
+    let moving = Arc::clone(&mark);
+    let mover = thread::spawn(move || moving.advance(1));
+    let waker = Waker::from(Arc::new(Task(Signal::default())));
+    drop(mark.register(0, waker));
+    mover.join().unwrap();
+    // With nobody left, a move does not look for waiters.
+    drop(mark.advance_quietly(2));
+    assert!(mark.wait_past(1, None));
+}
+
+fn service_misses_nothing() {
+    let signal = Arc::new(Signal::default());
+    let work = Arc::new(AtomicU64::new(0));
+    let (asked, asking) = (Arc::clone(&work), Arc::clone(&signal));
+    let caller = thread::spawn(move || {
+        for _ in 0..2 {
+            asked.fetch_add(1, Ordering::Relaxed);
+            asking.wakeup();
+        }
+    });
+    // A service that was woken for each, or once for both, has seen both in the end.
+    while work.load(Ordering::Relaxed) < 2 {
+        assert_eq!(signal.wait(None), service::Wake::Notified);
+    }
+    caller.join().unwrap();
+}
+
+fn wakeup_before_stop() {
+    let signal = Arc::new(Signal::default());
+    let telling = Arc::clone(&signal);
+    let caller = thread::spawn(move || {
+        telling.wakeup();
+        telling.stop();
+    });
+    assert_eq!(signal.wait(None), service::Wake::Notified);
+    assert_eq!(signal.wait(None), service::Wake::Stopped);
+    caller.join().unwrap();
+}
+
+/// What appenders and a flush service share.
+#[derive(Default)]
+struct Flushing {
+    published: AtomicU64,
+    durable: AtomicU64,
+    /// Held for a run, as in the engine, where an appender may run in the service's place.
+    running: Mutex<()>,
+    groups: FlushGroups,
+    signal: Signal,
+}
+
+impl Flushing {
+    /// One run: forces what is published, for the group that has formed.
+    fn run(&self) {
+        let _one_at_a_time = self.running.lock();
+        let group = self.groups.take();
+        let published = self.published.load(Ordering::Acquire);
+        self.durable.fetch_max(published, Ordering::AcqRel);
+        self.groups.complete(group, &Ok(()));
+    }
+
+    fn append_and_join(&self) -> (u64, Arc<FlushGroup>) {
+        let end = self.published.fetch_add(1, Ordering::AcqRel) + 1;
+        let group = self.groups.join();
+        self.signal.wakeup();
+        (end, group)
+    }
+
+    /// The service's thread.
+    fn serve(&self) {
+        while self.signal.wait(None) == service::Wake::Notified {
+            self.run();
+        }
+        self.run();
+        self.groups.close(&closed());
+    }
+}
+
+fn closed() -> Result<()> {
+    Err(Error::new(Status::StoreClosed, "closed"))
+}
+
+fn group_is_synced() {
+    let flushing = Arc::new(Flushing::default());
+    let (serving, appending) = (Arc::clone(&flushing), Arc::clone(&flushing));
+    let server = thread::spawn(move || serving.serve());
+    let appender = thread::spawn(move || {
+        let (end, group) = appending.append_and_join();
+        assert!(group.wait(None).is_some_and(|outcome| outcome.is_ok()));
+        assert!(appending.durable.load(Ordering::Acquire) >= end, "acknowledged, not durable");
+    });
+    // An appender that runs in the service's place, and waits like all others.
+    let (end, group) = flushing.append_and_join();
+    if let Some(guard) = flushing.running.try_lock() {
+        drop(guard);
+        flushing.run();
+    }
+    assert!(group.wait(None).is_some_and(|outcome| outcome.is_ok()));
+    assert!(flushing.durable.load(Ordering::Acquire) >= end, "acknowledged, not durable");
+    appender.join().unwrap();
+    flushing.signal.stop();
+    server.join().unwrap();
+}
+
+fn closed_group() {
+    let groups = Arc::new(FlushGroups::default());
+    let closing = Arc::clone(&groups);
+    let closer = thread::spawn(move || {
+        closing.complete(closing.take(), &Ok(()));
+        closing.close(&closed());
+    });
+    // Joined before, between or behind: there is an outcome in any case.
+    assert!(groups.join().wait(None).is_some());
+    closer.join().unwrap();
+    assert!(groups.join().wait(None).is_some_and(|outcome| outcome.is_err()));
+}
+
+fn stopped_by_two() {
+    let signal = Arc::new(Signal::default());
+    let over = Arc::new(AtomicBool::new(false));
+    let ending = Arc::clone(&over);
+    let service = ServiceThread::start(
+        "service",
+        signal,
+        move |signal| {
+            while signal.wait(None) != service::Wake::Stopped {}
+            ending.store(true, Ordering::Release);
+        },
+        |_| {},
+    );
+    let Ok(service) = service.map(Arc::new) else { return };
+    let (other, seen) = (Arc::clone(&service), Arc::clone(&over));
+    let second = thread::spawn(move || {
+        other.stop_and_join();
+        assert!(seen.load(Ordering::Acquire), "whoever stopped it found it running");
+    });
+    service.stop_and_join();
+    assert!(over.load(Ordering::Acquire), "whoever stopped it found it running");
+    second.join().unwrap();
+}
