@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
 .PHONY: build demo test check fmt header abi rust model c python java compat install
-.PHONY: soak
+.PHONY: loom soak
 .PHONY: bench bench-quick bench-micro peers counts counts-bless doc clean
 
 # The tool, the C libraries, the JNI library and the benchmarks, in target/release.
@@ -34,6 +34,7 @@ test: check build rust c python java compat
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path bench/peers/Cargo.toml --check
+	$(CARGO) fmt --manifest-path tests/loom/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(MAKE) counts
 
@@ -55,6 +56,12 @@ rust:
 model:
 	CAIRNLOG_MODEL_CASES=$(ROUNDS) $(if $(SEED),CAIRNLOG_MODEL_SEED=$(SEED)) \
 		$(CARGO) test --locked -p cairnlog --test model
+
+# Locks and hand-overs in every order that threads can meet in. NAME=... explores those whose name
+# has it.
+loom:
+	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/loom $(CARGO) run --quiet --locked \
+		--manifest-path tests/loom/Cargo.toml -- $(NAME)
 
 # A store in mixed use for MINUTES (30), and whether the process grows. Draws docs/plots/soak.svg.
 soak:
@@ -79,6 +86,7 @@ compat: build python
 fmt:
 	$(CARGO) fmt --all
 	$(CARGO) fmt --manifest-path bench/peers/Cargo.toml
+	$(CARGO) fmt --manifest-path tests/loom/Cargo.toml
 
 # Writes include/cairnlog.h anew from the sources of the C ABI.
 header:
