@@ -78,8 +78,11 @@ pub(crate) struct AbortMarker(PathBuf);
 
 impl AbortMarker {
     /// Whether a store was not closed.
-    pub(crate) fn exists(store_path: &Path) -> bool {
-        store_path.join(ABORT_FILE).exists()
+    pub(crate) fn exists(disk: &dyn Disk, store_path: &Path) -> Result<bool> {
+        let path = store_path.join(ABORT_FILE);
+        disk.find(&path)
+            .map(|found| found.is_some())
+            .map_err(|source| Error::io("cannot look at", source).at_path(&path))
     }
 
     /// Makes the file, durably. Its content is the process id, as RocketMQ writes it.

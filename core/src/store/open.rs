@@ -39,7 +39,7 @@ use crate::state::delay_offsets::DelayOffsets;
 use crate::state::{ConsumerOffsets, Topics};
 use crate::stats::Counters;
 use crate::status::Status;
-use crate::sys::disk::{Access, Disk, OsDisk};
+use crate::sys::disk::{Access, Disk, Entry, OsDisk};
 use crate::sys::{ForkWatch, boot_id, forked_while_open};
 
 /// The ring of a synchronous store's staging buffer: more than comes between two syncs.
@@ -82,7 +82,7 @@ impl Found {
                 .at_path(&first.path)
                 .expected(format!("{} bytes", notes.segment_size_bytes), first.size_bytes));
         }
-        let clean_stop = !AbortMarker::exists(path);
+        let clean_stop = !AbortMarker::exists(disk, path)?;
         let boot_id = environment.boot_id;
         let before = Before { created: files.is_empty(), clean_stop, notes, boot_id };
         Ok(Self { paths, files, checkpoint, notes, before })
@@ -140,7 +140,7 @@ pub(crate) fn open(
     let mut keep_abort = false;
     if !options.consume_queue_enable {
         queues.queues.cut(&behind)?;
-        keep_abort = has_queues(&path);
+        keep_abort = has_queues(&**disk, &path);
     }
     let ending = Ending { lock: Some(lock), abort, keep_abort, outcome: None };
     let paths = found.paths;
@@ -191,7 +191,8 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 fn make_directories(path: &Path, options: &StoreOptions, disk: &dyn Disk) -> Result<()> {
     let paths = paths_of(path, options);
     for directory in std::iter::once(path).chain(paths.writable().iter().map(PathBuf::as_path)) {
-        if directory.is_dir() {
+        // What is no directory, or cannot be looked at, making the directory tells of.
+        if disk.find(directory).is_ok_and(|found| found.is_some_and(|found| !found.is_file)) {
             continue;
         }
         if !options.create_if_missing {
@@ -221,8 +222,8 @@ fn remove_empty_last_files(disk: &dyn Disk, found: &Found) -> Result<()> {
     let next = found.files.last().map_or(0, |last| last.start + last.size_bytes);
     for directory in found.paths.writable() {
         let path = directory.join(format!("{next:020}"));
-        if std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
-        {
+        let is_empty = |found: Entry| found.is_file && found.size_bytes == 0;
+        if disk.find(&path).is_ok_and(|found| found.is_some_and(is_empty)) {
             disk.remove(&path)
                 .and_then(|()| disk.sync_directory(directory))
                 .map_err(|source| Error::io("cannot remove", source).at_path(&path))?;

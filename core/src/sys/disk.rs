@@ -52,6 +52,8 @@ impl DiskUsage {
 /// What the engine asks of a file system. Names follow the system calls.
 pub(crate) trait Disk: Debug + Send + Sync {
     fn list(&self, directory: &Path) -> io::Result<Vec<Entry>>;
+    /// What stands at a path, if anything does.
+    fn find(&self, path: &Path) -> io::Result<Option<Entry>>;
     /// Makes the directory and those above it, with mode 0750.
     fn create_directory(&self, directory: &Path) -> io::Result<()>;
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>>;
@@ -138,6 +140,18 @@ impl Disk for OsDisk {
             });
         }
         Ok(entries)
+    }
+
+    fn find(&self, path: &Path) -> io::Result<Option<Entry>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(Entry {
+                name: path.file_name().unwrap_or_default().to_owned(),
+                is_file: metadata.is_file(),
+                size_bytes: metadata.len(),
+            })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn create_directory(&self, directory: &Path) -> io::Result<()> {

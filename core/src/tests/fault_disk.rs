@@ -233,6 +233,10 @@ impl Disk for FaultDisk {
         OsDisk.list(directory).map(|entries| entries.into_iter().filter(shown).collect())
     }
 
+    fn find(&self, path: &Path) -> io::Result<Option<Entry>> {
+        OsDisk.find(path)
+    }
+
     fn create_directory(&self, directory: &Path) -> io::Result<()> {
         self.0.meet(Call::CreateDirectory, directory)?;
         OsDisk.create_directory(directory)
