@@ -18,6 +18,7 @@ const LOCK_FILE: &str = "lock";
 const LOCK_CONTENT: &[u8] = b"lock";
 /// The file that exists while a store is open, or was not closed.
 pub(crate) const ABORT_FILE: &str = "abort";
+const ABORT_TEMPORARY: &str = "abort.tmp";
 
 /// Device and inode of the lock files held by this process: locks of the system do not keep a
 /// process from itself.
@@ -85,18 +86,24 @@ impl AbortMarker {
             .map_err(|source| Error::io("cannot look at", source).at_path(&path))
     }
 
-    /// Makes the file, durably. Its content is the process id, as RocketMQ writes it.
+    /// Makes the file, durably. Its content is the process id, as RocketMQ writes it. One that a
+    /// crash left is never away: another crash then would look like a clean stop.
     pub(crate) fn set(disk: &dyn Disk, store_path: &Path) -> Result<Self> {
         let path = store_path.join(ABORT_FILE);
+        let temporary = store_path.join(ABORT_TEMPORARY);
         let content = std::process::id().to_string();
-        let made = match disk.remove(&path) {
+        let unused = match disk.remove(&temporary) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => disk.create(&path, 0).and_then(|file| {
+            _ => Ok(()),
+        };
+        unused
+            .and_then(|()| disk.create(&temporary, 0))
+            .and_then(|file| {
                 file.write_all_at(content.as_bytes(), 0)?;
                 file.sync_all()
-            }),
-        };
-        made.and_then(|()| sync_parent(disk, &path))
+            })
+            .and_then(|()| disk.rename(&temporary, &path))
+            .and_then(|()| sync_parent(disk, &path))
             .map_err(|source| Error::io("cannot make", source).at_path(&path))?;
         Ok(Self(path))
     }

@@ -17,6 +17,4 @@ pub(crate) use reader::{open_read_only, paths_of};
 pub use scan::{Batch, MessageView, Scan};
 pub(crate) use scan::{FollowLog, open_scan, read_at, read_log};
 pub(crate) use topics::{QueueState, TopicTable};
-#[cfg(test)]
-pub(crate) use walk::used_range;
 pub(crate) use walk::{Found, Walk, view};

@@ -28,6 +28,11 @@ use crate::sys::disk::{Access, Disk};
 /// The directory, in the store's root, for bytes that were cut off the log.
 pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 
+/// Bytes that a device writes whole or not at all.
+const SECTOR_BYTES: usize = 512;
+/// The length of the properties, in front of them.
+const PROPERTIES_LENGTH_BYTES: usize = 2;
+
 /// What opening a store found and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveryReport {
@@ -87,7 +92,7 @@ impl Before {
 
     /// Whether bytes from `position` on may be missing although later ones are there: only a power
     /// cut does that, and only behind what was durable.
-    fn may_have_holes_at(&self, position: u64) -> bool {
+    pub(crate) fn may_have_holes_at(&self, position: u64) -> bool {
         match (self.notes, self.boot_id) {
             (Some(notes), Some(boot_id)) if !self.clean_stop && notes.boot_id != 0 => {
                 notes.boot_id != boot_id && position >= notes.durable_offset
@@ -167,11 +172,54 @@ pub(crate) fn plan_with(
     Ok(Plan { end, last_timestamp_ms, tail, report })
 }
 
+/// Whether the record at `at`, which ends at `end`, was written in part only, as far as that shows:
+/// no CRC covers topic and properties. If records stand behind it, only a power cut did that.
+pub(crate) fn is_torn(
+    record: &RecordView<'_>,
+    before: &Before,
+    queue: &MappedFileQueue,
+    range: Range<u64>,
+) -> Result<bool> {
+    if !before.may_be_torn_at(range.start) {
+        return Ok(false);
+    }
+    let within = range.start % queue.file_size_bytes().max(1);
+    let lacks = lacks_a_sector(record, usize::try_from(within).unwrap_or(0));
+    if lacks && before.may_have_holes_at(range.start) {
+        return Ok(true);
+    }
+    Ok((lacks || ends_in_zero(record)) && used_range(queue, range.end)?.is_none())
+}
+
 /// Whether the last field of a record that can be told from free space seems not to have been
-/// written: no CRC covers topic and properties, in which no byte is zero, least the last.
-pub(crate) fn ends_in_zero(record: &RecordView<'_>) -> bool {
+/// written: in topic and properties, no byte is zero, least the last.
+fn ends_in_zero(record: &RecordView<'_>) -> bool {
     let last = record.properties_raw().last().or(record.topic_bytes().last());
     last == Some(&0)
+}
+
+/// Whether a sector that topic or properties lie in seems not to have been written: all of it that
+/// belongs to the record is zero. `within` is where the record begins in its file.
+fn lacks_a_sector(record: &RecordView<'_>, within: usize) -> bool {
+    let bytes = record.bytes();
+    let (topic, properties) = (record.topic_bytes().len(), record.properties_raw().len());
+    let properties_start = bytes.len().saturating_sub(properties);
+    // Between the two stands the length of the properties, which is zero if there are none.
+    let topic_end = properties_start.saturating_sub(PROPERTIES_LENGTH_BYTES);
+    let lacks = |part: Range<usize>| {
+        let mut at = part.start;
+        while at < part.end {
+            let sector = (within + at) / SECTOR_BYTES * SECTOR_BYTES;
+            let end = (sector + SECTOR_BYTES).saturating_sub(within).min(bytes.len());
+            let of_record = bytes.get(sector.saturating_sub(within)..end).unwrap_or_default();
+            if of_record.iter().all(|&byte| byte == 0) {
+                return true;
+            }
+            at = end.max(at + 1);
+        }
+        false
+    };
+    lacks(topic_end.saturating_sub(topic)..topic_end) || lacks(properties_start..bytes.len())
 }
 
 /// Bytes of the log's files from a position on, but for files in which nothing was stored.

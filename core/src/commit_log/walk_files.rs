@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::recover::{Before, WalkStart, count_in_queue, ends_in_zero};
+use super::recover::{Before, WalkStart, count_in_queue, is_torn};
 use super::topics::TopicTable;
-use super::walk::{Found, Walk, damage_at, used_range, view};
+use super::walk::{Found, Walk, damage_at, view};
 use crate::codec::record::CrcCheck;
 use crate::error::{Error, Result};
 use crate::mapped::MappedFileQueue;
@@ -188,12 +188,9 @@ impl FileWalks<'_> {
             match walk.step() {
                 Found::Record(pin, layout) => {
                     let record = view(&pin, layout);
-                    if self.before.may_be_torn_at(at)
-                        && ends_in_zero(&record)
-                        && used_range(self.queue, walk.position())?.is_none()
-                    {
+                    if is_torn(&record, &self.before, self.queue, at..walk.position())? {
                         torn_at = Some(at);
-                        damage = Some(damage_at(pin.file(), at, "the last record ends in zeros"));
+                        damage = Some(damage_at(pin.file(), at, "the record was written in part"));
                         break;
                     }
                     records += 1;

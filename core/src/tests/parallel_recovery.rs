@@ -9,8 +9,8 @@ use super::fault_disk::{Call, Hits};
 use super::scene::{Random, SEGMENT, Scene, fill, snapshot};
 use crate::checkpoint::Notes;
 use crate::codec::record::CrcCheck;
-use crate::commit_log::recover::{Before, WalkStart, count_in_queue, ends_in_zero, plan_with};
-use crate::commit_log::{Found, TopicTable, Walk, open_read_only, paths_of, used_range, view};
+use crate::commit_log::recover::{Before, WalkStart, count_in_queue, is_torn, plan_with};
+use crate::commit_log::{Found, TopicTable, Walk, open_read_only, paths_of, view};
 use crate::mapped::list_files;
 use crate::progress::Reporter;
 use crate::sys::disk::OsDisk;
@@ -104,8 +104,7 @@ fn walked(scene: &Scene, before: Before, start: WalkStart) -> Outcome {
         match walk.step() {
             Found::Record(pin, layout) => {
                 let record = view(&pin, layout);
-                let last = before.may_be_torn_at(at) && ends_in_zero(&record);
-                if last && used_range(&queue, walk.position()).unwrap().is_none() {
+                if is_torn(&record, &before, &queue, at..walk.position()).unwrap() {
                     break at;
                 }
                 records += 1;
