@@ -13,6 +13,7 @@
 
 pub(crate) mod allocate;
 mod mapped_file;
+pub(crate) mod memory;
 mod queue;
 pub(crate) mod region;
 mod staging;

@@ -9,10 +9,12 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::memory::Memory;
 use crate::codec::Sink;
 use crate::sys::disk::Access;
 
@@ -23,7 +25,7 @@ pub(crate) const PAGE_BYTES: u64 = 4096;
 enum Owner {
     Mapping(MmapRaw),
     #[allow(dead_code, reason = "keeps the memory that `base` points into")]
-    Heap(Box<[std::cell::UnsafeCell<u64>]>),
+    Heap(Arc<Memory>),
 }
 
 /// A piece of memory of fixed length.
@@ -78,10 +80,14 @@ impl Region {
     /// Zeroed memory of this process.
     #[cfg(test)]
     pub(crate) fn heap(length: usize) -> Self {
-        let words: Box<[_]> =
-            (0..length.div_ceil(8)).map(|_| std::cell::UnsafeCell::new(0)).collect();
-        let base = NonNull::from(&*words).cast::<u8>();
-        Self { base, length, access: Access::Write, owner: Owner::Heap(words) }
+        Self::of_memory(Arc::new(Memory::zeroed(length)), length, Access::Write)
+    }
+
+    /// The first bytes of memory that others may hold, too.
+    #[cfg(test)]
+    pub(crate) fn of_memory(memory: Arc<Memory>, length: usize, access: Access) -> Self {
+        assert!(length <= memory.len());
+        Self { base: memory.base(), length, access, owner: Owner::Heap(memory) }
     }
 
     fn of_mapping(mapping: MmapRaw, access: Access) -> io::Result<Self> {

@@ -336,6 +336,11 @@ impl Store {
         self.inner.check_transactions()
     }
 
+    /// Syncs the queues and notes it, as the service's thread does.
+    pub(crate) fn flush_queues(&self) -> Result<()> {
+        self.inner.dispatching()?.flusher().flush()
+    }
+
     /// Whether the thread that asks about open transactions was started.
     pub(crate) fn checks_transactions(&self) -> bool {
         self.inner.checking.is_started()

@@ -16,6 +16,7 @@ mod limits;
 mod parallel_recovery;
 mod pins;
 mod pool;
+mod powercut;
 mod recovery;
 mod reencode;
 mod retention;
