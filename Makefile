@@ -69,6 +69,20 @@ soak:
 	$(PYTHON) tests/soak/run.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 	PYTHON=$(PYTHON) bench/plot.sh target/soak.json docs/plots
 
+# Power cuts behind every operation of scripted work: on a model of a disk that keeps what was synced
+# and of the rest what chance takes, and under the tool on a real file system. STATES=... says how
+# many states of the model are looked at, REPLAYS=... how many of the tool, SEED=... repeats a run.
+# The counts go to target/powercut.json. `make rust` and `make compat` do less of the same.
+.PHONY: powercut
+powercut: build
+	CAIRNLOG_POWERCUT_STATES=$(or $(STATES),20000) $(if $(SEED),CAIRNLOG_SEED=$(SEED)) \
+		CAIRNLOG_POWERCUT_REPORT=$(CURDIR)/target/powercut-model.json \
+		CAIRNLOG_POWERCUT_MODEL=$(CURDIR)/target/powercut-tool.json \
+		$(CARGO) test --locked -p cairnlog --lib powercut -- --nocapture
+	$(PYTHON) tests/powercut/replay.py --states $(or $(REPLAYS),300) $(if $(SEED),--seed $(SEED)) \
+		--model target/powercut-tool.json --counts target/powercut-model.json \
+		--report target/powercut.json
+
 # The C ABI as C and C++ see it: examples and tests, once more under AddressSanitizer.
 c: build
 	BUILD_DIR=$(release) tests/c/run.sh
