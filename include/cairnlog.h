@@ -162,6 +162,14 @@ enum cairn_status
     CAIRN_STATUS_PERMISSION_DENIED = 202,
     // The machine has no memory, or no lockable memory, left.
     CAIRN_STATUS_OUT_OF_MEMORY = 203,
+    // The process, or the machine, has no file descriptor left; works again once it has.
+    CAIRN_STATUS_TOO_MANY_OPEN_FILES = 204,
+    // The file system is mounted for reading only.
+    CAIRN_STATUS_READ_ONLY_FILE_SYSTEM = 205,
+    // A file would exceed the size limit of the process (`RLIMIT_FSIZE`) or of the file system.
+    CAIRN_STATUS_FILE_TOO_LARGE = 206,
+    // A file or directory of the store is gone: somebody removed it.
+    CAIRN_STATUS_PATH_NOT_FOUND = 207,
     // A record is damaged and good records lie behind it.
     CAIRN_STATUS_CORRUPTION = 300,
     // A file or directory in the store does not belong there.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::message::AppendResult;
 use crate::status::Status;
+use crate::sys;
 
 /// A result whose error is cairnlog's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -54,10 +55,12 @@ impl Error {
     pub fn io(what: impl Into<Cow<'static, str>>, source: io::Error) -> Self {
         let status = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Status::DiskFull,
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Status::PermissionDenied
-            }
+            io::ErrorKind::PermissionDenied => Status::PermissionDenied,
+            io::ErrorKind::ReadOnlyFilesystem => Status::ReadOnlyFileSystem,
             io::ErrorKind::OutOfMemory => Status::OutOfMemory,
+            io::ErrorKind::FileTooLarge => Status::FileTooLarge,
+            io::ErrorKind::NotFound => Status::PathNotFound,
+            _ if sys::is_descriptor_limit(&source) => Status::TooManyOpenFiles,
             _ => Status::Io,
         };
         Self::new(status, what).with(|detail| detail.os = Some(Arc::new(source)))
@@ -118,6 +121,11 @@ impl Error {
     /// Whether a file was not there.
     pub(crate) fn is_not_found(&self) -> bool {
         self.0.os.as_ref().is_some_and(|source| source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether a file was there that should not be.
+    pub(crate) fn is_already_there(&self) -> bool {
+        self.0.os.as_ref().is_some_and(|source| source.kind() == io::ErrorKind::AlreadyExists)
     }
 
     /// The file or directory concerned, if there is one.
@@ -183,9 +191,21 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_has_its_own_status() {
-        let error = Error::io("cannot write", io::Error::from_raw_os_error(libc::ENOSPC));
-        assert_eq!(error.status(), Status::DiskFull);
-        assert_eq!(error.os_code(), Some(libc::ENOSPC));
+    fn what_an_operator_can_mend_has_its_own_status() {
+        for (number, status) in [
+            (libc::ENOSPC, Status::DiskFull),
+            (libc::EDQUOT, Status::DiskFull),
+            (libc::EROFS, Status::ReadOnlyFileSystem),
+            (libc::EACCES, Status::PermissionDenied),
+            (libc::ENOMEM, Status::OutOfMemory),
+            (libc::EFBIG, Status::FileTooLarge),
+            (libc::ENOENT, Status::PathNotFound),
+            (libc::EMFILE, Status::TooManyOpenFiles),
+            (libc::ENFILE, Status::TooManyOpenFiles),
+            (libc::EIO, Status::Io),
+        ] {
+            let error = Error::io("cannot write", io::Error::from_raw_os_error(number));
+            assert_eq!((error.status(), error.os_code()), (status, Some(number)));
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::mapped::sync_parent;
 use crate::status::Status;
 use crate::sys::disk::Disk;
-use crate::sys::{LockRefused, file_identity, open_lock_file, try_lock};
+use crate::sys::{LockRefused, check_file_limit, file_identity, open_lock_file, try_lock};
 
 /// The file whose first byte is locked; RocketMQ's name and range.
 const LOCK_FILE: &str = "lock";
@@ -52,6 +52,7 @@ impl StoreLock {
         }
         let metadata = file.metadata().map_err(failed)?;
         if metadata.len() == 0 {
+            check_file_limit(LOCK_CONTENT.len() as u64).map_err(failed)?;
             file.write_all(LOCK_CONTENT).map_err(failed)?;
         }
         let key = file_identity(&metadata);

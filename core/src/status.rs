@@ -121,6 +121,14 @@ statuses! {
     PermissionDenied = 202, "PERMISSION_DENIED";
     /// The machine has no memory, or no lockable memory, left.
     OutOfMemory = 203, "OUT_OF_MEMORY";
+    /// The process, or the machine, has no file descriptor left; works again once it has.
+    TooManyOpenFiles = 204, "TOO_MANY_OPEN_FILES";
+    /// The file system is mounted for reading only.
+    ReadOnlyFileSystem = 205, "READ_ONLY_FILE_SYSTEM";
+    /// A file would exceed the size limit of the process (`RLIMIT_FSIZE`) or of the file system.
+    FileTooLarge = 206, "FILE_TOO_LARGE";
+    /// A file or directory of the store is gone: somebody removed it.
+    PathNotFound = 207, "PATH_NOT_FOUND";
 
     /// A record is damaged and good records lie behind it.
     Corruption = 300, "CORRUPTION";

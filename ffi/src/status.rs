@@ -87,6 +87,14 @@ pub enum cairn_status {
     PermissionDenied = 202,
     /// The machine has no memory, or no lockable memory, left.
     OutOfMemory = 203,
+    /// The process, or the machine, has no file descriptor left; works again once it has.
+    TooManyOpenFiles = 204,
+    /// The file system is mounted for reading only.
+    ReadOnlyFileSystem = 205,
+    /// A file would exceed the size limit of the process (`RLIMIT_FSIZE`) or of the file system.
+    FileTooLarge = 206,
+    /// A file or directory of the store is gone: somebody removed it.
+    PathNotFound = 207,
     /// A record is damaged and good records lie behind it.
     Corruption = 300,
     /// A file or directory in the store does not belong there.
@@ -136,6 +144,10 @@ impl From<Status> for cairn_status {
             Status::DiskFull => Self::DiskFull,
             Status::PermissionDenied => Self::PermissionDenied,
             Status::OutOfMemory => Self::OutOfMemory,
+            Status::TooManyOpenFiles => Self::TooManyOpenFiles,
+            Status::ReadOnlyFileSystem => Self::ReadOnlyFileSystem,
+            Status::FileTooLarge => Self::FileTooLarge,
+            Status::PathNotFound => Self::PathNotFound,
             Status::Corruption => Self::Corruption,
             Status::ForeignFile => Self::ForeignFile,
             Status::WrongFileSize => Self::WrongFileSize,
@@ -186,6 +198,10 @@ pub extern "C" fn cairn_status_name(status: i32) -> *const c_char {
         Some(Status::DiskFull) => c"DISK_FULL",
         Some(Status::PermissionDenied) => c"PERMISSION_DENIED",
         Some(Status::OutOfMemory) => c"OUT_OF_MEMORY",
+        Some(Status::TooManyOpenFiles) => c"TOO_MANY_OPEN_FILES",
+        Some(Status::ReadOnlyFileSystem) => c"READ_ONLY_FILE_SYSTEM",
+        Some(Status::FileTooLarge) => c"FILE_TOO_LARGE",
+        Some(Status::PathNotFound) => c"PATH_NOT_FOUND",
         Some(Status::Corruption) => c"CORRUPTION",
         Some(Status::ForeignFile) => c"FOREIGN_FILE",
         Some(Status::WrongFileSize) => c"WRONG_FILE_SIZE",

@@ -171,6 +171,10 @@ _ERRNO: dict[Status | int, int] = {
     Status.DISK_FULL: _errno.ENOSPC,
     Status.PERMISSION_DENIED: _errno.EACCES,
     Status.OUT_OF_MEMORY: _errno.ENOMEM,
+    Status.TOO_MANY_OPEN_FILES: _errno.EMFILE,
+    Status.READ_ONLY_FILE_SYSTEM: _errno.EROFS,
+    Status.FILE_TOO_LARGE: _errno.EFBIG,
+    Status.PATH_NOT_FOUND: _errno.ENOENT,
 }
 
 _CLASSES: dict[int, type[Error]] = {

@@ -87,15 +87,32 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn sync_all(&self) -> io::Result<()>;
 }
 
+/// How often a read or a write is made again that a signal interrupted, before that is an error: a
+/// file system that says so for ever must not keep a thread for ever.
+const MOST_INTERRUPTIONS: u32 = 1000;
+
+/// Counts interruptions of one call.
+#[derive(Debug, Default)]
+struct Interruptions(u32);
+
+impl Interruptions {
+    /// Whether the call that failed so is to be made again.
+    fn bear(&mut self, error: &io::Error) -> bool {
+        self.0 += 1;
+        error.kind() == io::ErrorKind::Interrupted && self.0 < MOST_INTERRUPTIONS
+    }
+}
+
 impl dyn DiskFile + '_ {
     /// Fills the buffer from the file; fewer bytes are returned only at the end of the file.
     pub(crate) fn read_full_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut filled = 0;
+        let mut interruptions = Interruptions::default();
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.read_at(rest, offset + filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if interruptions.bear(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -104,6 +121,7 @@ impl dyn DiskFile + '_ {
 
     /// Writes all of the bytes.
     pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        let mut interruptions = Interruptions::default();
         while !bytes.is_empty() {
             match self.write_at(bytes, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -111,7 +129,7 @@ impl dyn DiskFile + '_ {
                     bytes = bytes.get(written..).unwrap_or_default();
                     offset += written as u64;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if interruptions.bear(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -126,7 +144,7 @@ pub(crate) struct OsDisk;
 impl Disk for OsDisk {
     fn list(&self, directory: &Path) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for entry in fs::read_dir(directory)? {
+        for entry in super::uninterrupted(|| fs::read_dir(directory))? {
             let entry = entry?;
             let metadata = match fs::metadata(entry.path()) {
                 // Removed meanwhile.
@@ -156,7 +174,9 @@ impl Disk for OsDisk {
 
     fn create_directory(&self, directory: &Path) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
-        fs::DirBuilder::new().recursive(true).mode(0o750).create(directory)
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o750);
+        super::uninterrupted(|| builder.create(directory))
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
@@ -168,6 +188,7 @@ impl Disk for OsDisk {
         if let Some(file) = super::create_whole(path, size_bytes)? {
             return Ok(Box::new(OsFile(file)));
         }
+        super::check_file_limit(size_bytes)?;
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o640).open(path)?;
         file.set_len(size_bytes).inspect_err(|_| {
@@ -178,11 +199,11 @@ impl Disk for OsDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        super::uninterrupted(|| fs::remove_file(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        super::uninterrupted(|| fs::rename(from, to))
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
@@ -190,7 +211,7 @@ impl Disk for OsDisk {
     }
 
     fn usage(&self, path: &Path) -> io::Result<DiskUsage> {
-        super::disk_usage(path)
+        super::uninterrupted(|| super::disk_usage(path))
     }
 
     fn modified(&self, path: &Path) -> io::Result<SystemTime> {
@@ -211,6 +232,7 @@ impl DiskFile for OsFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        super::check_file_limit(offset + bytes.len() as u64)?;
         self.0.write_at(bytes, offset)
     }
 

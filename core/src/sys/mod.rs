@@ -18,19 +18,63 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// The least that is reserved in one call once a signal interrupted one.
+const LEAST_ALLOCATED_BYTES: u64 = 1 << 20;
+
+/// Makes a call again as long as signals interrupt it, which is not the caller's concern.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Whether the process or the machine has no descriptor left.
+pub(crate) fn is_descriptor_limit(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Refuses a file that would end at `end` where the process may have none so long: the system would
+/// not only refuse it, but also send SIGXFSZ, of which a host dies that does not expect it.
+pub(crate) fn check_file_limit(end: u64) -> io::Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize);
+    match limit.current {
+        Some(most) if end > most => Err(rustix::io::Errno::FBIG.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Reserves space for `length` bytes from `offset`, which hold nothing yet.
 pub(crate) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    check_file_limit(offset + length)?;
     #[cfg(target_os = "linux")]
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, offset, length) {
-        Ok(()) => return Ok(()),
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-        Err(error) => return Err(error.into()),
+    {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        let (mut reserved, mut step) = (0, length);
+        while reserved < length {
+            let part = step.min(length - reserved);
+            match fallocate(file, FallocateFlags::KEEP_SIZE, offset + reserved, part) {
+                Ok(()) => reserved += part,
+                // Some file systems give back all of an interrupted call: where signals come
+                // regularly, only calls that are short enough come to an end.
+                Err(Errno::INTR) => step = (part / 2).max(LEAST_ALLOCATED_BYTES),
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if reserved >= length {
+            return Ok(());
+        }
     }
     write_zeros(file, offset, length)
 }
 
 /// Writes zeros.
 pub(crate) fn write_zeros(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    check_file_limit(offset + length)?;
     static ZEROS: [u8; 1 << 17] = [0; 1 << 17];
     let mut written = 0;
     while written < length {
@@ -54,6 +98,7 @@ pub(crate) fn create_whole(path: &Path, size_bytes: u64) -> io::Result<Option<Fi
             return Ok(None);
         };
         let file = File::from(file);
+        check_file_limit(size_bytes)?;
         file.set_len(size_bytes)?;
         let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
         match linkat(CWD, unnamed, CWD, path, AtFlags::SYMLINK_FOLLOW) {

@@ -86,6 +86,17 @@ public enum Status {
   PERMISSION_DENIED(202),
   /** The machine has no memory, or no lockable memory, left. */
   OUT_OF_MEMORY(203),
+  /** The process, or the machine, has no file descriptor left; works again once it has. */
+  TOO_MANY_OPEN_FILES(204),
+  /** The file system is mounted for reading only. */
+  READ_ONLY_FILE_SYSTEM(205),
+  /**
+   * A file would exceed the size limit of the process ({@code RLIMIT_FSIZE}) or of the file
+   * system.
+   */
+  FILE_TOO_LARGE(206),
+  /** A file or directory of the store is gone: somebody removed it. */
+  PATH_NOT_FOUND(207),
 
   /** A record is damaged and good records lie behind it. */
   CORRUPTION(300),
