@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::status::Status;
 use crate::sync::thread::{self, Builder, JoinHandle, ThreadId};
 use crate::sync::{Condvar, Mutex};
+use crate::sys::forked_while_open;
 
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +142,16 @@ impl ServiceThread {
         if let Some(thread) = thread.take() {
             // The thread catches its panics, so there is no error to see here.
             let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for ServiceThread {
+    /// Ends the service of a store that did not come to be opened. One that was opened has ended
+    /// its services before; in a forked child they are the parent's.
+    fn drop(&mut self) {
+        if !forked_while_open() {
+            self.stop_and_join();
         }
     }
 }

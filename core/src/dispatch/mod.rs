@@ -28,6 +28,7 @@ use crate::index::Index;
 use crate::mapped::MappedFileQueue;
 use crate::service::{ServiceThread, Signal};
 use crate::status::Status;
+use crate::sys::forked_while_open;
 use crate::watermark::{Watermark, Woken};
 use read_ahead::{Batch, Reader};
 
@@ -320,5 +321,14 @@ impl ReputMessageService {
         }
         let behind = || Error::new(Status::DispatchBlocked, "not all records are dispatched");
         Err(self.dispatcher.blocked().unwrap_or_else(behind))
+    }
+}
+
+impl Drop for ReputMessageService {
+    fn drop(&mut self) {
+        // In a forked child the thread is the parent's.
+        if !forked_while_open() {
+            self.stop();
+        }
     }
 }

@@ -217,6 +217,8 @@ fn opening_fails_at_any_call_without_harm() {
                 Err(error) => {
                     assert_eq!(error.status(), Status::DiskFull, "{call:?} {number}");
                     assert!(error.path().is_some(), "{call:?} {number}: {error}");
+                    // Threads that were started already had gone on for ever.
+                    assert_eq!(scene.disk.users(), 0, "{call:?} {number} leaves threads or files");
                     scene.disk.mend();
                     scene.open().unwrap()
                 }

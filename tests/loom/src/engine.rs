@@ -43,6 +43,14 @@ pub(crate) mod status {
     }
 }
 
+/// In the place of the engine's system calls.
+pub(crate) mod sys {
+    /// No model forks.
+    pub(crate) fn forked_while_open() -> bool {
+        false
+    }
+}
+
 /// In the place of the engine's options.
 pub(crate) mod options {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
