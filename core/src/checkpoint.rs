@@ -20,6 +20,9 @@ const CHECKPOINT_BYTES: usize = 4096;
 const NOTES_AT: usize = 2048;
 const NOTES_MAGIC: &[u8; 8] = b"CAIRNCK3";
 const NOTES_BYTES: usize = 72;
+/// Stands for the boot in the notes of a store whose page cache cannot be relied upon any more,
+/// although the machine runs on: a sync failed, or something else when it was closed.
+pub(crate) const NO_BOOT: u64 = u64::MAX;
 
 /// The fields of RocketMQ's `checkpoint` file. Times are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -6,7 +6,8 @@
 //! tail*), or a record is damaged and good ones lie behind it. The first is copied to `lost+found/`
 //! and zeroed; the second refuses to open, unless the caller asked to truncate, or the machine was
 //! rebooted since and the damage lies behind all that was known to be durable, where a power cut
-//! may leave holes.
+//! may leave holes. So may a sync that failed: a store that ended so is taken for one that lost
+//! power, and what was not known to be durable is written once more before it is relied upon.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::topics::TopicTable;
 use super::walk::{damage_at, data_ranges, find_record, used_range};
 use super::walk_files::{Walked, useful_threads, walk_files};
-use crate::checkpoint::Notes;
+use crate::checkpoint::{NO_BOOT, Notes};
 use crate::codec::RecordView;
 use crate::codec::record::{CrcCheck, sys_flag};
 use crate::error::{Error, Result};
@@ -24,6 +25,9 @@ use crate::offset::PhysicalOffset;
 use crate::options::{DamagePolicy, StoreOptions};
 use crate::progress::{RecoveryPhase, Reporter};
 use crate::sys::disk::{Access, Disk};
+
+/// Bytes that are written again at a time.
+const WRITTEN_AT_ONCE: usize = 1 << 20;
 
 /// The directory, in the store's root, for bytes that were cut off the log.
 pub(crate) const LOST_AND_FOUND: &str = "lost+found";
@@ -90,8 +94,14 @@ impl Before {
         noted.is_some() && noted == self.boot_id
     }
 
+    /// Whether the page cache may hold what the disk does not have and no sync would write: after a
+    /// sync that failed, until the machine is started anew.
+    fn cache_may_differ(&self) -> bool {
+        self.same_boot() || self.notes.is_some_and(|notes| notes.boot_id == NO_BOOT)
+    }
+
     /// Whether bytes from `position` on may be missing although later ones are there: only a power
-    /// cut does that, and only behind what was durable.
+    /// cut or a failed sync does that, and only behind what was durable.
     pub(crate) fn may_have_holes_at(&self, position: u64) -> bool {
         match (self.notes, self.boot_id) {
             (Some(notes), Some(boot_id)) if !self.clean_stop && notes.boot_id != 0 => {
@@ -256,7 +266,12 @@ pub(crate) fn count_in_queue(record: &RecordView<'_>, topics: &TopicTable) {
 
 /// Does what was planned: copies what lies behind the end to `lost+found/`, zeroes it, removes the
 /// files behind, and makes all of it durable.
-pub(crate) fn apply(plan: &mut Plan, queue: &MappedFileQueue, store_path: &Path) -> Result<()> {
+pub(crate) fn apply(
+    plan: &mut Plan,
+    before: Before,
+    queue: &MappedFileQueue,
+    store_path: &Path,
+) -> Result<()> {
     let started = Instant::now();
     if let Some(tail) = plan.tail.clone() {
         let range = plan.end..tail.end;
@@ -267,6 +282,9 @@ pub(crate) fn apply(plan: &mut Plan, queue: &MappedFileQueue, store_path: &Path)
         queue.remove_last()?;
     }
     if !plan.report.clean_stop {
+        if let Some(notes) = before.notes.filter(|_| before.cache_may_differ()) {
+            write_again(queue, notes.durable_offset.max(queue.min_offset())..plan.end)?;
+        }
         // What survived the crash may still be in the page cache only.
         for file in queue.files() {
             file.sync(queue.disk())?;
@@ -278,6 +296,29 @@ pub(crate) fn apply(plan: &mut Plan, queue: &MappedFileQueue, store_path: &Path)
         last.assume_reserved(plan.end);
     }
     plan.report.duration += started.elapsed();
+    Ok(())
+}
+
+/// Writes a range of the log again, unchanged, for the sync that follows: pages that could not be
+/// written once count as clean since, so that a sync would pass over them and succeed.
+fn write_again(queue: &MappedFileQueue, range: Range<u64>) -> Result<()> {
+    let mut position = range.start;
+    // Copied first: bytes are not to be written over themselves.
+    let mut copy = Vec::new();
+    while position < range.end {
+        let Some(pin) = queue.pin(position) else {
+            break;
+        };
+        let length = usize::try_from(range.end - position).unwrap_or(usize::MAX);
+        let bytes = pin.bytes().get(..length.min(WRITTEN_AT_ONCE)).unwrap_or(pin.bytes());
+        copy.clear();
+        copy.extend_from_slice(bytes);
+        let file = pin.file();
+        file.handle(queue.disk())?.write_all_at(&copy, position - file.start()).map_err(
+            |source| Error::io("cannot write", source).at_path(file.path()).at_offset(position),
+        )?;
+        position += copy.len() as u64;
+    }
     Ok(())
 }
 

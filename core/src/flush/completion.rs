@@ -169,7 +169,8 @@ impl CompletionService {
 
     /// Takes out what is acknowledged, failed or too late; everything when `all`.
     fn take_due(&self, all: bool, due: &mut Due) {
-        let failure = self.fence.check().err();
+        // What closed the fence: these appends came before it was closed.
+        let failure = self.fence.cause().cloned();
         let durable = self.queue.durable().get();
         let now = Instant::now();
         let mut waiting = self.waiting.lock();

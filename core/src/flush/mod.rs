@@ -70,9 +70,12 @@ impl FlushContext {
         Ok(())
     }
 
-    /// Does nothing behind a closed fence, and closes it on failure.
+    /// Does nothing behind a closed fence, and closes it on failure. Who waits for a run behind the
+    /// fence appended before it was closed, and is told what closed it.
     fn guarded(&self, act: impl FnOnce() -> Result<bool>) -> Result<bool> {
-        self.fence.check()?;
+        if let Some(cause) = self.fence.cause() {
+            return Err(cause.clone());
+        }
         act().inspect_err(|error| self.fence.close(error))
     }
 

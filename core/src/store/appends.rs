@@ -30,7 +30,9 @@ impl Store {
     ///   [`Status::PropertiesIllegal`], [`Status::PropertiesTooLarge`],
     ///   [`Status::MessageTooLarge`], [`Status::InvalidArgument`]: the message is illegal.
     /// - [`Status::PageCacheBusy`]: another append holds the lock for long; try again.
-    /// - [`Status::DiskFull`], [`Status::Io`]: there is no space, or no next file.
+    /// - [`Status::DiskFull`], [`Status::TooManyOpenFiles`], [`Status::OutOfMemory`],
+    ///   [`Status::FileTooLarge`], [`Status::ReadOnlyFileSystem`], [`Status::PathNotFound`],
+    ///   [`Status::Io`]: there is no space, or no next file; later appends may succeed.
     ///
     /// The message is in the log ([`Error::appended`] says where), but not known to be durable:
     /// - [`Status::FlushTimeout`]: its sync did not finish in time.
@@ -510,19 +512,19 @@ impl Inner {
         token: u64,
     ) -> Result<AppendResult> {
         let waits = self.waits_for_sync(message);
-        let (end, deadline) = if waits {
+        // What is not synced must survive the death of the process before it is acknowledged. If it
+        // cannot, the fence is closed, and its completion says why.
+        let settled = !waits && self.settle_unwaited().is_ok();
+        let (end, deadline) = if settled {
+            (0, None)
+        } else {
             let timeout = Duration::from_millis(self.options.sync_flush_timeout_ms);
             (placed.end_offset().get(), Instant::now().checked_add(timeout))
-        } else {
-            (0, None)
         };
         let sink = Arc::clone(sink);
         self.completions.submit(Waiting { end, deadline, appended: placed, token, sink });
-        if waits {
+        if !settled {
             self.flush.wakeup();
-        } else if let Err(error) = self.settle_unwaited() {
-            // The completion is on its way, so this is not this call's error to return.
-            tracing::error!(%error, "committing an asynchronous append failed");
         }
         Ok(placed)
     }

@@ -30,7 +30,7 @@ pub use reader::StoreReader;
 pub use transactions::Transaction;
 use transactions::Transactions;
 
-use crate::checkpoint::CheckpointFile;
+use crate::checkpoint::{CheckpointFile, NO_BOOT};
 use crate::clock::Clock;
 use crate::commit_log::recover::RecoveryReport;
 use crate::commit_log::{self, Batch, CommitLog, MessageView, Preparer, Scan, TopicTable};
@@ -119,7 +119,8 @@ impl Store {
     /// - [`Status::ForeignFile`], [`Status::WrongFileSize`], [`Status::MissingFile`]: the commit
     ///   log's files are not a log; nothing was changed.
     /// - [`Status::Io`], [`Status::DiskFull`], [`Status::PermissionDenied`],
-    ///   [`Status::OutOfMemory`]: a system call failed.
+    ///   [`Status::OutOfMemory`], [`Status::TooManyOpenFiles`], [`Status::ReadOnlyFileSystem`],
+    ///   [`Status::FileTooLarge`]: a system call failed.
     pub fn open(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self> {
         open::open(path.as_ref(), options, &open::Environment::of_this_machine())
     }
@@ -411,6 +412,9 @@ impl Inner {
         }
         let outcome = self.end(&mut ending);
         self.stop_threads();
+        if let Err(error) = &outcome {
+            self.distrust_cache(error);
+        }
         self.log.queue().committed().close();
         if let Some(dispatching) = &self.dispatching {
             dispatching.queues().close();
@@ -423,6 +427,15 @@ impl Inner {
         let end = self.log.queue().published();
         tracing::info!(path = %self.path.display(), end, ok = outcome.is_ok(), "store closed");
         outcome
+    }
+
+    /// Notes that the next opening must take the page cache for no more than what a power cut
+    /// leaves: after a failed sync it shows what is not on the disk.
+    fn distrust_cache(&self, cause: &Error) {
+        let noted = self.checkpoint.update(|_, notes| notes.boot_id = NO_BOOT);
+        if let Err(error) = noted {
+            tracing::error!(%error, %cause, "it cannot be noted that the store ended badly");
+        }
     }
 
     /// Ends what is still running when the store could not be ended as it should.

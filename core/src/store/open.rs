@@ -130,7 +130,7 @@ pub(crate) fn open(
     check_last_is_writable(&found.files, plan.end)?;
     let abort = AbortMarker::set(&**disk, &path)?;
     remove_empty_last_files(&**disk, &found)?;
-    recover::apply(&mut plan, &queue, &path)?;
+    recover::apply(&mut plan, found.before, &queue, &path)?;
     let boot_id = environment.boot_id.unwrap_or(0);
     let before = found.notes.unwrap_or_default();
     let notes = Notes { segment_size_bytes: size, durable_offset: plan.end, boot_id, ..before };
@@ -237,7 +237,23 @@ fn start(
     options: &StoreOptions,
     environment: &Environment,
     recovered: Recovered,
+    reporter: Reporter,
+) -> Result<Store> {
+    let fence = Arc::new(Fence::default());
+    let completions = CompletionService::start(Arc::clone(&recovered.queue), Arc::clone(&fence))?;
+    // Its thread holds the service, so it does not end by being forgotten, as the others do.
+    start_with(path, options, environment, recovered, reporter, &fence, &completions)
+        .inspect_err(|_| completions.shutdown())
+}
+
+fn start_with(
+    path: PathBuf,
+    options: &StoreOptions,
+    environment: &Environment,
+    recovered: Recovered,
     mut reporter: Reporter,
+    fence: &Arc<Fence>,
+    completions: &Arc<CompletionService>,
 ) -> Result<Store> {
     let Recovered { before, queue, paths, topics, plan, queues, checkpoint, ending } = recovered;
     let report = &plan.report;
@@ -246,7 +262,7 @@ fn start(
         end = plan.end, bytes_set_aside = report.bytes_set_aside, took = ?report.duration,
         "store opened"
     );
-    let fence = Arc::new(Fence::default());
+    let fence = Arc::clone(fence);
     let pool = make_pool(options, queue.file_size_bytes())?;
     let pooled = pool.is_some();
     if options.flush_mode == FlushMode::Sync && !pooled {
@@ -265,7 +281,7 @@ fn start(
         AllocateMappedFileService::start(Arc::clone(&queue), settings, move |message| {
             on_panic.close_after_panic("AllocateMappedFileService", &message);
         })?;
-    let completions = CompletionService::start(Arc::clone(&queue), Arc::clone(&fence))?;
+    let completions = Arc::clone(completions);
     let context = Arc::new(FlushContext {
         queue: Arc::clone(&queue),
         fence: Arc::clone(&fence),
@@ -345,9 +361,11 @@ fn start(
         closed: AtomicBool::new(false),
         ending: Mutex::new(ending),
     };
-    let inner = Arc::new(inner);
     if let Some(schedule) = &inner.schedule {
         schedule.set_back_offsets()?;
+    }
+    let inner = Arc::new(inner);
+    if let Some(schedule) = &inner.schedule {
         let target: Arc<dyn Redeliver> = Arc::clone(&inner) as Arc<dyn Redeliver>;
         schedule.bind(Arc::downgrade(&target));
     }

@@ -41,6 +41,8 @@ pub(super) enum Call {
 pub(super) enum Hits {
     /// Only the nth, from 1.
     Nth(u64),
+    /// The nth and the next, from 1.
+    Twice(u64),
     /// The nth and all later ones, from 1.
     From(u64),
 }
@@ -49,6 +51,7 @@ impl Hits {
     fn hit(self, number: u64) -> bool {
         match self {
             Self::Nth(nth) => number == nth,
+            Self::Twice(nth) => number == nth || number == nth + 1,
             Self::From(first) => number >= first,
         }
     }
@@ -120,10 +123,21 @@ impl Gate {
     }
 }
 
+/// A call that was made.
+#[derive(Debug, Clone)]
+pub(super) struct Made {
+    pub(super) call: Call,
+    pub(super) path: PathBuf,
+    /// Which bytes were to be written.
+    pub(super) bytes: Range<u64>,
+    /// Whether a fault made it fail.
+    pub(super) failed: bool,
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     rules: Mutex<Vec<Rule>>,
-    calls: Mutex<Vec<(Call, PathBuf)>>,
+    calls: Mutex<Vec<Made>>,
     /// Per cent in use that file systems pretend to, by a part of the path; the last one counts.
     use_per_cent: Mutex<Vec<(String, u64)>>,
 }
@@ -131,7 +145,11 @@ struct Shared {
 impl Shared {
     /// Counts the call and does to it what the rules say.
     fn meet(&self, call: Call, path: &Path) -> io::Result<Met> {
-        self.calls.lock().push((call, path.to_path_buf()));
+        self.meet_at(call, path, 0..0)
+    }
+
+    /// As [`Shared::meet`], for a call that writes bytes.
+    fn meet_at(&self, call: Call, path: &Path, bytes: Range<u64>) -> io::Result<Met> {
         let mut faults = Vec::new();
         for rule in self.rules.lock().iter_mut() {
             if rule.call == call && path.to_string_lossy().contains(&rule.path_part) {
@@ -141,6 +159,8 @@ impl Shared {
                 }
             }
         }
+        let failed = faults.iter().any(|fault| matches!(fault, Fault::Fail(_)));
+        self.calls.lock().push(Made { call, path: path.to_path_buf(), bytes, failed });
         let mut met = Met::default();
         for fault in faults {
             match fault {
@@ -176,7 +196,12 @@ impl FaultDisk {
 
     /// Makes each write take at most `bytes` bytes.
     pub(super) fn write_short(&self, path_part: &str, bytes: usize) {
-        self.add(Call::WriteAt, path_part, Hits::From(1), Fault::Short(bytes));
+        self.write_some_short(path_part, Hits::From(1), bytes);
+    }
+
+    /// Makes some writes take at most `bytes` bytes.
+    pub(super) fn write_some_short(&self, path_part: &str, hits: Hits, bytes: usize) {
+        self.add(Call::WriteAt, path_part, hits, Fault::Short(bytes));
     }
 
     /// Holds calls before a gate.
@@ -206,13 +231,28 @@ impl FaultDisk {
         self.0.calls.lock().clear();
     }
 
+    /// All calls so far, in order.
+    pub(super) fn made(&self) -> Vec<Made> {
+        self.0.calls.lock().clone()
+    }
+
+    /// How many calls were made so far.
+    pub(super) fn made_count(&self) -> usize {
+        self.0.calls.lock().len()
+    }
+
+    /// How many files, stores and threads still use the disk, besides this clone of it.
+    pub(super) fn users(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
+
     /// The paths of the calls of one kind that contain `path_part`, in order.
     pub(super) fn calls(&self, call: Call, path_part: &str) -> Vec<PathBuf> {
         let calls = self.0.calls.lock();
         calls
             .iter()
-            .filter(|(made, path)| *made == call && path.to_string_lossy().contains(path_part))
-            .map(|(_, path)| path.clone())
+            .filter(|made| made.call == call && made.path.to_string_lossy().contains(path_part))
+            .map(|made| made.path.clone())
             .collect()
     }
 
@@ -306,13 +346,15 @@ impl DiskFile for FaultFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let most = self.shared.meet(Call::WriteAt, &self.path)?.most;
+        let range = offset..offset + bytes.len() as u64;
+        let most = self.shared.meet_at(Call::WriteAt, &self.path, range)?.most;
         let length = most.unwrap_or(bytes.len()).min(bytes.len());
         self.file.write_at(&bytes[..length], offset)
     }
 
     fn write_zeros(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.shared.meet(Call::WriteZeros, &self.path)?;
+        let range = offset..offset + length;
+        self.shared.meet_at(Call::WriteZeros, &self.path, range)?;
         self.file.write_zeros(offset, length)
     }
 
