@@ -161,6 +161,9 @@ impl Groups {
     }
 }
 
+/// How long a failed write of offsets and topics waits for its next attempt, besides the interval.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// The thread that writes offsets and topics.
 #[derive(Debug)]
 pub(crate) struct ConfigService {
@@ -173,10 +176,13 @@ impl ConfigService {
     pub(crate) fn start(groups: Arc<Groups>, interval: Duration) -> Result<Self> {
         let shared = Arc::clone(&groups);
         let body = move |signal: &Signal| {
-            while signal.wait(None) != Wake::Stopped && !signal.rest(interval) {
-                if let Err(error) = shared.persist() {
+            let mut again = None;
+            while signal.wait(again) != Wake::Stopped && !signal.rest(interval) {
+                let outcome = shared.persist();
+                // Not lost: they are tried again, with or without a further change.
+                again = outcome.is_err().then_some(RETRY_AFTER);
+                if let Err(error) = outcome {
                     tracing::error!(%error, "offsets and topics cannot be written");
-                    // Not lost: they are tried again with the next change, and at the end.
                 }
             }
         };

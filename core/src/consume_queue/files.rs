@@ -5,7 +5,7 @@ mod follow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -24,6 +24,8 @@ const FILLERS_READ: u64 = 256;
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) handles: HandleCache,
+    /// The first failure of a sync: no further one can then be believed.
+    pub(super) sync_failed: OnceLock<Error>,
 }
 
 /// Where the files of a queue lie, and what is in them.
@@ -185,11 +187,22 @@ impl QueueFiles {
     /// Makes durable what was written to files since the last call. Returns the directory if files
     /// were made in it, whose entries are not durable yet.
     pub(super) fn sync(&self) -> Result<Option<&Path>> {
-        let Unsynced { starts, made_file } = std::mem::take(&mut *self.unsynced.lock());
+        let (starts, made_file) = {
+            let mut unsynced = self.unsynced.lock();
+            (unsynced.starts.clone(), std::mem::take(&mut unsynced.made_file))
+        };
         for start in starts {
-            let file = self.handle(start)?;
+            // A file that cannot be opened now is left to the next call.
+            let file = self.handle(start).inspect_err(|_| {
+                self.unsynced.lock().made_file |= made_file;
+            })?;
+            self.unsynced.lock().starts.remove(&start);
             let synced = if made_file { file.sync_all() } else { file.sync_data() };
-            synced.map_err(|source| Error::io("cannot sync", source).at_path(self.path(start)))?;
+            synced.map_err(|source| {
+                let error = Error::io("cannot sync", source).at_path(self.path(start));
+                let _ = self.shared.sync_failed.set(error.clone());
+                error
+            })?;
         }
         Ok(made_file.then_some(&*self.place.directory))
     }
@@ -337,12 +350,13 @@ impl QueueFiles {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             other => other,
         };
-        gone.and_then(|()| sync_parent(disk, &path))
-            .map_err(|source| Error::io("cannot remove", source).at_path(&path))?;
+        let failed = |source| Error::io("cannot remove", source).at_path(&path);
+        gone.map_err(failed)?;
+        // Whatever becomes of the directory, nobody can read the file any more.
         self.starts.write().retain(|&file| file != start);
         self.unsynced.lock().starts.remove(&start);
         self.shared.handles.forget((self.place.serial, start));
-        Ok(())
+        sync_parent(disk, &path).map_err(failed)
     }
 }
 

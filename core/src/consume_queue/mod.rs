@@ -22,10 +22,10 @@ mod unit;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use files::{Place, Shared};
 pub(crate) use follow::ReadableLog;
@@ -39,6 +39,7 @@ pub(crate) use unit::{
 use crate::error::{Error, Result};
 use crate::mapped::sync_parent;
 use crate::state::QueueKind;
+use crate::status::Status;
 use crate::sys::disk::{Access, Disk, Entry};
 use crate::watermark::Watermark;
 
@@ -139,6 +140,8 @@ pub(crate) struct ConsumeQueues {
     /// Counts the queues that were taken in.
     version: AtomicU64,
     table: RwLock<Table>,
+    /// Directories with new entries that are not durable yet.
+    unsynced: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// A queue directory as it was found.
@@ -154,7 +157,8 @@ impl ConsumeQueues {
     pub(crate) fn new(disk: Arc<dyn Disk>, store_path: &Path, settings: QueueSettings) -> Self {
         let handles = HandleCache::new(settings.access, settings.max_open_files);
         Self {
-            shared: Arc::new(Shared { disk, handles }),
+            shared: Arc::new(Shared { disk, handles, sync_failed: OnceLock::new() }),
+            unsynced: Mutex::default(),
             store_path: store_path.to_path_buf(),
             next_serial: AtomicU64::new(0),
             version: AtomicU64::new(0),
@@ -354,19 +358,34 @@ impl ConsumeQueues {
         self.all().iter().try_for_each(|queue| queue.cut_behind_end())
     }
 
-    /// Makes durable what was written since the last call.
+    /// Makes durable what was written since the last call. After a failure the call may be
+    /// repeated, unless a sync failed.
     pub(crate) fn sync(&self) -> Result<()> {
-        // Directories with new entries; each is synced once, after what it names.
-        let mut directories = BTreeSet::new();
+        // Each directory with new entries is synced once, after what it names.
+        let mut directories = self.unsynced.lock();
         for queue in self.all() {
             let made = queue.sync()?.into_iter();
             directories.extend(made.flat_map(Path::ancestors).take(4).map(Path::to_path_buf));
         }
-        for directory in directories.iter().rev() {
-            let synced = self.shared.disk.sync_directory(directory);
-            synced.map_err(|source| Error::io("cannot sync", source).at_path(directory))?;
+        while let Some(directory) = directories.pop_last() {
+            self.shared.disk.sync_directory(&directory).map_err(|source| {
+                let error = Error::io("cannot sync", source).at_path(&directory);
+                if error.status() == Status::TooManyOpenFiles {
+                    // It could not be opened, and is left to the next call.
+                    directories.insert(directory.clone());
+                } else {
+                    let _ = self.shared.sync_failed.set(error.clone());
+                }
+                error
+            })?;
         }
         Ok(())
+    }
+
+    /// The first failure of a sync, if there was one: what the queues hold on the disk is then
+    /// unknown until the next opening, and no checkpoint may speak of it.
+    pub(crate) fn sync_failure(&self) -> Option<&Error> {
+        self.shared.sync_failed.get()
     }
 
     /// Lets go of what points below `log_min`: first indexes rise, and files that point nowhere

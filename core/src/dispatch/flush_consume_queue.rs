@@ -1,7 +1,7 @@
 //! `FlushConsumeQueueService`: makes queues durable and moves the checkpoint behind them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -27,9 +27,6 @@ pub(crate) struct QueueFlusher {
     pub(crate) checkpoint: Arc<CheckpointFile>,
     /// What is synced, but cannot be noted before the log is durable that far.
     pub(crate) synced: Mutex<Option<DispatchSnapshot>>,
-    /// Whether a sync failed: what the queues hold on the disk is then unknown until the next
-    /// opening, and no checkpoint may speak of it.
-    pub(crate) failed: AtomicBool,
     /// What the checkpoint says: everything below is in queues that are durable.
     pub(crate) noted: AtomicU64,
     /// Held while queue files are synced or removed: a sync must not miss a file that it has to
@@ -41,20 +38,18 @@ impl QueueFlusher {
     /// Makes everything that was dispatched durable, and notes it as far as the log is durable.
     pub(crate) fn flush(&self) -> Result<()> {
         let _one_at_a_time = self.files.lock();
-        if self.failed.load(Ordering::Acquire) {
+        if self.queues.sync_failure().is_some() {
             return Ok(());
         }
         let earlier = self.synced.lock().take();
-        self.note(earlier)?;
+        self.note(earlier).inspect_err(|_| *self.synced.lock() = earlier)?;
         // `None`: a batch is partly written, and the dispatcher will ask again.
         let Some(snapshot) = self.dispatcher.snapshot() else {
             return Ok(());
         };
-        if let Err(error) = self.queues.sync() {
-            self.failed.store(true, Ordering::Release);
-            return Err(error);
-        }
-        self.note(Some(snapshot))
+        self.queues.sync()?;
+        // What cannot be noted now is noted later: the service comes back for it.
+        self.note(Some(snapshot)).inspect_err(|_| *self.synced.lock() = Some(snapshot))
     }
 
     fn note(&self, snapshot: Option<DispatchSnapshot>) -> Result<()> {
@@ -141,13 +136,16 @@ impl FlushConsumeQueueService {
 
 fn serve(flusher: &QueueFlusher, interval: Duration, signal: &Signal) {
     let mut pause = interval;
+    let mut failed = false;
     loop {
-        let limit = flusher.is_behind().then_some(pause);
+        let limit = (failed || flusher.is_behind()).then_some(pause);
         if signal.wait(limit) == Wake::Stopped || signal.rest(pause) {
             return;
         }
         let begin = Instant::now();
-        if let Err(error) = flusher.flush() {
+        let outcome = flusher.flush();
+        failed = outcome.is_err();
+        if let Err(error) = outcome {
             tracing::error!(%error, "consume queues cannot be made durable");
         }
         pause = interval.max(begin.elapsed() * REST_PER_WORK);

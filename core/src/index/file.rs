@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -43,7 +43,8 @@ pub(super) struct IndexFile {
     table: Mutex<Option<SlotTable>>,
     /// The header's `next` when the file was last synced; 0 if it never was.
     synced_next: AtomicU32,
-    sync_failed: AtomicBool,
+    /// The first failure of a sync.
+    sync_failed: OnceLock<Error>,
 }
 
 /// What is looked for.
@@ -132,7 +133,7 @@ impl IndexFile {
             reader: Mutex::new(None),
             table: Mutex::new(None),
             synced_next: AtomicU32::new(0),
-            sync_failed: AtomicBool::new(false),
+            sync_failed: OnceLock::new(),
         }
     }
 
@@ -520,8 +521,8 @@ impl IndexFile {
     /// Makes everything visible durable, and returns its header. A sync that failed is not
     /// repeated: the system may have dropped what it could not write.
     pub(super) fn sync(&self, disk: &dyn Disk) -> Result<Header> {
-        if self.sync_failed.load(Ordering::Acquire) {
-            let what = "an earlier sync of the index file failed; open the store again";
+        if let Some(cause) = self.sync_failed.get() {
+            let what = format!("an earlier sync failed; open the store again ({cause})");
             return Err(Error::new(Status::Fenced, what).at_path(&self.path));
         }
         let header = self.header();
@@ -529,8 +530,9 @@ impl IndexFile {
             return Ok(header);
         }
         self.reader(disk)?.sync_data().map_err(|source| {
-            self.sync_failed.store(true, Ordering::Release);
-            Error::io("cannot sync", source).at_path(&self.path)
+            let error = Error::io("cannot sync", source).at_path(&self.path);
+            let _ = self.sync_failed.set(error.clone());
+            error
         })?;
         self.synced_next.store(header.next, Ordering::Release);
         Ok(header)

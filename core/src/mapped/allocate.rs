@@ -2,6 +2,7 @@
 //! the append position, so that no append waits for them while the service keeps up.
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -68,6 +69,8 @@ struct State {
     unlock_later: VecDeque<(Instant, Arc<MappedFile>)>,
     populated: u64,
     populate_ahead: u64,
+    /// Whether the file to be made may be there from an attempt that failed.
+    leftover: bool,
     stopped: bool,
 }
 
@@ -370,6 +373,38 @@ impl Shared {
         }
     }
 
+    /// Removes what an attempt to make the file left that failed. Nobody else makes one there: this
+    /// process holds the store's lock.
+    fn remove_leftover(&self, path: &Path) -> Result<()> {
+        if !self.state.lock().leftover {
+            return Ok(());
+        }
+        match self.queue.disk().remove(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("cannot remove the unused file", error).at_path(path))
+            }
+            _ => {
+                self.state.lock().leftover = false;
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes a file with space in it.
+    fn create(&self, path: PathBuf, start: u64) -> Result<MappedFile> {
+        let disk = self.queue.disk();
+        let file = MappedFile::create(disk, path, start, self.queue.file_size_bytes())?;
+        let ahead = if self.settings.warm { u64::MAX } else { self.settings.reserve_ahead_bytes };
+        match file.reserve(disk, start.saturating_add(ahead)) {
+            Ok(()) => Ok(file),
+            Err(error) => {
+                // A file without space is of no use; the error that matters is the first one.
+                let _ = disk.remove(file.path());
+                Err(error)
+            }
+        }
+    }
+
     /// Makes the file that starts at `start`, unless it was made before.
     fn make(&self, start: u64) -> Result<()> {
         // Between the look at the state and now, an appender may have taken the file.
@@ -385,18 +420,15 @@ impl Shared {
             }
             tracing::warn!(start, "no transient pool buffer is free: appends go to the mapping");
         }
-        let disk = self.queue.disk();
         let size = self.queue.file_size_bytes();
         let path = settings.paths.file(start, size);
-        let file = MappedFile::create(disk, path, start, size)?;
-        let ready = file.reserve(disk, start + settings.reserve_ahead_bytes);
-        if let Err(error) = ready {
-            // A file without space is of no use; the error that matters is the first one.
-            let _ = disk.remove(file.path());
-            return Err(error);
-        }
+        self.remove_leftover(&path)?;
+        let file = self.create(path, start).inspect_err(|error| {
+            // If it could not be removed, it stands in the way of the next attempt. One that was
+            // there before is somebody else's.
+            self.state.lock().leftover = !error.is_already_there();
+        })?;
         if settings.warm {
-            file.reserve(disk, file.end())?;
             file.region().populate(0..index(&file, file.end()));
             if let Err(error) = file.region().lock() {
                 tracing::warn!(%error, path = %file.path().display(), "cannot lock in memory");

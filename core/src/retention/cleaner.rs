@@ -197,6 +197,9 @@ impl Cleaner {
         };
         if file.end() > queues.noted() {
             queues.flush()?;
+            if let Some(error) = queues.queues.sync_failure() {
+                return Err(error.clone());
+            }
         }
         Ok(file.end() <= queues.noted())
     }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -226,7 +226,6 @@ impl Dispatching {
             dispatcher: Arc::clone(&dispatcher),
             checkpoint: Arc::clone(checkpoint),
             synced: Mutex::new(None),
-            failed: AtomicBool::new(false),
             noted: AtomicU64::new(from),
             files: Mutex::new(()),
         });
@@ -268,13 +267,8 @@ impl Dispatching {
         let forced = self.flusher.index.as_ref().map(|index| index.force()).transpose();
         let flushed = forced.and_then(|_| self.flusher.flush());
         dispatched.and(flushed)?;
-        if self.flusher.failed.load(std::sync::atomic::Ordering::Acquire) {
-            return Err(crate::Error::new(
-                crate::Status::Io,
-                "a consume queue could not be made durable",
-            ));
-        }
-        Ok(())
+        // It may have been a thread of the store that was told.
+        self.flusher.queues.sync_failure().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// The key index.

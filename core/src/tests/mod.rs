@@ -28,3 +28,4 @@ mod state_files;
 mod time;
 mod transaction_checks;
 mod transactions;
+mod tried_again;
