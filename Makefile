@@ -16,6 +16,7 @@ export CAIRNLOG_TARGET := $(release)
 
 .PHONY: build demo test check fmt header abi rust model c python java compat install
 .PHONY: loom soak
+.PHONY: faults
 .PHONY: bench bench-quick bench-micro peers counts counts-bless doc clean
 
 # The tool, the C libraries, the JNI library and the benchmarks, in target/release.
@@ -28,7 +29,7 @@ demo: build
 	$(PYTHON) tests/demo/demo.py $(if $(FILE),--file "$(FILE)")
 
 # Everything that must pass before a change lands.
-test: check build rust c python java compat
+test: check build rust faults c python java compat
 
 # Formatting and lints, warnings being errors, and that no append takes more instructions.
 check:
@@ -82,6 +83,18 @@ powercut: build
 	$(PYTHON) tests/powercut/replay.py --states $(or $(REPLAYS),300) $(if $(SEED),--seed $(SEED)) \
 		--model target/powercut-tool.json --counts target/powercut-model.json \
 		--report target/powercut.json
+
+# Every call of every operation fails, once, twice and for ever, with every error; then the system
+# itself fails under an unmodified program. ROUNDS=5 tries 5 failures at each call and a quarter of
+# what the system can do, ALL=1 all there is (15 minutes). SEED=... has the same cases again. Writes
+# target/faults.json.
+faults: build
+	rm -f target/faults.json
+	CAIRNLOG_FAULTS_REPORT=$(CURDIR)/target/faults.json \
+		$(if $(ALL),CAIRNLOG_FAULTS_ALL=1,CAIRNLOG_FAULTS_ROUNDS=$(or $(ROUNDS),1)) \
+		$(if $(SEED),CAIRNLOG_SEED=$(SEED)) $(CARGO) test --locked -p cairnlog --lib tests::faults
+	$(PYTHON) tests/faults/faults.py --rounds $(or $(ROUNDS),1) $(if $(ALL),--all) \
+		$(if $(SEED),--seed $(SEED)) --report target/faults.json
 
 # The C ABI as C and C++ see it: examples and tests, once more under AddressSanitizer.
 c: build

@@ -8,6 +8,7 @@ mod delay;
 mod disk_full;
 mod failed_sync;
 mod fault_disk;
+mod faults;
 mod following;
 mod foreign_files;
 mod group_commit;

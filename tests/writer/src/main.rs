@@ -5,6 +5,9 @@
 //! per line goes to the standard output: per acknowledged message the fields of a fixture's
 //! manifest, per blank `{"blank":true,...}`.
 //!
+//! `probe DIR` does with a store what the standard input says, for tests in which the system
+//! refuses things; see [`probe`].
+//!
 //! What a line says comes from what was asked for and from a model of the format kept here, not
 //! from the engine: the process fails when the engine acknowledges something else. With `--kill N`
 //! the process kills itself once N messages were acknowledged; nothing is closed then.
@@ -12,6 +15,7 @@
 mod dump;
 mod expected;
 mod message;
+mod probe;
 mod scenarios;
 mod writer;
 
@@ -30,7 +34,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// How the process is called.
 const USAGE: &str = "write SCENARIO DIR [--kill N] | continue DIR [--kill N] | \
-                     dump DIR [LOG_DIR...] | list";
+                     dump DIR [LOG_DIR...] | probe DIR [OPTION=VALUE...] | list";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -51,6 +55,7 @@ fn run(words: &[&str]) -> Outcome<()> {
         ["dump", directory, log_directories @ ..] => {
             dump::dump(Path::new(directory), log_directories)
         }
+        ["probe", directory, options @ ..] => probe::run(Path::new(directory), options),
         ["write", name, directory] => write(name, Path::new(directory), None),
         ["write", name, directory, "--kill", count] => {
             write(name, Path::new(directory), Some(count.parse()?))
