@@ -165,9 +165,17 @@ options! {
     /// background service, from 1 MiB to 1 GiB. Of a file that is used further than that, as much
     /// is reserved ahead as is used. Default 32 MiB.
     reserve_ahead_bytes: u64 = 32 * 1024 * 1024, "reserve_ahead_bytes" | "", parse_reserve;
-    /// Whether each record carries a CRC over header, body and properties (`__CRC32#`); RocketMQ
-    /// before 5.2 reads such records but takes the CRC for an ordinary property. Default false.
-    append_record_crc: bool = false, "append_record_crc" | "enabledAppendPropCRC", parse_bool;
+    /// Whether the process gets a handler for SIGBUS, with the first store that it opens so, and
+    /// keeps it. Pages that are missing because another program shortened a file, or its device
+    /// fails, then read as zeros, and the call that met them fails; without, the signal ends the
+    /// process. Signals that are not about a store's files go to the handler that was there before.
+    /// For a process that must keep its own handlers. Default true.
+    sigbus_guard_enable: bool = true, "sigbus_guard_enable" | "", parse_bool;
+    /// Whether each record that is appended carries a CRC over header, body and properties
+    /// (`__CRC32#`), without which damage to header and properties may go unseen. To be switched off
+    /// where RocketMQ before 5.2 reads the files: it takes the CRC for an ordinary property. A store
+    /// may have records of both kinds. Default true.
+    append_record_crc: bool = true, "append_record_crc" | "enabledAppendPropCRC", parse_bool;
     /// Whether opening verifies the CRC of every record. Default true.
     check_crc_on_recover: bool = true, "check_crc_on_recover" | "checkCRCOnRecover", parse_bool;
     /// What opening does with damage in the middle of the log. Default [`DamagePolicy::Refuse`].

@@ -595,6 +595,7 @@ class Store(ReadableStore):
         page_cache_busy_timeout_ms: int | None = ...,
         warm_mapped_file_enable: bool | None = ...,
         reserve_ahead_bytes: _Size | None = ...,
+        sigbus_guard_enable: bool | None = ...,
         append_record_crc: bool | None = ...,
         check_crc_on_recover: bool | None = ...,
         damage_policy: Literal["refuse", "truncate"] | None = ...,

@@ -47,6 +47,13 @@ impl CommitLogParts {
     fn commit(&self) -> Result<()> {
         self.queue.commit(0).map(|_| ()).inspect_err(|error| self.fence.close(error))
     }
+
+    /// Fails if what was written at a place went nowhere. Then the fence closes: nothing is known
+    /// of the file any more.
+    #[inline(always)]
+    fn check(&self, place: &Place<'_>, position: u64, length: u32) -> Result<()> {
+        place.check(position, length).inspect_err(|error| self.fence.close(error))
+    }
 }
 
 /// The writing end of the log.
@@ -197,6 +204,7 @@ impl Appender<'_> {
         for draft in drafts {
             let mut writer = place.writer(stamp.physical_offset, draft.size_bytes())?;
             draft.encode(stamp, &mut writer);
+            self.log.parts.check(&place, stamp.physical_offset, draft.size_bytes())?;
             finish(writer, stamp.physical_offset)?;
             stamp.physical_offset += u64::from(draft.size_bytes());
             stamp.queue_offset += u64::from(takes_offset);
@@ -264,6 +272,7 @@ fn roll(parts: &CommitLogParts, state: &mut AppendState) -> Result<()> {
         let place = Place::find(parts, finished, state.position, u64::from(BLANK_BYTES))?;
         let mut writer = place.writer(state.position, BLANK_BYTES)?;
         encode_blank(room, &mut writer);
+        parts.check(&place, state.position, BLANK_BYTES)?;
         finish(writer, state.position)?;
         parts.queue.publish(start, place.is_mapped());
         if finished.buffer.is_some() && next.buffer.is_none() {
@@ -324,6 +333,17 @@ impl<'p> Place<'p> {
     /// Whether the bytes are committed as soon as they are published.
     fn is_mapped(&self) -> bool {
         matches!(self, Self::Mapping(_) | Self::MappingAlone(..))
+    }
+
+    /// Fails if what was written into the mapping went nowhere. Buffers lose nothing.
+    #[inline(always)]
+    fn check(&self, position: u64, length: u32) -> Result<()> {
+        match *self {
+            Self::Mapping(file) | Self::MappingAlone(file, _) => {
+                file.check(position..position + u64::from(length))
+            }
+            Self::Pool(..) | Self::Staging(..) => Ok(()),
+        }
     }
 
     /// What writes `length` bytes at a log position, the first four last.

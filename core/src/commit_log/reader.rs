@@ -7,7 +7,7 @@ use super::scan::MessageView;
 use super::walk::{Found, Walk, find_record, used_range};
 use crate::codec::record::CrcCheck;
 use crate::error::{Error, Result};
-use crate::mapped::{FoundFile, MappedFile, MappedFileQueue, QueuePaths, list_files};
+use crate::mapped::{FoundFile, MappedFile, MappedFileQueue, QueuePaths, guard, list_files};
 use crate::offset::PhysicalOffset;
 use crate::options::{MAX_SEGMENT_SIZE_BYTES, StoreOptions};
 use crate::status::Status;

@@ -165,6 +165,9 @@ pub(crate) fn plan_with(
         }
     }
     let files = queue.files();
+    for file in &files {
+        file.check(file.start()..file.end())?;
+    }
     let report = RecoveryReport {
         created: before.created,
         clean_stop: before.clean_stop,

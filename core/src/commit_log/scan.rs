@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::walk::{damage_at, view};
+use super::walk::{check_pages, damage_at, view};
 use crate::codec::record::{CrcCheck, Defect, Parsed, RecordLayout, parse};
 use crate::codec::{PropertyIter, RecordView};
 use crate::error::{Error, Result};
@@ -152,7 +152,9 @@ pub(crate) fn read_at(queue: &MappedFileQueue, offset: PhysicalOffset) -> Result
         let what = "nothing is stored there yet";
         return Err(Error::new(Status::OffsetOutOfRange, what).at_offset(offset.get()));
     };
-    match parse(pin.bytes(), offset.get(), CrcCheck::Verify) {
+    let parsed = parse(pin.bytes(), offset.get(), CrcCheck::Verify);
+    check_pages(&pin, &parsed)?;
+    match parsed {
         Ok(Parsed::Record(layout)) => Ok(MessageView::new(pin, layout)),
         Err(Defect::Damaged { what, expected, found }) if what.contains("CRC") => {
             Err(damage_at(pin.file(), offset.get(), what).expected(expected, found))
@@ -290,7 +292,8 @@ fn was_removed(at: u64, first: u64) -> Error {
         .expected(format!("{first} or more, where the log begins now"), at)
 }
 
-fn defect_at(pin: &Pin, at: u64, defect: Defect) -> Error {
+/// An error about what is wrong with the record at a position.
+pub(crate) fn defect_at(pin: &Pin, at: u64, defect: Defect) -> Error {
     match defect {
         Defect::Free => damage_at(pin.file(), at, "a record is missing"),
         Defect::Damaged { what, expected, found } => {

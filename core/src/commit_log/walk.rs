@@ -17,7 +17,8 @@ pub(crate) enum Found {
     Blank(u64, u32),
     /// Nothing: the end of what is readable, or free space.
     Free,
-    /// Something that is neither, and what is wrong with it.
+    /// Something that is neither, and what is wrong with it: [`Status::Corruption`], or another
+    /// status if it cannot be read.
     Damaged(Error),
 }
 
@@ -48,7 +49,11 @@ impl<'q> Walk<'q> {
             Some(pin) if !pin.bytes().is_empty() => pin,
             _ => return Found::Free,
         };
-        match parse(pin.bytes(), at, self.crc) {
+        let parsed = parse(pin.bytes(), at, self.crc);
+        if let Err(error) = check_pages(&pin, &parsed) {
+            return Found::Damaged(error);
+        }
+        match parsed {
             Ok(Parsed::Record(layout)) => {
                 self.position = at + u64::from(layout.size);
                 let rest = pin.clone().skip(layout.size as usize);
@@ -72,6 +77,18 @@ impl<'q> Walk<'q> {
     }
 }
 
+/// Fails if a page was not there when what a pin begins with was looked at: zeros were seen, which
+/// the file does not hold.
+#[inline(always)]
+pub(crate) fn check_pages(pin: &Pin, parsed: &std::result::Result<Parsed, Defect>) -> Result<()> {
+    let looked_at = match parsed {
+        Ok(Parsed::Record(layout)) => layout.size as usize,
+        Ok(Parsed::Blank(_)) => BLANK_BYTES as usize,
+        Err(_) => usize::MAX,
+    };
+    pin.check(looked_at)
+}
+
 /// An error about damage, which names the file as `directory/name`.
 pub(crate) fn damage_at(file: &MappedFile, offset: u64, what: &'static str) -> Error {
     Error::new(Status::Corruption, what).at_path(file.path()).at_offset(offset)
@@ -87,10 +104,12 @@ pub(crate) fn used_range(queue: &MappedFileQueue, from: u64) -> Result<Option<Ra
         };
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let bytes = pin.bytes().get(..length).unwrap_or(pin.bytes());
-        let Some(first) = first_nonzero(bytes) else {
+        let first = first_nonzero(bytes);
+        let last = bytes.iter().rposition(|&byte| byte != 0);
+        pin.check(length)?;
+        let (Some(first), Some(last)) = (first, last) else {
             continue;
         };
-        let last = bytes.iter().rposition(|&byte| byte != 0).unwrap_or(first);
         let start = used.map_or(range.start + first as u64, |used| used.start);
         used = Some(start..range.start + last as u64 + 1);
     }

@@ -199,6 +199,8 @@ impl FileWalks<'_> {
                 }
                 Found::Blank(..) => {}
                 Found::Free => break,
+                // What cannot be read is not damage: nothing is known of it.
+                Found::Damaged(error) if error.status() != Status::Corruption => return Err(error),
                 Found::Damaged(error) => {
                     damage = Some(error);
                     break;

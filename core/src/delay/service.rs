@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::codec::RecordView;
 use crate::codec::properties::{PROPERTY_REAL_QUEUE_ID, PROPERTY_REAL_TOPIC};
 use crate::codec::record::{CrcCheck, Parsed, parse};
-use crate::commit_log::MessageView;
+use crate::commit_log::{MessageView, check_pages};
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, Unit};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
@@ -381,7 +381,9 @@ impl ScheduleMessageService {
             return Err(unreadable("a unit points behind the log", offset));
         };
         // A damaged body must not get a new CRC that fits.
-        let Ok(Parsed::Record(layout)) = parse(pin.bytes(), offset, CrcCheck::Verify) else {
+        let parsed = parse(pin.bytes(), offset, CrcCheck::Verify);
+        check_pages(&pin, &parsed)?;
+        let Ok(Parsed::Record(layout)) = parsed else {
             return Err(unreadable("a delayed message is damaged", offset));
         };
         let message = MessageView::new(pin, layout);
@@ -478,7 +480,9 @@ fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
 /// Whether a put that failed may succeed later. The message stays as it is, and so does what is
 /// wrong with it; damage stays, too.
 fn can_be_cured(error: &Error) -> bool {
-    !matches!(error.status().code(), 1..100 | 300..400)
+    use crate::status::Status;
+    // A file that was shortened meanwhile is no reason to give up what was in it.
+    error.status() == Status::WrongFileSize || !matches!(error.status().code(), 1..100 | 300..400)
 }
 
 /// Where a delayed message is meant to go.

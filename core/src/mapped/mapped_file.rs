@@ -11,6 +11,7 @@ use super::region::{self, Region, RegionWriter};
 use super::staging::StagingBuffer;
 use super::transient_pool::PoolBuffer;
 use crate::error::{Error, Result};
+use crate::status::Status;
 use crate::sys::disk::{Access, Disk, DiskFile};
 
 /// A file of fixed size, mapped whole, whose first byte has the physical offset `start`.
@@ -173,6 +174,35 @@ impl MappedFile {
         *self.buffer.lock() = Some(buffer);
     }
 
+    /// Fails if bytes in a range of log positions were not there when they were read, or written,
+    /// through the mapping: another program has shortened the file, or its device fails.
+    #[inline(always)]
+    pub(crate) fn check(&self, range: Range<u64>) -> Result<()> {
+        match self.region.lost(self.index(range.start)..self.index(range.end)) {
+            false => Ok(()),
+            true => Err(self.lost(range.start)),
+        }
+    }
+
+    #[cold]
+    fn lost(&self, position: u64) -> Error {
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) if metadata.len() < self.size_bytes() => self.shortened(metadata.len()),
+            _ => {
+                let source = std::io::Error::from_raw_os_error(libc::EIO);
+                Error::io("a page cannot be read or written", source)
+                    .at_path(&self.path)
+                    .at_offset(position)
+            }
+        }
+    }
+
+    fn shortened(&self, length: u64) -> Error {
+        Error::new(Status::WrongFileSize, "the file was shortened while it was in use")
+            .at_path(&self.path)
+            .expected(format!("{} bytes", self.size_bytes()), length)
+    }
+
     /// A writer for bytes at a log position in the mapping.
     pub(crate) fn writer(&self, position: u64, length: usize) -> Option<RegionWriter<'_>> {
         self.region.writer(self.index(position), length)
@@ -236,11 +266,16 @@ impl MappedFile {
         })
     }
 
-    /// Makes the file's bytes durable.
+    /// Makes the file's bytes durable. Fails as [`MappedFile::check`] does, and when the file is
+    /// shorter than it was: what was written behind its end is not in it.
     pub(crate) fn sync(&self, disk: &dyn Disk) -> Result<()> {
-        self.handle(disk)?
-            .sync_data()
-            .map_err(|source| Error::io("cannot sync", source).at_path(&self.path))
+        let failed = |source| Error::io("cannot sync", source).at_path(&self.path);
+        let handle = self.handle(disk)?;
+        handle.sync_data().map_err(failed)?;
+        match handle.length().map_err(failed)? {
+            Some(length) if length < self.size_bytes() => Err(self.shortened(length)),
+            _ => self.check(self.start..self.end()),
+        }
     }
 }
 
@@ -272,6 +307,14 @@ impl Pin {
     /// The bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         region::published(&self.file.region, self.range.clone())
+    }
+
+    /// Fails if some of the first `length` bytes were not there when they were read.
+    #[inline(always)]
+    pub(crate) fn check(&self, length: usize) -> Result<()> {
+        let start = self.file.start + self.range.start as u64;
+        let length = length.min(self.range.len());
+        self.file.check(start..start + length as u64)
     }
 
     /// The file.

@@ -12,6 +12,7 @@
 //! 4. Durable moves only after a sync that succeeded, over the older file before the newer one.
 
 pub(crate) mod allocate;
+pub(crate) mod guard;
 mod mapped_file;
 pub(crate) mod memory;
 mod queue;

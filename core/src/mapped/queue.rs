@@ -276,6 +276,12 @@ impl MappedFileQueue {
         Some(Pin::new(file, position, end))
     }
 
+    /// Fails if the newest file lost bytes behind the readable end: zeros there tell nothing.
+    pub(crate) fn check_behind_end(&self) -> Result<()> {
+        let end = self.committed.get();
+        self.last().map_or(Ok(()), |last| last.check(end..last.end()))
+    }
+
     /// Moves the readable end of a log that another process writes.
     pub(crate) fn follow_to(&self, end: u64) {
         self.published.fetch_max(end, Ordering::AcqRel);

@@ -34,6 +34,8 @@ pub(crate) struct Region {
     base: NonNull<u8>,
     length: usize,
     access: Access,
+    /// Of a mapped file. In front of the owner: it ends before the mapping does.
+    guard: Option<Guard>,
     owner: Owner,
 }
 
@@ -52,7 +54,9 @@ impl Region {
             Access::Read => options.map_raw_read_only(file)?,
             Access::Write => options.map_raw(file)?,
         };
-        Self::of_mapping(mapping, access)
+        let mut region = Self::of_mapping(mapping, access)?;
+        region.guard = Some(Guard::new(region.base, region.length, access));
+        Ok(region)
     }
 
     /// Private memory of the operating system, zeroed.
@@ -87,12 +91,13 @@ impl Region {
     #[cfg(test)]
     pub(crate) fn of_memory(memory: Arc<Memory>, length: usize, access: Access) -> Self {
         assert!(length <= memory.len());
-        Self { base: memory.base(), length, access, owner: Owner::Heap(memory) }
+        Self { base: memory.base(), length, access, guard: None, owner: Owner::Heap(memory) }
     }
 
     fn of_mapping(mapping: MmapRaw, access: Access) -> io::Result<Self> {
         let base = NonNull::new(mapping.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { base, length: mapping.len(), access, owner: Owner::Mapping(mapping) })
+        let (length, owner) = (mapping.len(), Owner::Mapping(mapping));
+        Ok(Self { base, length, access, guard: None, owner })
     }
 
     /// The length in bytes.
@@ -127,6 +132,13 @@ impl Region {
         let bytes = unsafe { source.cast::<[u8; 4]>().read_volatile() };
         fence(Ordering::Acquire);
         Some(bytes)
+    }
+
+    /// Whether bytes of a range are not the file's any more; to be asked after they were read or
+    /// written.
+    #[inline(always)]
+    pub(crate) fn lost(&self, range: Range<usize>) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.lost(range))
     }
 
     /// A writer for `length` bytes at `start`; `None` when they leave the region or it is

@@ -511,7 +511,7 @@ impl Reading {
         }
         index.query(query, |offset| {
             // What retention removed, or a cut log no longer has, is not found.
-            if let Some(message) = self.message_at(offset).filter(|message| has(message, query)) {
+            if let Some(message) = self.message_at(offset)?.filter(|message| has(message, query)) {
                 found.push(message);
             }
             let full = found.len() >= max_messages;
@@ -524,7 +524,7 @@ impl Reading {
     /// The message of a topic with an id: `offsetMsgId`, or else the unique key.
     pub(crate) fn find_by_message_id(&self, topic: &str, id: &str) -> Result<Option<MessageView>> {
         if let Some((_, offset)) = decode_offset_message_id(id)
-            && let Some(message) = self.message_at(offset.get())
+            && let Some(message) = self.message_at(offset.get())?
             && message.offset_message_id().eq_ignore_ascii_case(id)
         {
             return Ok(Some(message).filter(|message| message.topic() == topic));

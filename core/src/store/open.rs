@@ -29,7 +29,7 @@ use crate::flush::{
 use crate::lock::{AbortMarker, StoreLock};
 use crate::mapped::allocate::{AllocateMappedFileService, AllocateSettings};
 use crate::mapped::{
-    FoundFile, MappedFileQueue, QueuePaths, StagingBuffer, TransientStorePool, list_files,
+    FoundFile, MappedFileQueue, QueuePaths, StagingBuffer, TransientStorePool, guard, list_files,
     open_files,
 };
 use crate::options::{FlushMode, StoreOptions};
@@ -106,6 +106,7 @@ pub(crate) fn open(
         return Err(Error::new(Status::Forked, what).at_path(path));
     }
     options.validate()?;
+    guard::install_if(options.sigbus_guard_enable);
     let path = absolute(path)?;
     let disk = &environment.disk;
     make_directories(&path, options, &**disk)?;
@@ -164,6 +165,7 @@ struct Recovered {
 /// What opening would do, from a read-only look.
 pub(crate) fn plan(path: &Path, options: &StoreOptions) -> Result<RecoveryReport> {
     options.validate()?;
+    guard::install_if(options.sigbus_guard_enable);
     let found = Found::look(path, options, &Environment::of_this_machine())?;
     if !found.paths.writable().iter().any(|directory| directory.is_dir()) {
         return Err(not_found(path));

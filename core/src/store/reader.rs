@@ -15,7 +15,7 @@ use crate::consume_queue::{ConsumeQueues, QueueSettings};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::index::{Index, IndexSettings, KeyQuery};
-use crate::mapped::{MappedFileQueue, QueuePaths, list_files};
+use crate::mapped::{MappedFileQueue, QueuePaths, guard, list_files};
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::options::StoreOptions;
 use crate::read::{Follower, QueueBatch, ReadRequest, Reading, Source, Tail, TimeBoundary};
@@ -59,7 +59,8 @@ impl Store {
     /// Opens the store in a directory for reading only, also while another process writes it.
     ///
     /// Of the options, those count that say where the log's files are, whether there is a key
-    /// index, and how many queue files stay open.
+    /// index, how many queue files stay open, whether CRCs are verified, and whether the process
+    /// gets a handler for SIGBUS.
     ///
     /// # Errors
     ///
@@ -94,6 +95,7 @@ fn open_log(path: &Path, paths: &QueuePaths) -> Result<MappedFileQueue> {
 impl StoreReader {
     fn open(path: &Path, options: &StoreOptions) -> Result<Self> {
         options.validate()?;
+        guard::install_if(options.sigbus_guard_enable);
         let path = std::path::absolute(path)
             .map_err(|source| Error::io("cannot resolve the path", source).at_path(path))?;
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
@@ -349,6 +351,7 @@ impl StoreReader {
     fn reading_now(&self) -> Result<&Reading> {
         self.check()?;
         FollowLog::look(&*self.follower);
+        self.reading.log.check_behind_end()?;
         Ok(&self.reading)
     }
 }

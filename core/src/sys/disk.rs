@@ -85,6 +85,10 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn data_ranges(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>>;
     fn sync_data(&self) -> io::Result<()>;
     fn sync_all(&self) -> io::Result<()>;
+    /// The file's length in bytes; `None` where files keep that which they were made with.
+    fn length(&self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 /// How often a read or a write is made again that a signal interrupted, before that is an error: a
@@ -254,6 +258,10 @@ impl DiskFile for OsFile {
 
     fn sync_all(&self) -> io::Result<()> {
         self.0.sync_all()
+    }
+
+    fn length(&self) -> io::Result<Option<u64>> {
+        self.0.metadata().map(|metadata| Some(metadata.len()))
     }
 }
 
