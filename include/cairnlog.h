@@ -720,7 +720,7 @@ typedef struct cairn_message_view {
     struct cairn_str tag;
     // The keys, separated by spaces; absent if there are none.
     struct cairn_str keys;
-    // All properties as stored.
+    // The message's own properties as stored: those without the appended record CRC.
     struct cairn_bytes properties;
     // The length of the record in bytes.
     uint32_t record_length;
@@ -1191,8 +1191,8 @@ CAIRN_MUST_CHECK
 cairn_status cairn_options_set_transient_store_pool_enable(struct cairn_options *options,
                                                            int32_t value);
 
-// Sets whether each record carries a CRC over header, body and properties: 0 or 1. RocketMQ before
-// 5.2 reads such records but takes the CRC for an ordinary property. Default 0.
+// Sets whether each record that is appended carries a CRC over header, body and properties: 0 or 1.
+// RocketMQ before 5.2 reads such records but takes the CRC for an ordinary property. Default 1.
 //
 // Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
 //

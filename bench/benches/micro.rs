@@ -37,6 +37,10 @@ impl Deref for Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with_record_crc(false)
+    }
+
+    fn with_record_crc(record_crc: bool) -> Self {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut options = StoreOptions::default();
         options.segment_size_bytes = 128 << 20;
@@ -131,9 +135,18 @@ mod codec {
 mod append {
     use super::*;
 
-    #[divan::bench(args = BODIES)]
+    #[divan::bench(args = [100, 1024, 16384])]
     fn by_handle(bencher: Bencher<'_, '_>, bytes: usize) {
         let (scene, body) = (Scene::new(), body(bytes));
+        let queue = scene.queue(TOPIC, 0).unwrap();
+        let message = Message::new(TOPIC, &body);
+        bencher.counter(ItemsCount::new(1u32)).bench_local(|| queue.append(&message).unwrap());
+    }
+
+    /// With a CRC over the whole record, as stores have it unless they are told otherwise.
+    #[divan::bench(args = [100, 1024, 16384])]
+    fn with_record_crc(bencher: Bencher<'_, '_>, bytes: usize) {
+        let (scene, body) = (Scene::with_record_crc(true), body(bytes));
         let queue = scene.queue(TOPIC, 0).unwrap();
         let message = Message::new(TOPIC, &body);
         bencher.counter(ItemsCount::new(1u32)).bench_local(|| queue.append(&message).unwrap());

@@ -55,7 +55,7 @@ public final class Append {
     java.util.Arrays.fill(body, (byte) 'x');
     Append work = new Append(arguments[1], body, Integer.parseInt(arguments[3]));
     int bursts = Integer.parseInt(arguments[4]);
-    StoreOptions.Builder options = StoreOptions.builder();
+    StoreOptions.Builder options = StoreOptions.builder().appendRecordCrc(false);
     String mode = "async";
     for (int i = 5; i < arguments.length; i++) {
       String[] option = arguments[i].split("=", 2);

@@ -168,6 +168,9 @@ int main(int argc, char **argv) {
     memset(work.body, 'x', work.size);
     unsigned long bursts = strtoul(argv[5], NULL, 10);
     cairn_options *options = cairn_options_new();
+    if (cairn_options_set_append_record_crc(options, 0) != CAIRN_STATUS_OK) {
+        return 2;
+    }
     bool synchronous = set_options(options, argc - 6, argv + 6);
     figures sum = {0, 0, 0};
     char path[PATH_BYTES];

@@ -110,7 +110,8 @@ async def async_burst(path, body, messages, options):
 def main():
     """Measures."""
     directory, way, size, messages, bursts = sys.argv[1:6]
-    options = dict(option.split("=", 1) for option in sys.argv[6:])
+    options = {"append_record_crc": "false"}
+    options.update(option.split("=", 1) for option in sys.argv[6:])
     path = pathlib.Path(directory) / "store"
     body = b"x" * int(size)
     messages, bursts = int(messages), int(bursts)

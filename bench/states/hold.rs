@@ -44,6 +44,7 @@ fn run(arguments: &[String]) -> Result<()> {
     };
     let (body, bytes): (_, u64) = (vec![b'x'; size.parse()?], bytes.parse()?);
     let mut store_options = StoreOptions::default();
+    store_options.append_record_crc = false;
     for option in options {
         let (name, value) = option.split_once('=').ok_or("an option is NAME=VALUE")?;
         store_options.set(name, value)?;

@@ -42,5 +42,5 @@ fn follow() {
 
 #[test]
 fn retain() {
-    assert_eq!(run("retain"), "5 files, 1310720 bytes\n891744 bytes are left\n");
+    assert_eq!(run("retain"), "5 files, 1310720 bytes\n929408 bytes are left\n");
 }

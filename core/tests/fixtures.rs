@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use cairnlog::{
-    ConsumerOffsets, DamagePolicy, LogEntry, LogReader, Message, MessageView, Status, Store,
-    StoreCheckpoint, StoreOptions, Topics,
+    ConsumerOffsets, DamagePolicy, LogEntry, LogReader, Message, MessageView, PROPERTY_RECORD_CRC,
+    Status, Store, StoreCheckpoint, StoreOptions, Topics,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -138,8 +138,11 @@ fn assert_record(view: &MessageView, record: &Value, at: &str) {
             (text(name), Value::from(text(value)))
         })
         .collect();
-    let expected: BTreeMap<String, Value> =
+    let mut expected: BTreeMap<String, Value> =
         record["properties"].as_object().unwrap().clone().into_iter().collect();
+    // RocketMQ shows the record's CRC to consumers.
+    let with_crc = expected.remove(PROPERTY_RECORD_CRC).is_some();
+    assert_eq!(with_crc, view.properties_raw() != view.own_properties_raw(), "{at}");
     assert_eq!(properties, expected, "{at}");
     let tag = expected.get("TAGS").and_then(Value::as_str);
     assert_eq!(view.tag().as_deref(), tag, "{at}");

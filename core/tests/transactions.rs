@@ -147,6 +147,7 @@ fn the_records_of_a_transaction_are_those_of_rocketmq() {
     let directory = tempfile::tempdir().unwrap();
     let mut options = options(FlushMode::Async);
     options.store_host = "10.0.0.1:10911".parse().unwrap();
+    options.append_record_crc = false;
     let store = Store::open(directory.path(), &options).unwrap();
     let manifest = std::fs::read_to_string(fixture.join("manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();

@@ -206,7 +206,7 @@ pub struct cairn_message_view {
     pub tag: cairn_str,
     /// The keys, separated by spaces; absent if there are none.
     pub keys: cairn_str,
-    /// All properties as stored.
+    /// The message's own properties as stored: those without the appended record CRC.
     pub properties: cairn_bytes,
     /// The length of the record in bytes.
     pub record_length: u32,
@@ -251,7 +251,7 @@ impl From<&MessageView> for cairn_message_view {
             body: cairn_bytes::of(record.body()),
             tag: text(record.properties().find(PROPERTY_TAGS)),
             keys: text(record.properties().find(PROPERTY_KEYS)),
-            properties: cairn_bytes::of(record.properties_raw()),
+            properties: cairn_bytes::of(record.own_properties_raw()),
             record_length: record.size_bytes(),
             magic: record.magic(),
             body_crc: record.body_crc(),

@@ -32,9 +32,23 @@ pub(crate) trait Sink {
     }
 }
 
+/// Where a record goes that ends with a CRC of what was put before.
+pub(crate) trait RecordSink: Sink {
+    /// Sums up the first bytes of the record, at most as many as were put.
+    fn sum_first(&self, length: usize) -> crc32fast::Hasher;
+}
+
 impl Sink for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
+    }
+}
+
+impl RecordSink for Vec<u8> {
+    fn sum_first(&self, length: usize) -> crc32fast::Hasher {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(self.get(..length).unwrap_or(self));
+        hasher
     }
 }
 

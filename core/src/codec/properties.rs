@@ -43,7 +43,9 @@ pub const PROPERTY_CHECK_IMMUNITY_TIME: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
 pub const PROPERTY_RECORD_CRC: &str = "__CRC32#";
 
 /// The bytes of the appended record CRC: name, separator, ten digits, separator.
-pub(crate) const RECORD_CRC_BYTES: usize = PROPERTY_RECORD_CRC.len() + 1 + 10 + 1;
+pub(crate) const RECORD_CRC_BYTES: usize = RECORD_CRC_NAME.len() + RECORD_CRC_DIGITS + 1;
+const RECORD_CRC_NAME: &[u8] = b"__CRC32#\x01";
+const RECORD_CRC_DIGITS: usize = 10;
 
 /// Number and first queue offset of an inner batch.
 #[derive(Debug, Clone, Copy)]
@@ -288,11 +290,35 @@ pub(crate) fn appended_record_crc(properties: &[u8]) -> Option<u32> {
     if before.last().is_some_and(|&byte| byte != PROPERTY_SEPARATOR) {
         return None;
     }
-    let digits = last.strip_prefix(b"__CRC32#\x01")?.strip_suffix(&[PROPERTY_SEPARATOR])?;
+    number_of(last.strip_prefix(RECORD_CRC_NAME)?.strip_suffix(&[PROPERTY_SEPARATOR])?)
+}
+
+/// The number of digits of which the least significant is the first.
+fn number_of(digits: &[u8]) -> Option<u32> {
     let number = digits.iter().rev().try_fold(0u64, |number, digit| {
         digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
     })?;
     u32::try_from(number).ok()
+}
+
+/// The checksum in what may have been an appended record CRC before one byte of it, or the separator
+/// in front, was damaged: `None` if these properties do not end so, the value `None` if the digits
+/// are none.
+#[allow(clippy::option_option, reason = "two questions")]
+pub(crate) fn damaged_record_crc(properties: &[u8]) -> Option<Option<u32>> {
+    let last = properties.last_chunk::<RECORD_CRC_BYTES>()?;
+    let before = properties.len().checked_sub(RECORD_CRC_BYTES + 1);
+    let before = before.and_then(|at| properties.get(at)).copied().unwrap_or(PROPERTY_SEPARATOR);
+    let (name, rest) = last.split_at(RECORD_CRC_NAME.len());
+    let (digits, end) = rest.split_at(RECORD_CRC_DIGITS);
+    let wrong = name.iter().zip(RECORD_CRC_NAME).filter(|(found, known)| found != known).count()
+        + usize::from(end != [PROPERTY_SEPARATOR])
+        + usize::from(before != PROPERTY_SEPARATOR);
+    match (wrong, number_of(digits)) {
+        (0, None) => Some(None),
+        (1, Some(number)) => Some(Some(number)),
+        _ => None,
+    }
 }
 
 /// The properties without an appended record CRC.

@@ -3,9 +3,9 @@
 use super::host::{EncodedHost, IPV4_HOST_BYTES, IPV6_HOST_BYTES};
 use super::properties::{
     MAX_PROPERTIES_BYTES, PROPERTY_SEPARATOR, PropertySource, RECORD_CRC_BYTES,
-    appended_record_crc, record_crc_property,
+    appended_record_crc, damaged_record_crc, record_crc_property,
 };
-use super::{Sink, read_i16, read_i32};
+use super::{RecordSink, Sink, read_i16, read_i32};
 use crate::error::{Error, Result};
 use crate::state::QueueKind;
 use crate::status::Status;
@@ -69,9 +69,15 @@ pub(crate) struct RecordDraft<'a> {
     /// With the host bits of the system flag as the hosts ask for.
     fields: DraftFields<'a>,
     body_crc: u32,
+    /// Of a large record that ends with a CRC: the CRC of what stands between its head and that.
+    rest_crc: u32,
     properties_bytes: u16,
     size: u32,
 }
+
+/// From this size on, body, topic and properties of a record are summed up outside the append lock,
+/// and the sum of its head is combined with theirs; below, to sum up the whole takes less time.
+const COMBINED_FROM_BYTES: u32 = 4096;
 
 /// The fields of a draft that the caller of [`RecordDraft::new`] decides.
 #[derive(Debug, Clone, Copy)]
@@ -133,9 +139,32 @@ impl<'a> RecordDraft<'a> {
             .ok()
             .filter(|&size| i32::try_from(size).is_ok())
             .ok_or_else(|| Error::new(Status::MessageTooLarge, "the record exceeds 2 GiB"))?;
-        let body_crc = masked_crc(fields.body);
         // At most MAX_PROPERTIES_BYTES.
-        Ok(Self { fields, body_crc, properties_bytes: properties_bytes as u16, size })
+        let properties_bytes = properties_bytes as u16;
+        let mut draft = Self { fields, body_crc: 0, rest_crc: 0, properties_bytes, size };
+        if fields.record_crc && size >= COMBINED_FROM_BYTES {
+            draft.sum_rest();
+        } else {
+            draft.body_crc = masked_crc(fields.body);
+        }
+        Ok(draft)
+    }
+
+    /// Sums up everything behind the head but the CRC at the end.
+    #[cold]
+    fn sum_rest(&mut self) {
+        let mut sum = Sum(crc32fast::Hasher::new());
+        sum.put(self.fields.body);
+        self.body_crc = sum.0.clone().finalize() & 0x7FFF_FFFF;
+        self.encode_behind_body(&mut sum);
+        self.rest_crc = sum.0.finalize();
+    }
+
+    /// Bytes in front of the body.
+    fn head_bytes(&self) -> u32 {
+        let (born_host, store_host) = (&self.fields.born_host, &self.fields.store_host);
+        // Two addresses and two ports.
+        72 + (born_host.as_bytes().len() + store_host.as_bytes().len()) as u32
     }
 
     /// The record's length in bytes.
@@ -158,26 +187,7 @@ impl<'a> RecordDraft<'a> {
 
     /// Writes the record, `size_bytes` bytes in order.
     #[inline(always)]
-    pub(crate) fn encode(&self, stamp: Stamp, sink: &mut impl Sink) {
-        if self.fields.record_crc {
-            self.encode_with_crc(stamp, sink);
-        } else {
-            self.encode_fields(stamp, sink);
-        }
-    }
-
-    fn encode_with_crc(&self, stamp: Stamp, sink: &mut impl Sink) {
-        let mut summing = Summing { sink, hasher: crc32fast::Hasher::new() };
-        self.encode_fields(stamp, &mut summing);
-        if self.fields.properties.lacks_last_separator() {
-            summing.put(&[PROPERTY_SEPARATOR]);
-        }
-        let crc = summing.hasher.finalize() & 0x7FFF_FFFF;
-        sink.put(&record_crc_property(crc));
-    }
-
-    #[inline(always)]
-    fn encode_fields(&self, stamp: Stamp, sink: &mut impl Sink) {
+    pub(crate) fn encode(&self, stamp: Stamp, sink: &mut impl RecordSink) {
         let fields = &self.fields;
         let two_byte_topic = fields.topic.len() > MAX_V1_TOPIC_BYTES;
         let magic = if two_byte_topic { MAGIC_V2 } else { MAGIC_V1 };
@@ -191,7 +201,31 @@ impl<'a> RecordDraft<'a> {
             _ => self.put_head(magic, stamp, sink),
         }
         sink.put(fields.body);
-        if two_byte_topic {
+        self.encode_behind_body(sink);
+        if fields.record_crc {
+            self.put_crc(sink);
+        }
+    }
+
+    /// Writes the CRC of all that was written.
+    fn put_crc(&self, sink: &mut impl RecordSink) {
+        let crc = if self.size < COMBINED_FROM_BYTES {
+            sink.sum_first(usize::MAX)
+        } else {
+            let head = self.head_bytes();
+            let mut sum = sink.sum_first(head as usize);
+            let rest = u64::from(self.size - head) - RECORD_CRC_BYTES as u64;
+            sum.combine(&crc32fast::Hasher::new_with_initial_len(self.rest_crc, rest));
+            sum
+        };
+        sink.put(&record_crc_property(crc.finalize() & 0x7FFF_FFFF));
+    }
+
+    /// Writes topic and properties, with a separator in front of the CRC if one follows.
+    #[inline(always)]
+    fn encode_behind_body(&self, sink: &mut impl Sink) {
+        let fields = &self.fields;
+        if fields.topic.len() > MAX_V1_TOPIC_BYTES {
             sink.put(&(fields.topic.len() as u16).to_be_bytes());
         } else {
             sink.put(&[fields.topic.len() as u8]);
@@ -199,6 +233,9 @@ impl<'a> RecordDraft<'a> {
         sink.put(fields.topic);
         sink.put(&self.properties_bytes.to_be_bytes());
         fields.properties.encode(sink);
+        if fields.record_crc && fields.properties.lacks_last_separator() {
+            sink.put(&[PROPERTY_SEPARATOR]);
+        }
     }
 
     /// Everything between size and body, with hosts of 8 bytes.
@@ -255,21 +292,12 @@ fn too_long(properties_bytes: usize) -> Error {
 const IPV4_HEAD_BYTES: usize = 68 + 2 * IPV4_HOST_BYTES;
 type IPv4Head = [u8; IPV4_HEAD_BYTES];
 
-/// Passes bytes on and sums them up.
-struct Summing<'s, S> {
-    sink: &'s mut S,
-    hasher: crc32fast::Hasher,
-}
+/// Sums bytes up.
+struct Sum(crc32fast::Hasher);
 
-impl<S: Sink> Sink for Summing<'_, S> {
-    fn put_size(&mut self, size: [u8; 4]) {
-        self.hasher.update(&size);
-        self.sink.put_size(size);
-    }
-
+impl Sink for Sum {
     fn put(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
-        self.sink.put(bytes);
+        self.0.update(bytes);
     }
 }
 
@@ -309,6 +337,16 @@ pub(crate) enum Defect {
     /// Something is there, and this is wrong with it.
     Damaged { what: &'static str, expected: String, found: String },
 }
+
+impl Defect {
+    /// Whether there is a record that is whole but for its content.
+    pub(crate) fn is_of_crc(&self) -> bool {
+        matches!(self, Self::Damaged { what: BAD_RECORD_CRC | BAD_BODY_CRC, .. })
+    }
+}
+
+const BAD_RECORD_CRC: &str = "bad record CRC";
+const BAD_BODY_CRC: &str = "bad body CRC";
 
 /// How thoroughly [`parse`] looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -464,6 +502,23 @@ pub(crate) fn host_bytes(sys_flag: i32, bit: i32) -> usize {
     if sys_flag & bit == 0 { IPV4_HOST_BYTES } else { IPV6_HOST_BYTES }
 }
 
+/// The CRC of a record up to its own CRC, in front of which a separator stands.
+#[cold]
+fn crc_with_separator(bytes: &[u8], layout: &RecordLayout) -> u32 {
+    let end = layout.size as usize - RECORD_CRC_BYTES;
+    // Without another property the length of the properties stands there.
+    let alone = usize::from(layout.properties_bytes) == RECORD_CRC_BYTES;
+    let mut hasher = crc32fast::Hasher::new();
+    match bytes.get(..end).and_then(|covered| covered.split_last()) {
+        Some((_, others)) if !alone => {
+            hasher.update(others);
+            hasher.update(&[PROPERTY_SEPARATOR]);
+        }
+        _ => hasher.update(bytes.get(..end).unwrap_or_default()),
+    }
+    hasher.finalize() & 0x7FFF_FFFF
+}
+
 fn verify_crc(bytes: &[u8], layout: &RecordLayout) -> std::result::Result<(), Defect> {
     let slice = |start: u32, length: u32| {
         let start = start as usize;
@@ -472,11 +527,17 @@ fn verify_crc(bytes: &[u8], layout: &RecordLayout) -> std::result::Result<(), De
     let properties = slice(layout.properties_start, u32::from(layout.properties_bytes));
     let (what, expected, found) = if let Some(stored) = appended_record_crc(properties) {
         let covered = slice(0, layout.size - RECORD_CRC_BYTES as u32);
-        ("bad record CRC", stored, masked_crc(covered))
+        (BAD_RECORD_CRC, stored, masked_crc(covered))
+    } else if let Some(stored) = damaged_record_crc(properties)
+        && stored.is_none_or(|stored| stored == crc_with_separator(bytes, layout))
+    {
+        let found =
+            String::from_utf8_lossy(properties.last_chunk::<RECORD_CRC_BYTES>().map_or(&[], |b| b));
+        return Err(damaged(BAD_RECORD_CRC, "__CRC32# and ten digits", found.escape_debug()));
     } else {
         let stored = read_i32(bytes, at::BODY_CRC).unwrap_or(-1).cast_unsigned();
         let body = slice(layout.body_start, layout.body_bytes);
-        ("bad body CRC", stored, masked_crc(body))
+        (BAD_BODY_CRC, stored, masked_crc(body))
     };
     if expected == found {
         return Ok(());

@@ -71,11 +71,40 @@ fn the_worked_example_with_record_crc() {
     assert_eq!(bytes.len(), 146);
     assert!(bytes.ends_with(b"__CRC32#\x012829227340\x02"));
     assert!(parse(&bytes, 0, CrcCheck::Verify).is_ok());
-    // A flip in the suffix's own name makes it an ordinary property, and the body CRC counts again.
-    for position in (8..125).chain(135..145) {
-        let mut wrong = bytes.clone();
-        wrong[position] ^= 1;
-        assert!(parse(&wrong, 0, CrcCheck::Verify).is_err(), "flipped bit in byte {position}");
+    // Also in the CRC's own name, without which it would be an ordinary property.
+    for position in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut wrong = bytes.clone();
+            wrong[position] ^= 1 << bit;
+            let parsed = parse(&wrong, 0, CrcCheck::Verify);
+            assert!(parsed.is_err(), "flipped bit {bit} in byte {position}: {parsed:?}");
+        }
+    }
+}
+
+/// Small records are summed up whole, large ones in two parts: both are right, whatever stands in
+/// head and properties, and no byte of a record goes uncovered.
+#[test]
+fn the_record_crc_covers_every_byte_of_every_size() {
+    let least = COMBINED_FROM_BYTES as usize;
+    for body_bytes in [0, 1, 500, least - 200, least - 100, least, 3 * least, 1 << 20] {
+        let body: Vec<u8> = (0..body_bytes).map(|at| (at % 251) as u8).collect();
+        let long_topic = [b't'; 200];
+        for (fields, raw) in [
+            (usual_fields(), &b"a\x01b"[..]),
+            (usual_fields(), b""),
+            (draft_fields(), b"a\x01b\x02"),
+            (DraftFields { topic: &long_topic, ..draft_fields() }, b"a\x01b"),
+        ] {
+            let properties = PropertySource::raw(raw);
+            let fields = DraftFields { body: &body, properties, record_crc: true, ..fields };
+            let bytes = encoded(&RecordDraft::new(fields).unwrap());
+            let (covered, property) = bytes.split_at(bytes.len() - RECORD_CRC_BYTES);
+            assert_eq!(property, record_crc_property(masked_crc(covered)), "{body_bytes}");
+            let body_crc = read_i32(&bytes, at::BODY_CRC).unwrap();
+            assert_eq!(body_crc.cast_unsigned(), masked_crc(&body));
+            assert!(parse(&bytes, 0, CrcCheck::Verify).is_ok());
+        }
     }
 }
 

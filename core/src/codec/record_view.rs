@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::host::decode_host;
-use super::properties::{PROPERTY_INNER_NUM, PROPERTY_KEYS, PROPERTY_TAGS, PropertyIter};
+use super::properties::{
+    PROPERTY_INNER_NUM, PROPERTY_KEYS, PROPERTY_TAGS, PropertyIter, without_record_crc,
+};
 use super::record::{RecordLayout, at, host_bytes, queue_kind, sys_flag};
 use super::{read_i32, read_i64};
 use crate::offset::{PhysicalOffset, QueueOffset};
@@ -174,13 +176,19 @@ impl<'a> RecordView<'a> {
         self.slice(self.layout.properties_start, u32::from(self.layout.properties_bytes))
     }
 
-    /// The properties, in stored order.
+    /// The message's own properties as stored: those without the appended record CRC.
     #[must_use]
-    pub fn properties(&self) -> PropertyIter<'a> {
-        PropertyIter::new(self.properties_raw())
+    pub fn own_properties_raw(&self) -> &'a [u8] {
+        without_record_crc(self.properties_raw())
     }
 
-    /// The value of a property; bytes that are no UTF-8 are replaced.
+    /// The message's own properties, in stored order.
+    #[must_use]
+    pub fn properties(&self) -> PropertyIter<'a> {
+        PropertyIter::new(self.own_properties_raw())
+    }
+
+    /// The value of a property of the message's own; bytes that are no UTF-8 are replaced.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<Cow<'a, str>> {
         self.properties().find(name).map(String::from_utf8_lossy)

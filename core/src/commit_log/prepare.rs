@@ -5,7 +5,6 @@ use crate::codec::batch::BatchItems;
 use crate::codec::host::EncodedHost;
 use crate::codec::properties::{
     HalfMark, InnerBatch, PROPERTY_DELAY, PROPERTY_UNIQUE_KEY, PropertySource, RealQueue,
-    without_record_crc,
 };
 use crate::codec::record::{BLANK_BYTES, DraftFields, RecordDraft, sys_flag};
 use crate::consume_queue::MAX_BATCH_MESSAGES;
@@ -169,7 +168,7 @@ impl Preparer {
             store_host: EncodedHost::new(record.store_host()),
             reconsume_times: record.reconsume_times(),
             prepared_transaction_offset: 0,
-            properties: PropertySource::raw(without_record_crc(record.properties_raw())),
+            properties: PropertySource::raw(record.own_properties_raw()),
             record_crc: self.record_crc,
         }
     }

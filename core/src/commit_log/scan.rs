@@ -87,7 +87,9 @@ impl MessageView {
         topic_bytes -> &[u8];
         /// The properties as stored, the appended record CRC included.
         properties_raw -> &[u8];
-        /// The properties, in stored order.
+        /// The message's own properties as stored: those without the appended record CRC.
+        own_properties_raw -> &[u8];
+        /// The message's own properties, in stored order.
         properties -> PropertyIter<'_>;
         /// The tag.
         tag -> Option<Cow<'_, str>>;

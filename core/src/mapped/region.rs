@@ -14,8 +14,9 @@ use std::sync::atomic::{Ordering, fence};
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::guard::Guard;
 use super::memory::Memory;
-use crate::codec::Sink;
+use crate::codec::{RecordSink, Sink};
 use crate::sys::disk::Access;
 
 /// Bytes of a page, as RocketMQ counts them on every machine.
@@ -262,6 +263,19 @@ impl Sink for RegionWriter<'_> {
         // published yet: nobody else looks at them.
         fill(unsafe { &mut *target.cast::<[u8; N]>() });
         self.position += N;
+    }
+}
+
+impl RecordSink for RegionWriter<'_> {
+    #[inline]
+    fn sum_first(&self, length: usize) -> crc32fast::Hasher {
+        let mut hasher = crc32fast::Hasher::new();
+        let Some(size) = self.size else { return hasher };
+        hasher.update(&size);
+        let end = self.start.saturating_add(length).min(self.position);
+        // SAFETY: what was not published yet is written by this writer only, which is borrowed.
+        hasher.update(unsafe { self.region.slice(self.start + size.len()..end) });
+        hasher
     }
 }
 

@@ -33,6 +33,9 @@ impl Scene {
             consume_queue_file_size_bytes: 20_000,
             max_hash_slot_num: 100,
             max_index_num: 1000,
+            // Recovery has to tell whole records from torn ones without, too, and RocketMQ's have
+            // none.
+            append_record_crc: false,
             ..StoreOptions::default()
         };
         Self {

@@ -50,6 +50,8 @@ pub(crate) fn small_files() -> StoreOptions {
     options.consume_queue_file_size_bytes = 2000;
     options.max_hash_slot_num = 1000;
     options.max_index_num = 4000;
+    // Releases before 5.2 show it as a property.
+    options.append_record_crc = false;
     options
 }
 

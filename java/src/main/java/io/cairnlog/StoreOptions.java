@@ -205,7 +205,7 @@ public final class StoreOptions {
      * Sets whether each record that is appended carries a CRC over header, body and properties; call
      * on the building thread. To be switched off where RocketMQ before 5.2 reads the files.
      *
-     * @param append default false
+     * @param append default true
      * @return this builder
      */
     public Builder appendRecordCrc(boolean append) {
