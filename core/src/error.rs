@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::message::AppendResult;
 use crate::status::Status;
 use crate::sys;
+use crate::sys::disk::ForeignEntry;
 
 /// A result whose error is cairnlog's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -53,7 +54,9 @@ impl Error {
     /// An error of the operating system while doing `what`; the status follows from its kind.
     #[must_use]
     pub fn io(what: impl Into<Cow<'static, str>>, source: io::Error) -> Self {
+        let foreign = source.get_ref().is_some_and(|source| source.is::<ForeignEntry>());
         let status = match source.kind() {
+            _ if foreign => Status::ForeignFile,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Status::DiskFull,
             io::ErrorKind::PermissionDenied => Status::PermissionDenied,
             io::ErrorKind::ReadOnlyFilesystem => Status::ReadOnlyFileSystem,

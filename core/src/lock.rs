@@ -40,7 +40,7 @@ impl StoreLock {
         let mut held = HELD.lock();
         let held = held.get_or_insert_default();
         let in_this_process =
-            std::fs::metadata(&path).is_ok_and(|metadata| held.contains(&file_identity(&metadata)));
+            std::fs::symlink_metadata(&path).is_ok_and(|of| held.contains(&file_identity(&of)));
         if in_this_process {
             return Err(locked(&path, Some(std::process::id().cast_signed())));
         }

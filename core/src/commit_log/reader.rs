@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::recover::LOST_AND_FOUND;
 use super::scan::MessageView;
 use super::walk::{Found, Walk, find_record, used_range};
 use crate::codec::record::CrcCheck;
@@ -10,8 +11,9 @@ use crate::error::{Error, Result};
 use crate::mapped::{FoundFile, MappedFile, MappedFileQueue, QueuePaths, guard, list_files};
 use crate::offset::PhysicalOffset;
 use crate::options::{MAX_SEGMENT_SIZE_BYTES, StoreOptions};
+use crate::state::QueueKind;
 use crate::status::Status;
-use crate::sys::disk::{Access, OsDisk};
+use crate::sys::disk::{Access, ForeignEntry, OsDisk};
 
 /// A read-only view of a store's commit log, as its files are now.
 ///
@@ -59,6 +61,27 @@ pub(crate) fn paths_of(store_path: &Path, options: &StoreOptions) -> QueuePaths 
     QueuePaths::new(writable, options.read_only_commit_log_paths.clone())
 }
 
+/// Refuses a store one of whose directories is something else, least of all a symbolic link: what
+/// is written there would lie outside the store, and what retention removes, too. Directories that
+/// the caller names may be links.
+pub(crate) fn check_places(store_path: &Path, options: &StoreOptions) -> Result<()> {
+    let log = options.commit_log_paths.is_empty().then_some("commitlog");
+    let beside = [LOST_AND_FOUND, "index", "config"];
+    let queues = QueueKind::ALL.map(QueueKind::directory);
+    for name in log.into_iter().chain(beside).chain(queues) {
+        let path = store_path.join(name);
+        match std::fs::symlink_metadata(&path) {
+            Ok(found) if !found.is_dir() => {
+                let entry = ForeignEntry::of(name.as_ref(), found.file_type());
+                let what = "the store has no directory there";
+                return Err(Error::io(what, entry.into()).at_path(&path));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Maps files read-only; everything in them counts as readable.
 pub(crate) fn open_read_only(found: &[FoundFile]) -> Result<MappedFileQueue> {
     let size = found.first().map_or(MAX_SEGMENT_SIZE_BYTES, |file| file.size_bytes);
@@ -91,6 +114,8 @@ impl LogReader {
     ///
     /// As [`LogReader::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self> {
+        guard::install_if(options.sigbus_guard_enable);
+        check_places(path.as_ref(), options)?;
         let paths = paths_of(path.as_ref(), options);
         if !paths.writable().iter().any(|directory| directory.is_dir()) {
             return Err(Error::new(Status::StoreNotFound, "there is no commit log here")

@@ -1,5 +1,6 @@
 //! The files of a log in order, and its positions.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,14 +135,14 @@ fn check_sequence(files: &[FoundFile]) -> Result<()> {
 
 /// The size that most files have; of two, that of the first.
 fn usual_size(files: &[FoundFile]) -> u64 {
-    let count = |size| files.iter().filter(|file| file.size_bytes == size).count();
-    let mut usual = files.first().map_or(0, |file| file.size_bytes);
+    let mut counts: HashMap<u64, usize> = HashMap::new();
     for file in files {
-        if count(file.size_bytes) > count(usual) {
-            usual = file.size_bytes;
-        }
+        *counts.entry(file.size_bytes).or_default() += 1;
     }
-    usual
+    let most = counts.values().max().copied().unwrap_or(0);
+    let usual =
+        files.iter().map(|file| file.size_bytes).find(|size| counts.get(size) == Some(&most));
+    usual.unwrap_or(0)
 }
 
 /// While this is there nothing is committed to the files, and no zeros are written.

@@ -83,11 +83,13 @@ impl StateFile {
     pub(super) fn write(&mut self, fields: Map<String, Value>) -> Result<()> {
         let bytes = json::encode(fields)
             .map_err(|error| Error::new(Status::Internal, error).at_path(&self.path))?;
-        if bytes.len() > MAX_STATE_FILE_BYTES {
+        let values = std::str::from_utf8(&bytes).map_or(usize::MAX, json::count_values);
+        if bytes.len() > MAX_STATE_FILE_BYTES || values > json::MAX_VALUES {
             let what = "the state is too large for its file";
-            return Err(Error::new(Status::InvalidArgument, what)
-                .at_path(&self.path)
-                .expected(format!("at most {MAX_STATE_FILE_BYTES} bytes"), bytes.len()));
+            return Err(Error::new(Status::InvalidArgument, what).at_path(&self.path).expected(
+                format!("at most {MAX_STATE_FILE_BYTES} bytes and {} values", json::MAX_VALUES),
+                format!("{} bytes and {values} values", bytes.len()),
+            ));
         }
         let temporary = self.beside(".tmp");
         self.replace(&temporary, &bytes).map_err(|source| {

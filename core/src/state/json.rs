@@ -9,11 +9,23 @@ use std::str::Chars;
 
 use serde_json::{Map, Value};
 
+/// More values are not read: each takes some fifty bytes of memory, even if it is one byte in the
+/// file.
+pub(super) const MAX_VALUES: usize = 1 << 22;
+
+/// How many values a text has at most.
+pub(super) fn count_values(text: &str) -> usize {
+    memchr::memchr3_iter(b',', b'[', b'{', text.as_bytes()).count()
+}
+
 /// The fields of the object a file holds; `None` if the file is blank.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<Map<String, Value>>, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     if text.trim().is_empty() {
         return Ok(None);
+    }
+    if count_values(text) > MAX_VALUES {
+        return Err(format!("it has more than {MAX_VALUES} values"));
     }
     // The columns of an error would be those of the strict text; lines are the same in both.
     match serde_json::from_str(&strict(text)) {

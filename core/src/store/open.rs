@@ -15,7 +15,7 @@ use crate::checkpoint::{self, CheckpointFile, Notes, StoreCheckpoint};
 use crate::clock::{Clock, SystemClock};
 use crate::commit_log::recover::{self, Before, Plan, RecoveryReport};
 use crate::commit_log::{
-    CommitLog, CommitLogParts, Preparer, TopicTable, open_read_only, paths_of,
+    CommitLog, CommitLogParts, Preparer, TopicTable, check_places, open_read_only, paths_of,
 };
 use crate::consume::{ConfigService, Groups};
 use crate::consume_queue::{LeftOut, has_queues};
@@ -71,6 +71,7 @@ struct Found {
 
 impl Found {
     fn look(path: &Path, options: &StoreOptions, environment: &Environment) -> Result<Self> {
+        check_places(path, options)?;
         let paths = paths_of(path, options);
         let disk = &*environment.disk;
         let files = list_files(disk, &paths)?;
@@ -109,6 +110,7 @@ pub(crate) fn open(
     guard::install_if(options.sigbus_guard_enable);
     let path = absolute(path)?;
     let disk = &environment.disk;
+    check_places(&path, options)?;
     make_directories(&path, options, &**disk)?;
     // Looked at before the lock is taken, so that nothing changes where there is no store.
     Found::look(&path, options, environment)?;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::Store;
 use crate::commit_log::{
-    self, Batch, FollowLog, MessageView, Scan, check_queue_id, check_topic, open_read_only,
-    paths_of,
+    self, Batch, FollowLog, MessageView, Scan, check_places, check_queue_id, check_topic,
+    open_read_only, paths_of,
 };
 use crate::consume_queue::{ConsumeQueues, QueueSettings};
 use crate::error::{Error, Result};
@@ -99,6 +99,7 @@ impl StoreReader {
         let path = std::path::absolute(path)
             .map_err(|source| Error::io("cannot resolve the path", source).at_path(path))?;
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+        check_places(&path, options)?;
         let paths = paths_of(&path, options);
         let log = Arc::new(open_log(&path, &paths)?);
         let settings = QueueSettings {

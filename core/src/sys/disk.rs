@@ -1,11 +1,11 @@
 //! The seam between the engine and the file system, so that tests can fail any call.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, FileType, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -49,13 +49,46 @@ impl DiskUsage {
     }
 }
 
+/// What a directory of a store must not have: a symbolic link, which may lead out of it, or
+/// something that is neither file nor directory.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} is {kind}")]
+pub(crate) struct ForeignEntry {
+    name: String,
+    kind: &'static str,
+}
+
+impl ForeignEntry {
+    /// An entry of this name and kind.
+    pub(crate) fn of(name: &OsStr, kind: FileType) -> Self {
+        let kind = match kind {
+            kind if kind.is_symlink() => "a symbolic link",
+            kind if kind.is_fifo() => "a pipe",
+            kind if kind.is_socket() => "a socket",
+            kind if kind.is_dir() => "a directory",
+            kind if kind.is_file() => "a file",
+            _ => "a device",
+        };
+        Self { name: name.to_string_lossy().into_owned(), kind }
+    }
+}
+
+impl From<ForeignEntry> for io::Error {
+    fn from(entry: ForeignEntry) -> Self {
+        io::Error::other(entry)
+    }
+}
+
 /// What the engine asks of a file system. Names follow the system calls.
 pub(crate) trait Disk: Debug + Send + Sync {
+    /// The entries of a directory: files and directories. Anything else is an error
+    /// ([`ForeignEntry`]).
     fn list(&self, directory: &Path) -> io::Result<Vec<Entry>>;
     /// What stands at a path, if anything does.
     fn find(&self, path: &Path) -> io::Result<Option<Entry>>;
     /// Makes the directory and those above it, with mode 0750.
     fn create_directory(&self, directory: &Path) -> io::Result<()>;
+    /// Opens a file; what is none, or a symbolic link, is an error ([`ForeignEntry`]).
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>>;
     /// Makes a file of this length, mode 0640, that must not exist yet. Where the platform can do
     /// it, the file appears with its whole length: RocketMQ refuses a directory in which one is
@@ -150,11 +183,15 @@ impl Disk for OsDisk {
         let mut entries = Vec::new();
         for entry in super::uninterrupted(|| fs::read_dir(directory))? {
             let entry = entry?;
-            let metadata = match fs::metadata(entry.path()) {
+            // Of the entry itself, not of what it may lead to.
+            let metadata = match entry.metadata() {
                 // Removed meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };
+            if !metadata.is_file() && !metadata.is_dir() {
+                return Err(ForeignEntry::of(&entry.file_name(), metadata.file_type()).into());
+            }
             entries.push(Entry {
                 name: entry.file_name(),
                 is_file: metadata.is_file(),
@@ -184,8 +221,7 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(access == Access::Write).open(path)?;
-        Ok(Box::new(OsFile(file)))
+        Ok(Box::new(OsFile(super::open_file(path, access)?)))
     }
 
     fn create(&self, path: &Path, size_bytes: u64) -> io::Result<Box<dyn DiskFile>> {

@@ -12,10 +12,11 @@ pub(crate) use process::{
     open_lock_file, try_lock, wall_ms,
 };
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The least that is reserved in one call once a signal interrupted one.
@@ -44,6 +45,35 @@ pub(crate) fn check_file_limit(end: u64) -> io::Result<()> {
         Some(most) if end > most => Err(rustix::io::Errno::FBIG.into()),
         _ => Ok(()),
     }
+}
+
+/// Opens a file of a store, and nothing else: a symbolic link is not followed, and a pipe that
+/// nobody writes to does not keep the caller.
+pub(crate) fn open_file(path: &Path, access: disk::Access) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(access == disk::Access::Write);
+    only_a_file(path, &options)
+}
+
+/// Opens as the options say, unless it is no file.
+fn only_a_file(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    let mut options = options.clone();
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+    let opened = options.open(path).and_then(|file| {
+        let kind = file.metadata()?.file_type();
+        if kind.is_file() { Ok(file) } else { Err(disk::ForeignEntry::of(name(path), kind).into()) }
+    });
+    opened.map_err(|error| match std::fs::symlink_metadata(path) {
+        // What the system says of links, pipes and sockets tells little.
+        Ok(metadata) if !metadata.is_file() => {
+            disk::ForeignEntry::of(name(path), metadata.file_type()).into()
+        }
+        _ => error,
+    })
+}
+
+fn name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or(path.as_os_str())
 }
 
 /// Reserves space for `length` bytes from `offset`, which hold nothing yet.

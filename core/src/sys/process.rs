@@ -44,7 +44,8 @@ pub(crate) fn try_lock(file: &File) -> Result<(), LockRefused> {
 /// Opens the file that is locked, making it if need be.
 pub(crate) fn open_lock_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o640).open(path)
+    options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    super::only_a_file(path, &options)
 }
 
 /// What tells a file from every other one on the machine, whatever its path: device and inode.
