@@ -253,6 +253,16 @@ impl Appender<'_> {
     }
 }
 
+impl Drop for Appender<'_> {
+    /// An append that panics may leave the log's end in any state: then it is the last.
+    #[inline]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.log.parts.fence.close_after_panic("an append", "under the append lock");
+        }
+    }
+}
+
 /// Ends the current file with a blank and goes on in the next, which is there before the blank is
 /// written: without it nothing changes. Space for the blank was reserved with the record before.
 fn roll(parts: &CommitLogParts, state: &mut AppendState) -> Result<()> {

@@ -51,8 +51,8 @@ impl CommitRealTimeService {
                 while signal.wait(Some(interval)) != Wake::Stopped {
                     worker.run_once();
                 }
-                let result = worker.context.commit(0).map(|_| ());
-                worker.desk.groups.complete(worker.desk.groups.take(), &result);
+                let group = worker.desk.groups.take();
+                group.complete(&worker.context.commit(0).map(|_| ()));
                 worker.desk.groups.close(&Err(ended()));
             },
             move |message| {
@@ -67,13 +67,13 @@ impl Worker {
     fn run_once(&mut self) {
         let group = self.desk.groups.take();
         let thorough = self.last_commit.elapsed() >= self.thorough_interval;
-        let least_pages = if thorough || group.is_some() { 0 } else { self.least_pages };
+        let least_pages = if thorough || group.is_wanted() { 0 } else { self.least_pages };
         let result = self.context.commit(least_pages);
         if result.as_ref().is_ok_and(|&moved| moved) {
             self.last_commit = Instant::now();
             self.flush.wakeup();
         }
-        self.desk.groups.complete(group, &result.map(|_| ()));
+        group.complete(&result.map(|_| ()));
     }
 }
 

@@ -59,8 +59,9 @@ impl FlushRealTimeService {
 impl Worker {
     fn run_once(&mut self) {
         let context = &self.context;
-        if let Some(group) = self.desk.groups.take() {
-            self.desk.groups.complete(Some(group), &context.force());
+        let group = self.desk.groups.take();
+        if group.is_wanted() {
+            group.complete(&context.force());
         } else {
             let thorough = self.last_thorough.elapsed() >= self.thorough_interval;
             if thorough {
@@ -73,7 +74,8 @@ impl Worker {
     }
 
     fn end(&self) {
-        self.desk.groups.complete(self.desk.groups.take(), &self.context.force());
+        let group = self.desk.groups.take();
+        group.complete(&self.context.force());
         self.desk.groups.close(&Err(ended()));
         self.context.completions.wakeup();
     }

@@ -3,7 +3,8 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::status::Status;
 use crate::sync;
 use crate::sync::native::{Condvar, Mutex, MutexGuard};
 
@@ -99,12 +100,11 @@ impl FlushGroups {
     }
 
     /// Takes the group that formed, at the beginning of a run; later ones join the next.
-    pub(crate) fn take(&self) -> Option<Arc<FlushGroup>> {
-        self.0.lock().group.take()
+    pub(crate) fn take(&self) -> TakenGroup<'_> {
+        TakenGroup { groups: self, group: self.0.lock().group.take() }
     }
 
-    /// Tells a group how its run ended.
-    pub(crate) fn complete(&self, group: Option<Arc<FlushGroup>>, result: &Result<()>) {
+    fn complete(&self, group: Option<Arc<FlushGroup>>, result: &Result<()>) {
         if let Some(group) = group {
             group.complete(result);
             self.0.lock().keep(group);
@@ -121,6 +121,33 @@ impl FlushGroups {
     }
 }
 
+/// The group of the run that is under way. A run that panics drops it, and so tells its waiters.
+#[derive(Debug)]
+pub(crate) struct TakenGroup<'g> {
+    groups: &'g FlushGroups,
+    group: Option<Arc<FlushGroup>>,
+}
+
+impl TakenGroup<'_> {
+    /// Whether anybody waits.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.group.is_some()
+    }
+
+    /// Tells the group how its run ended.
+    pub(crate) fn complete(mut self, result: &Result<()>) {
+        self.groups.complete(self.group.take(), result);
+    }
+}
+
+impl Drop for TakenGroup<'_> {
+    fn drop(&mut self) {
+        if let Some(group) = self.group.take() {
+            group.complete(&Err(Error::new(Status::Internal, "the flush panicked")));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +155,7 @@ mod tests {
     #[test]
     fn a_group_is_used_again_when_nobody_waits_for_it() {
         let groups = FlushGroups::default();
-        let run = |result: &Result<()>| groups.complete(groups.take(), result);
+        let run = |result: &Result<()>| groups.take().complete(result);
         let first = groups.join();
         let place = Arc::as_ptr(&first);
         run(&Ok(()));

@@ -89,7 +89,7 @@ impl Shared {
         let group = self.desk.groups.take();
         let result = self.context.force();
         self.fast.store(begin.elapsed() <= FAST_SYNC, Ordering::Relaxed);
-        self.desk.groups.complete(group, &result);
+        group.complete(&result);
         self.context.completions.wakeup();
     }
 

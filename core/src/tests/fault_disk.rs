@@ -60,6 +60,7 @@ impl Hits {
 #[derive(Debug, Clone)]
 enum Fault {
     Fail(i32),
+    Panic,
     /// Writes at most this many bytes.
     Short(usize),
     Hold(Arc<Gate>),
@@ -165,6 +166,7 @@ impl Shared {
         for fault in faults {
             match fault {
                 Fault::Fail(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                Fault::Panic => panic!("on purpose"),
                 Fault::Short(bytes) => met.most = Some(bytes),
                 Fault::Hold(gate) => gate.pass(),
                 Fault::Hide(name) => met.hidden.push(name),
@@ -192,6 +194,11 @@ impl FaultDisk {
     /// Makes calls on paths that contain `path_part` fail with an error number.
     pub(super) fn fail(&self, call: Call, path_part: &str, hits: Hits, errno: i32) {
         self.add(call, path_part, hits, Fault::Fail(errno));
+    }
+
+    /// Makes calls on paths that contain `path_part` panic.
+    pub(super) fn panic_at(&self, call: Call, path_part: &str, hits: Hits) {
+        self.add(call, path_part, hits, Fault::Panic);
     }
 
     /// Makes each write take at most `bytes` bytes.

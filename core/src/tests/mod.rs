@@ -14,6 +14,7 @@ mod foreign_files;
 mod group_commit;
 mod index;
 mod limits;
+mod panics;
 mod parallel_recovery;
 mod pins;
 mod pool;
