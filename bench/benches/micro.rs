@@ -45,6 +45,8 @@ impl Scene {
         let mut options = StoreOptions::default();
         options.segment_size_bytes = 128 << 20;
         options.schedule_enable = false;
+        options.append_record_crc = record_crc;
+        options.check_crc_on_read = false;
         Self { store: Store::open(directory.path(), &options).unwrap(), directory }
     }
 

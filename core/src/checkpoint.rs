@@ -18,8 +18,8 @@ use crate::sys::disk::{Access, Disk, OsDisk};
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
 const CHECKPOINT_BYTES: usize = 4096;
 const NOTES_AT: usize = 2048;
-const NOTES_MAGIC: &[u8; 8] = b"CAIRNCK3";
-const NOTES_BYTES: usize = 72;
+const NOTES_MAGIC: &[u8; 8] = b"CAIRNCK4";
+const NOTES_BYTES: usize = 80;
 /// Stands for the boot in the notes of a store whose page cache cannot be relied upon any more,
 /// although the machine runs on: a sync failed, or something else when it was closed.
 pub(crate) const NO_BOOT: u64 = u64::MAX;
@@ -50,7 +50,7 @@ pub(crate) struct Notes {
     pub(crate) boot_id: u64,
     /// Everything below was in consume queues that were synced.
     pub(crate) dispatched_offset: u64,
-    /// How many queues and units that were.
+    /// How many queues, units and files that were.
     pub(crate) counts: QueueCounts,
     /// Where the last record below lies that has a key in the index; `u64::MAX` if it had none.
     pub(crate) index_end: u64,
@@ -142,7 +142,7 @@ fn decode_notes(bytes: &[u8]) -> Option<Notes> {
         return None;
     }
     let field = |index: usize| read_i64(covered, index * 8).map(i64::cast_unsigned);
-    let counts = QueueCounts { queues: field(5)?, units: field(6)? };
+    let counts = QueueCounts { queues: field(5)?, units: field(6)?, files: field(8)? };
     Some(Notes {
         segment_size_bytes: field(1)?,
         durable_offset: field(2)?,
@@ -185,6 +185,7 @@ fn write(
         notes.counts.queues,
         notes.counts.units,
         notes.index_end,
+        notes.counts.files,
     ];
     for note in noted {
         covered.extend_from_slice(&note.to_be_bytes());
@@ -226,7 +227,7 @@ mod tests {
             durable_offset: 99,
             boot_id: 5,
             dispatched_offset: 98,
-            counts: QueueCounts { queues: 2, units: 11 },
+            counts: QueueCounts { queues: 2, units: 11, files: 3 },
             index_end: 97,
         };
         write(&OsDisk, directory.path(), &fields, &notes).unwrap();

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::codec::record::CrcCheck;
 use crate::consume_queue::{BATCH_UNIT_BYTES, UNIT_BYTES};
 use crate::delay::{DEFAULT_DELAY_LEVELS, DelayLevels};
 use crate::error::{Error, Result};
@@ -178,6 +179,10 @@ options! {
     append_record_crc: bool = true, "append_record_crc" | "enabledAppendPropCRC", parse_bool;
     /// Whether opening verifies the CRC of every record. Default true.
     check_crc_on_recover: bool = true, "check_crc_on_recover" | "checkCRCOnRecover", parse_bool;
+    /// Whether reading verifies the CRC of each message that it returns: by queue, by key, in scans
+    /// and to consumers. Without, damage to a body since the store was opened goes unseen.
+    /// [`Store::read_at`](crate::Store::read_at) always verifies. Default true.
+    check_crc_on_read: bool = true, "check_crc_on_read" | "", parse_bool;
     /// What opening does with damage in the middle of the log. Default [`DamagePolicy::Refuse`].
     damage_policy: DamagePolicy = DamagePolicy::Refuse, "damage_policy" | "", parse_damage_policy;
     /// Whether records are dispatched to consume queues: without, the store is a log that is read
@@ -368,6 +373,11 @@ impl StoreOptions {
             }
         }
         Ok((options, unknown))
+    }
+
+    /// How thoroughly messages are looked at that are read.
+    pub(crate) fn crc_check_on_read(&self) -> CrcCheck {
+        if self.check_crc_on_read { CrcCheck::Verify } else { CrcCheck::Skip }
     }
 
     /// The size of a new consume queue file: whole units.

@@ -598,6 +598,7 @@ class Store(ReadableStore):
         sigbus_guard_enable: bool | None = ...,
         append_record_crc: bool | None = ...,
         check_crc_on_recover: bool | None = ...,
+        check_crc_on_read: bool | None = ...,
         damage_policy: Literal["refuse", "truncate"] | None = ...,
         consume_queue_enable: bool | None = ...,
         consume_queue_file_size_bytes: _Size | None = ...,

@@ -93,6 +93,8 @@ fn open(path: &Path, mode: FlushMode, queues: bool) -> Result<Store> {
     options.flush_mode = mode;
     options.schedule_enable = false;
     options.consume_queue_enable = queues;
+    options.append_record_crc = false;
+    options.check_crc_on_read = false;
     Ok(Store::open(path, &options)?)
 }
 

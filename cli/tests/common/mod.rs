@@ -158,7 +158,8 @@ pub(crate) fn fixture_conf(name: &str, directory: &TempDir) -> String {
     text(&path)
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+/// Copies a directory with all that is in it.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -154,13 +154,18 @@ pub(crate) fn plan_with(
         walk_files(queue, before, start, crc, threads, topics, reporter)?;
     reporter.end(end - start.position);
     let tail = used_range(queue, end)?;
-    let damage =
-        tail.as_ref().map(|tail| damage.unwrap_or_else(|| free_space_is_used(queue, end, tail)));
-    if let (Some(tail), Some(error)) = (&tail, &damage) {
-        let refused = options.damage_policy == DamagePolicy::Refuse
-            && !before.may_have_holes_at(end)
-            && find_record(queue, end + 1..tail.end).is_some();
-        if refused {
+    let missing = before.notes.map(|notes| notes.durable_offset).filter(|durable| *durable > end);
+    let damage = match (&tail, missing) {
+        (Some(tail), _) => Some(damage.unwrap_or_else(|| free_space_is_used(queue, end, tail))),
+        (None, Some(durable)) => Some(durable_is_missing(queue, end, durable)),
+        (None, None) => None,
+    };
+    if let Some(error) = &damage
+        && options.damage_policy == DamagePolicy::Refuse
+        && !before.may_have_holes_at(end)
+    {
+        let tail_end = tail.as_ref().map_or(end, |tail| tail.end);
+        if missing.is_some() || find_record(queue, end + 1..tail_end).is_some() {
             return Err(error.clone());
         }
     }
@@ -249,6 +254,15 @@ fn free_space_is_used(queue: &MappedFileQueue, end: u64, tail: &Range<u64>) -> E
         None => Error::new(crate::Status::Corruption, what).at_offset(end),
     };
     error.expected("zeros", format!("bytes up to {}", tail.end))
+}
+
+fn durable_is_missing(queue: &MappedFileQueue, end: u64, durable: u64) -> Error {
+    let what = "the log ends in front of what was durable";
+    let error = match queue.find(end) {
+        Some(file) => damage_at(&file, end, what),
+        None => Error::new(crate::Status::Corruption, what).at_offset(end),
+    };
+    error.expected(format!("records up to {durable}"), "none")
 }
 
 /// Makes sure that the queue goes on behind this record. The first record of a topic that goes to a

@@ -158,9 +158,7 @@ pub(crate) fn read_at(queue: &MappedFileQueue, offset: PhysicalOffset) -> Result
     check_pages(&pin, &parsed)?;
     match parsed {
         Ok(Parsed::Record(layout)) => Ok(MessageView::new(pin, layout)),
-        Err(Defect::Damaged { what, expected, found }) if what.contains("CRC") => {
-            Err(damage_at(pin.file(), offset.get(), what).expected(expected, found))
-        }
+        Err(defect) if defect.is_of_crc() => Err(defect_at(&pin, offset.get(), defect)),
         _ => Err(not_a_record(&pin, offset)),
     }
 }
@@ -191,6 +189,7 @@ pub(crate) trait FollowLog: std::fmt::Debug + Send + Sync {
 pub struct Scan {
     queue: Arc<MappedFileQueue>,
     position: u64,
+    crc: CrcCheck,
     /// Whether something was found where the scan was told to begin.
     on_boundary: bool,
     pin: Option<Pin>,
@@ -199,10 +198,14 @@ pub struct Scan {
 }
 
 /// A scan from a record boundary.
-pub(crate) fn open_scan(queue: &Arc<MappedFileQueue>, from: PhysicalOffset) -> Result<Scan> {
+pub(crate) fn open_scan(
+    queue: &Arc<MappedFileQueue>,
+    from: PhysicalOffset,
+    crc: CrcCheck,
+) -> Result<Scan> {
     check_range(queue, from)?;
     let (queue, position) = (Arc::clone(queue), from.get());
-    Ok(Scan { queue, position, on_boundary: false, pin: None, follower: None })
+    Ok(Scan { queue, position, crc, on_boundary: false, pin: None, follower: None })
 }
 
 impl Scan {
@@ -266,7 +269,11 @@ impl Scan {
             let Some(pin) = self.pin.take() else {
                 return self.queue.removed_up_to(at).map(|first| Err(was_removed(at, first)));
             };
-            match parse(pin.bytes(), at, CrcCheck::Skip) {
+            let parsed = parse(pin.bytes(), at, self.crc);
+            if let Err(error) = check_pages(&pin, &parsed) {
+                return Some(Err(error));
+            }
+            match parsed {
                 Ok(Parsed::Record(layout)) => {
                     self.position += u64::from(layout.size);
                     let rest = pin.clone().skip(layout.size as usize);
@@ -278,7 +285,7 @@ impl Scan {
                     self.position = pin.file().end();
                     self.on_boundary = true;
                 }
-                Err(_) if !self.on_boundary => {
+                Err(defect) if !self.on_boundary && !defect.is_of_crc() => {
                     return Some(Err(not_a_record(&pin, PhysicalOffset::new(at))));
                 }
                 Err(defect) => return Some(Err(defect_at(&pin, at, defect))),
@@ -317,10 +324,10 @@ impl Iterator for Scan {
 pub(crate) fn read_log(
     queue: &Arc<MappedFileQueue>,
     from: PhysicalOffset,
-    max_messages: usize,
-    max_bytes: usize,
+    (max_messages, max_bytes): (usize, usize),
+    crc: CrcCheck,
 ) -> Result<Batch> {
-    let mut scan = open_scan(queue, from)?;
+    let mut scan = open_scan(queue, from, crc)?;
     let mut messages = Vec::new();
     let mut bytes = 0usize;
     let mut next_offset = from;

@@ -113,6 +113,12 @@ impl QueueFiles {
         self.starts.read().first().map_or(0, |start| self.first_in(*start))
     }
 
+    /// How many files begin in front of a unit.
+    pub(super) fn count_before(&self, number: u64) -> u64 {
+        let starts = self.starts.read();
+        starts.partition_point(|start| self.first_in(*start) < number) as u64
+    }
+
     /// The number of the first unit of the first file behind the one that holds `number`.
     pub(super) fn first_behind(&self, number: u64) -> Option<u64> {
         let start = self.start_of(number);
@@ -316,13 +322,12 @@ impl QueueFiles {
     }
 
     /// Removes files whose units all point below `log_min`, oldest first. The file that follows
-    /// must have a unit that points below `synced`. Returns how many.
-    pub(super) fn remove_before(&self, log_min: u64, synced: u64) -> Result<u64> {
-        let mut removed = 0;
+    /// must have a unit that points below `synced`. Counts in `removed`.
+    pub(super) fn remove_before(&self, log_min: u64, synced: u64, removed: &mut u64) -> Result<()> {
         loop {
             let (start, next) = match self.starts.read()[..] {
                 [first, second, ..] => (first, second),
-                _ => return Ok(removed),
+                _ => return Ok(()),
             };
             let gone = self.count_units(start, &mut |slot| match slot {
                 Slot::Free => false,
@@ -335,10 +340,10 @@ impl QueueFiles {
                 Slot::Unit(unit) => unit.physical_end() <= synced,
             };
             if gone < self.units_per_file() || !next_index_is_kept {
-                return Ok(removed);
+                return Ok(());
             }
             self.remove_file(start)?;
-            removed += 1;
+            *removed += 1;
         }
     }
 

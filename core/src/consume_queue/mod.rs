@@ -63,12 +63,14 @@ pub(crate) struct QueueSettings {
     pub(crate) access: Access,
 }
 
-/// How many queues there are and how many indexes they have given out: what a checkpoint notes, so
-/// that queues that went missing are noticed.
+/// How many queues there are, how many indexes they have given out, and how many files they have:
+/// what a checkpoint notes, so that queues and files that went missing are noticed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct QueueCounts {
     pub(crate) queues: u64,
     pub(crate) units: u64,
+    /// Files that begin in front of their queue's end.
+    pub(crate) files: u64,
 }
 
 /// Directories of queues that hold nothing that counts.
@@ -335,6 +337,7 @@ impl ConsumeQueues {
             let max = queue.max().get();
             counts.queues += u64::from(max > 0);
             counts.units += max;
+            counts.files += queue.used_files();
         }
         counts
     }
@@ -390,15 +393,14 @@ impl ConsumeQueues {
 
     /// Lets go of what points below `log_min`: first indexes rise, and files that point nowhere
     /// else are removed. Every queue keeps a file with a unit that points below `synced`, up to
-    /// where the queues are durable, so that its next index is never forgotten. Returns how many
-    /// were removed. Not while another thread syncs.
-    pub(crate) fn remove_before(&self, log_min: u64, synced: u64) -> Result<u64> {
-        let mut removed = 0;
+    /// where the queues are durable, so that its next index is never forgotten. Counts in `removed`
+    /// what was removed, also when it fails. Not while another thread syncs.
+    pub(crate) fn remove_before(&self, log_min: u64, synced: u64, removed: &mut u64) -> Result<()> {
         for queue in self.all() {
             queue.find_min(log_min)?;
-            removed += queue.remove_before(log_min, synced)?;
+            queue.remove_before(log_min, synced, removed)?;
         }
-        Ok(removed)
+        Ok(())
     }
 
     /// Ends all waits for messages and closes the files.

@@ -124,6 +124,11 @@ impl ConsumeQueue {
         min..self.max.get().max(min)
     }
 
+    /// How many files it has that begin in front of its end.
+    pub(super) fn used_files(&self) -> u64 {
+        self.files.count_before(self.end.load(Ordering::Acquire))
+    }
+
     /// Whether it ever had a message.
     pub(crate) fn exists(&self) -> bool {
         self.max.get() > 0
@@ -276,6 +281,11 @@ impl ConsumeQueue {
         next.map_or_else(|| Ok(self.max.get()), |next| self.index_of(next))
     }
 
+    /// Whether there is a file behind the one that holds, or held, a unit.
+    pub(crate) fn has_file_behind(&self, number: u64) -> bool {
+        self.files.first_behind(number).is_some()
+    }
+
     /// The file that holds a unit, and the unit's position in the queue in bytes.
     pub(crate) fn locate(&self, number: u64) -> (PathBuf, u64) {
         self.files.locate(number)
@@ -319,8 +329,8 @@ impl ConsumeQueue {
     }
 
     /// Removes files whose units all point below `log_min`, oldest first. The file that follows
-    /// must have a unit that points below `synced`. Returns how many.
-    pub(super) fn remove_before(&self, log_min: u64, synced: u64) -> Result<u64> {
-        self.files.remove_before(log_min, synced)
+    /// must have a unit that points below `synced`. Counts in `removed`.
+    pub(super) fn remove_before(&self, log_min: u64, synced: u64, removed: &mut u64) -> Result<()> {
+        self.files.remove_before(log_min, synced, removed)
     }
 }

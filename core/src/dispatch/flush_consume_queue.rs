@@ -86,7 +86,19 @@ impl QueueFlusher {
     /// Removes what points below the log's beginning, as far as whole files do.
     pub(crate) fn remove_before(&self, log_min: u64) -> Result<()> {
         let _one_at_a_time = self.files.lock();
-        self.queues.remove_before(log_min, self.noted())?;
+        let mut gone = 0;
+        let removed = self.queues.remove_before(log_min, self.noted(), &mut gone);
+        // Also when not all could be removed: a file that the checkpoint knows of and that is gone
+        // makes the next opening build all queues again.
+        if gone > 0 {
+            if let Some(snapshot) = &mut *self.synced.lock() {
+                snapshot.counts.files = snapshot.counts.files.saturating_sub(gone);
+            }
+            self.checkpoint.update(|_, notes| {
+                notes.counts.files = notes.counts.files.saturating_sub(gone);
+            })?;
+        }
+        removed?;
         self.index.as_ref().map_or(Ok(0), |index| index.remove_before(log_min)).map(|_| ())
     }
 

@@ -16,7 +16,7 @@ use crate::codec::RecordView;
 use crate::codec::message_id::decode_offset_message_id;
 use crate::codec::properties::PROPERTY_UNIQUE_KEY;
 use crate::codec::record::{CrcCheck, Parsed, parse, sys_flag};
-use crate::commit_log::MessageView;
+use crate::commit_log::{MessageView, check_pages, defect_at};
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, Unit, Units, partition_point};
 use crate::dispatch::{Dispatcher, Watching};
 use crate::error::{Error, Result};
@@ -215,6 +215,8 @@ pub(crate) struct Reading {
     /// Absent in a store without a key index.
     pub(crate) index: Option<Arc<Index>>,
     pub(crate) source: Source,
+    /// How thoroughly messages are looked at.
+    pub(crate) crc: CrcCheck,
 }
 
 /// Who brings messages to the queues.
@@ -288,7 +290,10 @@ impl Reading {
                 // The queue may be about to be built again, up to here or beyond.
                 Source::Follower(follower) => {
                     follower.queue(request.topic, request.queue_id)?;
-                    offset < queue.range().end && queue.read(offset, most)?.len() == 0
+                    // Retention never removes a queue's last file: it is being made again.
+                    offset < queue.range().end
+                        && queue.has_file_behind(units.first)
+                        && queue.read(offset, most)?.len() == 0
                 }
             };
             let next = match missing {
@@ -337,6 +342,13 @@ impl Reading {
                 // The queue is being built again, and will have this index again.
                 return Ok(true);
             }
+            if slot == Slot::Free {
+                // No queue has one in front of its end.
+                if batch.messages.is_empty() {
+                    return Err(mismatch(queue, number, "a unit is missing"));
+                }
+                return Ok(true);
+            }
             let Slot::Unit(unit) = slot else {
                 // An index without a message, or inside an inner batch that was read.
                 filling.next = filling.next.max(number + 1);
@@ -349,7 +361,13 @@ impl Reading {
                 return Ok(true);
             }
             filling.next = unit.index_end();
-            match self.examine(queue, number, unit, &request.filter, &mut filling.near)? {
+            let examined = self.examine(queue, number, unit, &request.filter, &mut filling.near);
+            if examined.is_err() && !batch.messages.is_empty() {
+                // What is good is returned first; the next read meets the damage.
+                filling.next = unit.index;
+                return Ok(true);
+            }
+            match examined? {
                 Examined::Filtered => {
                     batch.outcome = batch.unless_found(ReadOutcome::NoMatchedMessage)
                 }
@@ -402,9 +420,14 @@ impl Reading {
                 None => return Ok(None),
             },
         };
-        let parsed = parse(pin.bytes(), unit.physical_offset, CrcCheck::Skip);
-        let Ok(Parsed::Record(layout)) = parsed else {
-            return Err(mismatch(queue, number, "a unit points to no record"));
+        let parsed = parse(pin.bytes(), unit.physical_offset, self.crc);
+        check_pages(&pin, &parsed)?;
+        let layout = match parsed {
+            Ok(Parsed::Record(layout)) => layout,
+            Err(defect) if defect.is_of_crc() => {
+                return Err(defect_at(&pin, unit.physical_offset, defect));
+            }
+            _ => return Err(mismatch(queue, number, "a unit points to no record")),
         };
         let message = MessageView::new(pin, layout);
         if !belongs(&message.record(), queue, unit.index) || message.size_bytes() != unit.size_bytes
@@ -534,11 +557,16 @@ impl Reading {
     }
 
     /// The message whose record begins at an offset, if one does.
-    pub(crate) fn message_at(&self, offset: u64) -> Option<MessageView> {
-        let pin = self.log.pin(offset)?;
-        match parse(pin.bytes(), offset, CrcCheck::Skip) {
-            Ok(Parsed::Record(layout)) => Some(MessageView::new(pin, layout)),
-            _ => None,
+    pub(crate) fn message_at(&self, offset: u64) -> Result<Option<MessageView>> {
+        let Some(pin) = self.log.pin(offset) else {
+            return Ok(None);
+        };
+        let parsed = parse(pin.bytes(), offset, self.crc);
+        check_pages(&pin, &parsed)?;
+        match parsed {
+            Ok(Parsed::Record(layout)) => Ok(Some(MessageView::new(pin, layout))),
+            Err(defect) if defect.is_of_crc() => Err(defect_at(&pin, offset, defect)),
+            _ => Ok(None),
         }
     }
 

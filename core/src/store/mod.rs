@@ -224,7 +224,8 @@ impl Store {
         max_bytes: usize,
     ) -> Result<Batch> {
         self.inner.check_readable()?;
-        commit_log::read_log(self.inner.log.queue(), from, max_messages, max_bytes)
+        let crc = self.inner.options.crc_check_on_read();
+        commit_log::read_log(self.inner.log.queue(), from, (max_messages, max_bytes), crc)
     }
 
     /// Iterates over the messages from a record's offset on, in log order.
@@ -235,7 +236,8 @@ impl Store {
     /// - [`Status::StoreClosed`], [`Status::Forked`]: the store cannot.
     pub fn scan(&self, from: PhysicalOffset) -> Result<Scan> {
         self.inner.check_readable()?;
-        commit_log::open_scan(self.inner.log.queue(), from)
+        let crc = self.inner.options.crc_check_on_read();
+        commit_log::open_scan(self.inner.log.queue(), from, crc)
     }
 
     /// Waits until something at or behind `offset` is readable. False when the time ran out or the

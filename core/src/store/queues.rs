@@ -228,6 +228,7 @@ impl Inner {
             queues: Arc::clone(dispatching.queues()),
             index: dispatching.index().cloned(),
             source: Source::Dispatcher(Arc::clone(&dispatching.dispatcher)),
+            crc: self.options.crc_check_on_read(),
         })
     }
 }

@@ -118,7 +118,8 @@ impl StoreReader {
         let (known, keys) = (Arc::clone(&queues), index.clone());
         let follower = Arc::new(Follower::new(paths, Arc::clone(&log), known, keys));
         let source = Source::Follower(Arc::clone(&follower));
-        Ok(Self { path, follower, reading: Reading { log, queues, index, source } })
+        let crc = options.crc_check_on_read();
+        Ok(Self { path, follower, reading: Reading { log, queues, index, source, crc } })
     }
 
     /// The store's directory.
@@ -167,7 +168,8 @@ impl StoreReader {
         max_messages: usize,
         max_bytes: usize,
     ) -> Result<Batch> {
-        commit_log::read_log(&self.reading_now()?.log, from, max_messages, max_bytes)
+        let Reading { log, crc, .. } = self.reading_now()?;
+        commit_log::read_log(log, from, (max_messages, max_bytes), *crc)
     }
 
     /// As [`Store::scan`]: the iterator sees what is appended later, and can wait for it.
@@ -176,7 +178,8 @@ impl StoreReader {
     ///
     /// As [`Store::scan`].
     pub fn scan(&self, from: PhysicalOffset) -> Result<Scan> {
-        let scan = commit_log::open_scan(&self.reading_now()?.log, from)?;
+        let Reading { log, crc, .. } = self.reading_now()?;
+        let scan = commit_log::open_scan(log, from, *crc)?;
         let follower: Arc<Follower> = Arc::clone(&self.follower);
         Ok(scan.following(follower))
     }

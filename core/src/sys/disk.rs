@@ -202,7 +202,7 @@ impl Disk for OsDisk {
     }
 
     fn find(&self, path: &Path) -> io::Result<Option<Entry>> {
-        match fs::metadata(path) {
+        match fs::symlink_metadata(path) {
             Ok(metadata) => Ok(Some(Entry {
                 name: path.file_name().unwrap_or_default().to_owned(),
                 is_file: metadata.is_file(),
