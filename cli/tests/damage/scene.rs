@@ -11,7 +11,7 @@ use crate::common::{PATIENCE, copy_tree};
 
 /// The queues that have messages.
 pub(crate) const TOPICS: [(&str, i32); 3] = [("orders", 0), ("orders", 1), ("pears", 0)];
-const MESSAGES: usize = 60;
+const MESSAGES: usize = 66;
 const BODY_BYTES: usize = 3000;
 
 /// A message that was appended.
@@ -52,12 +52,16 @@ pub(crate) fn message(number: usize) -> Message<'static> {
     Message::new(topic, body.leak()).queue_id(queue_id).tag("new").keys(keys).properties(properties)
 }
 
-/// Every byte of the log's files, in order.
+/// Every byte of the log's files, in order, without zeros at the end.
 pub(crate) fn log_bytes(store: &Path) -> Vec<u8> {
     let entries = fs::read_dir(store.join("commitlog")).unwrap();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    files.iter().filter(|path| path.is_file()).flat_map(|path| fs::read(path).unwrap()).collect()
+    let files = files.iter().filter(|path| path.is_file());
+    let mut bytes: Vec<u8> = files.flat_map(|path| fs::read(path).unwrap()).collect();
+    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    bytes.truncate(end);
+    bytes
 }
 
 impl Base {

@@ -157,11 +157,13 @@ fn log_files(base: &Base, all: &mut Vec<Damage>) {
     swapped.whole_log = true;
     all.push(swapped);
     for (from, to) in [(0, 1), (1, last_file), (0, last_file + 1)] {
+        // Behind the end it harms nothing, and recovery sets it aside.
+        let found = if to > last_file { Found::OrHarmless } else { Found::Always };
         let name = format!("log file {from} is also in the place of {to}");
         let make = move |store: &Path| {
             fs::copy(store.join(log_file(from)), store.join(log_file(to))).unwrap();
         };
-        all.push(damage(name, Found::Always, make));
+        all.push(damage(name, found, make));
     }
     let make = |store: &Path| fs::write(store.join("commitlog/notes.txt"), b"mine").unwrap();
     all.push(damage("a foreign file among the log's", Found::Always, make));
@@ -181,6 +183,8 @@ fn tails(base: &Base, all: &mut Vec<Damage>) {
         ("an old record stands at the end", end, stale.clone()),
         ("an old record stands behind the end", end + 4096, stale),
     ] {
+        // Where free space begins, nothing is looked for but good records.
+        let found = if at > end { Found::OrHarmless } else { Found::Always };
         let make = move |store: &Path| {
             let file = store.join(log_file(at / SEGMENT));
             let mut all = fs::read(&file).unwrap();
@@ -188,7 +192,7 @@ fn tails(base: &Base, all: &mut Vec<Damage>) {
             all[from..from + bytes.len()].copy_from_slice(&bytes);
             fs::write(file, all).unwrap();
         };
-        all.push(damage(name, Found::Always, make));
+        all.push(damage(name, found, make));
     }
 }
 
@@ -211,21 +215,23 @@ fn queues(all: &mut Vec<Damage>) {
         all.push(damage(format!("unit {unit} is zeros"), Found::Always, make));
     }
     for (name, number) in [("first", 0), ("middle", 1), ("last", 2)] {
+        // A queue may be behind the log in a store that was not closed; opening brings it up.
+        let found = if number == 2 { Found::OrHarmless } else { Found::Always };
         let file = move |store: &Path| store.join(queue_file("orders", 0, number));
         for length in [0, 50, 80, 320] {
             let name = format!("the {name} queue file has {length} bytes");
             let make = move |store: &Path| set_length(&file(store), length);
-            all.push(damage(name, Found::Always, make));
+            all.push(damage(name, found, make));
         }
         let make = move |store: &Path| fs::remove_file(file(store)).unwrap();
-        all.push(damage(format!("the {name} queue file is missing"), Found::Always, make));
+        all.push(damage(format!("the {name} queue file is missing"), found, make));
         let make = move |store: &Path| zero(&file(store), 0, 160);
-        all.push(damage(format!("the {name} queue file is zeros"), Found::Always, make));
+        all.push(damage(format!("the {name} queue file is zeros"), found, make));
         let make = move |store: &Path| {
             fs::copy(store.join(queue_file("pears", 0, number)), file(store)).unwrap();
         };
         let name = format!("the {name} queue file is that of another queue");
-        all.push(damage(name, Found::Always, make));
+        all.push(damage(name, found, make));
     }
     let make = |store: &Path| {
         swap(&store.join(queue_file("pears", 0, 0)), &store.join(queue_file("pears", 0, 1)));
