@@ -1191,8 +1191,8 @@ CAIRN_MUST_CHECK
 cairn_status cairn_options_set_transient_store_pool_enable(struct cairn_options *options,
                                                            int32_t value);
 
-// Sets whether each record that is appended carries a CRC over header, body and properties: 0 or 1.
-// RocketMQ before 5.2 reads such records but takes the CRC for an ordinary property. Default 1.
+// Sets whether each record that is appended carries a CRC over header, body and properties: 0 or
+// 1. RocketMQ before 5.2 reads such records but takes the CRC for an ordinary property. Default 1.
 //
 // Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
 //

@@ -173,9 +173,9 @@ options! {
     /// For a process that must keep its own handlers. Default true.
     sigbus_guard_enable: bool = true, "sigbus_guard_enable" | "", parse_bool;
     /// Whether each record that is appended carries a CRC over header, body and properties
-    /// (`__CRC32#`), without which damage to header and properties may go unseen. To be switched off
-    /// where RocketMQ before 5.2 reads the files: it takes the CRC for an ordinary property. A store
-    /// may have records of both kinds. Default true.
+    /// (`__CRC32#`), without which damage to header and properties may go unseen. To be switched
+    /// off where RocketMQ before 5.2 reads the files: it takes the CRC for an ordinary property. A
+    /// store may have records of both kinds. Default true.
     append_record_crc: bool = true, "append_record_crc" | "enabledAppendPropCRC", parse_bool;
     /// Whether opening verifies the CRC of every record. Default true.
     check_crc_on_recover: bool = true, "check_crc_on_recover" | "checkCRCOnRecover", parse_bool;

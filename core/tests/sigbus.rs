@@ -48,7 +48,7 @@ fn filled(path: &Path, options: &StoreOptions) -> (Store, Vec<PhysicalOffset>) {
 
 /// An error that names the file whose pages are gone.
 fn is_shortened<T>(result: cairnlog::Result<T>, file: &Path) {
-    let error = result.err().expect("what was read is gone");
+    let error = result.err().unwrap();
     assert_eq!(error.status(), Status::WrongFileSize, "{error}");
     assert_eq!(error.path(), Some(file), "{error}");
     assert!(error.to_string().contains("expected 65536 bytes, found "), "{error}");
@@ -116,7 +116,8 @@ fn appending(path: &Path) {
     refused_at_opening(path, &file);
 }
 
-/// A synchronous store writes with system calls, which make the file longer again: the sync notices.
+/// A synchronous store writes with system calls, which make the file longer again: the sync
+/// notices.
 fn syncing(path: &Path) {
     let mut options = options();
     options.flush_mode = FlushMode::Sync;
@@ -183,7 +184,9 @@ static HANDLED: AtomicUsize = AtomicUsize::new(0);
 extern "C" fn host_handler(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     HANDLED.fetch_add(1, Ordering::SeqCst);
     // SAFETY: the system's own structure.
-    let page = unsafe { (*info).si_addr() };
+    let info = unsafe { &*info };
+    // SAFETY: the signal is about an access.
+    let page = unsafe { info.si_addr() };
     let protection = libc::PROT_READ;
     let flags = libc::MAP_FIXED | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: the test's page alone comes here.

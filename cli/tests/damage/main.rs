@@ -3,8 +3,8 @@
 //! A store of several log files, with queues, index, checkpoint and state files, is damaged in one
 //! place at a time. What is held of each: no message that differs from what was appended comes out
 //! of any way of reading; what cannot be read any more was found by `verify` before, or is an
-//! error, or is told by recovery's report; and what recovery cuts off the log lies in `lost+found/`.
-//! A table says, besides, which damage `verify` must find.
+//! error, or is told by recovery's report; and what recovery cuts off the log lies in
+//! `lost+found/`. A table says, besides, which damage `verify` must find.
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 #[path = "../common/mod.rs"]
@@ -222,8 +222,8 @@ fn damage_is_found_or_harmless() {
     });
     let [cases, found, refused, losing, errors] = totals.into_inner().unwrap();
     println!(
-        "{cases} damaged stores: {found} found by verify, {refused} refused at first, {losing} lost \
-         messages, {errors} errors while reading, no wrong message"
+        "{cases} damaged stores: {found} found by verify, {refused} refused at first, {losing} \
+         lost messages, {errors} errors while reading, no wrong message"
     );
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{} cases failed: {failed:#?}", failed.len());

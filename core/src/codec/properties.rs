@@ -301,9 +301,9 @@ fn number_of(digits: &[u8]) -> Option<u32> {
     u32::try_from(number).ok()
 }
 
-/// The checksum in what may have been an appended record CRC before one byte of it, or the separator
-/// in front, was damaged: `None` if these properties do not end so, the value `None` if the digits
-/// are none.
+/// The checksum in what may have been an appended record CRC before one byte of it, or the
+/// separator in front, was damaged: `None` if these properties do not end so, the value `None` if
+/// the digits are none.
 #[allow(clippy::option_option, reason = "two questions")]
 pub(crate) fn damaged_record_crc(properties: &[u8]) -> Option<Option<u32>> {
     let last = properties.last_chunk::<RECORD_CRC_BYTES>()?;

@@ -222,9 +222,10 @@ fn stay_loaded() {
 
 extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the system passes what it knows of the signal.
-    let sent = unsafe { (*info).si_code } <= 0;
-    // SAFETY: as above; for a signal that was not sent the address is of the access.
-    let address = unsafe { (*info).si_addr() }.addr();
+    let known = unsafe { &*info };
+    let sent = known.si_code <= 0;
+    // SAFETY: for a signal that was not sent the address is of the access; else it is not used.
+    let address = unsafe { known.si_addr() }.addr();
     if sent || !replace_page(address) {
         pass_on(signal, sent, info, context);
     }

@@ -1,9 +1,10 @@
-//! A panic in a thread of the store, or in an appender that does a service's work: whoever waits gets
-//! an error and not a hang, the store is fenced, reads go on, and the next opening has everything
-//! that was acknowledged.
+//! A panic in a thread of the store, or in an appender that does a service's work: whoever waits
+//! gets an error and not a hang, the store is fenced, reads go on, and the next opening has
+//! everything that was acknowledged.
 //!
-//! The group of a run that panicked was in nobody's hands any more: who waited for it with a deadline
-//! was told of a timeout, and who waited without, as `flush` does, waited for ever.
+//! The group of a run that panicked was in nobody's hands any more: who waited for it with a
+//! deadline was told of a timeout, and who waited without, as `flush` does, waited for ever.
+#![allow(clippy::print_stderr, reason = "the last word of a test that hangs")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -16,8 +17,8 @@ use crate::{FlushMode, Message, QueueOffset, Status, Store};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs something that must come to an end. A panic on the thread of the caller is his own to catch,
-/// as every binding does.
+/// Runs something that must come to an end. A panic on the thread of the caller is his own to
+/// catch, as every binding does.
 fn ends<T: Send>(what: &str, run: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let (done, outcome) = mpsc::channel();

@@ -40,6 +40,7 @@ pub(crate) mod status {
     pub(crate) enum Status {
         StoreClosed,
         OutOfMemory,
+        Internal,
     }
 }
 

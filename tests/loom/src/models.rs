@@ -199,7 +199,7 @@ impl Flushing {
         let group = self.groups.take();
         let published = self.published.load(Ordering::Acquire);
         self.durable.fetch_max(published, Ordering::AcqRel);
-        self.groups.complete(group, &Ok(()));
+        group.complete(&Ok(()));
     }
 
     fn append_and_join(&self) -> (u64, Arc<FlushGroup>) {
@@ -249,7 +249,7 @@ fn closed_group() {
     let groups = Arc::new(FlushGroups::default());
     let closing = Arc::clone(&groups);
     let closer = thread::spawn(move || {
-        closing.complete(closing.take(), &Ok(()));
+        closing.take().complete(&Ok(()));
         closing.close(&closed());
     });
     // Joined before, between or behind: there is an outcome in any case.

@@ -190,9 +190,10 @@ public final class StoreOptions {
     }
 
     /**
-     * Sets whether the process gets a handler for SIGBUS, with the first store that it opens so; call
-     * on the building thread. Pages of a file that another program shortened then read as zeros, and
-     * the call that met them fails. Signals that are not about a store's files go on to the JVM.
+     * Sets whether the process gets a handler for SIGBUS, with the first store that it opens so;
+     * call on the building thread. Pages of a file that another program shortened then read as
+     * zeros, and the call that met them fails. Signals that are not about a store's files go on to
+     * the JVM.
      *
      * @param enable default true
      * @return this builder
@@ -202,8 +203,8 @@ public final class StoreOptions {
     }
 
     /**
-     * Sets whether each record that is appended carries a CRC over header, body and properties; call
-     * on the building thread. To be switched off where RocketMQ before 5.2 reads the files.
+     * Sets whether each record that is appended carries a CRC over header, body and properties;
+     * call on the building thread. To be switched off where RocketMQ before 5.2 reads the files.
      *
      * @param append default true
      * @return this builder

@@ -19,8 +19,8 @@ import org.junit.jupiter.api.Test;
 
 /**
  * A log file that another program shortens while it is mapped does not end the JVM, whose own
- * handler for the signal goes on working: with the JVM's handler alone, and with libjsig, which puts
- * the JVM's in front of all others.
+ * handler for the signal goes on working: with the JVM's handler alone, and with libjsig, which
+ * puts the JVM's in front of all others.
  */
 class ShortenedFileTest extends StoreTestCase {
   @Test
