@@ -86,10 +86,15 @@ class ShortenedFileTest extends StoreTestCase {
       }
       Path file = path.resolve("commitlog").resolve("0".repeat(20));
       shorten(file);
-      check(sum(buffer) == 0, "a shortened body");
-      byte[] copy = new byte[1000];
-      buffer.duplicate().get(copy);
-      check(java.util.Arrays.equals(copy, new byte[1000]), "a copy of a shortened body");
+      try {
+        check(sum(buffer) == 0, "a shortened body");
+        byte[] copy = new byte[1000];
+        buffer.duplicate().get(copy);
+        check(java.util.Arrays.equals(copy, new byte[1000]), "a copy of a shortened body");
+      } catch (InternalError error) {
+        // What the JVM makes of the signal when it comes first, as for buffers of its own.
+        check(System.getenv("LD_PRELOAD") != null, error.toString());
+      }
       Reference.reachabilityFence(buffer);
       long gone = last;
       fails(Status.WRONG_FILE_SIZE, () -> store.readAt(gone));
@@ -124,7 +129,10 @@ class ShortenedFileTest extends StoreTestCase {
       }
       shorten(file);
       try {
-        sum(mapped);
+        // The error comes some time behind the access.
+        for (int i = 0; i < 1000; i++) {
+          sum(mapped);
+        }
       } catch (InternalError error) {
         return;
       }
