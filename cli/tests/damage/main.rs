@@ -6,6 +6,7 @@
 //! error, or is told by recovery's report; and what recovery cuts off the log lies in
 //! `lost+found/`. A table says, besides, which damage `verify` must find.
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::print_stdout, reason = "says how many cases there were")]
 
 #[path = "../common/mod.rs"]
 mod common;
