@@ -12,6 +12,7 @@ use crate::codec::read_i64;
 use crate::consume_queue::QueueCounts;
 use crate::error::{Error, Result};
 use crate::mapped::sync_parent;
+use crate::options::{MAX_SEGMENT_SIZE_BYTES, MIN_SEGMENT_SIZE_BYTES};
 use crate::sys::disk::{Access, Disk, OsDisk};
 
 /// The file's name in the store's directory.
@@ -142,9 +143,13 @@ fn decode_notes(bytes: &[u8]) -> Option<Notes> {
         return None;
     }
     let field = |index: usize| read_i64(covered, index * 8).map(i64::cast_unsigned);
+    let size = field(1)?;
+    if !(MIN_SEGMENT_SIZE_BYTES..=MAX_SEGMENT_SIZE_BYTES).contains(&size) {
+        return None;
+    }
     let counts = QueueCounts { queues: field(5)?, units: field(6)?, files: field(8)? };
     Some(Notes {
-        segment_size_bytes: field(1)?,
+        segment_size_bytes: size,
         durable_offset: field(2)?,
         boot_id: field(3)?,
         dispatched_offset: field(4)?,

@@ -19,6 +19,7 @@ use super::walk_files::{Walked, useful_threads, walk_files};
 use crate::checkpoint::{NO_BOOT, Notes};
 use crate::codec::RecordView;
 use crate::codec::record::{CrcCheck, sys_flag};
+use crate::consume_queue::MAX_INDEX;
 use crate::error::{Error, Result};
 use crate::mapped::{MappedFileQueue, sync_parent};
 use crate::offset::PhysicalOffset;
@@ -270,7 +271,7 @@ fn durable_is_missing(queue: &MappedFileQueue, end: u64, durable: u64) -> Error 
 pub(crate) fn count_in_queue(record: &RecordView<'_>, topics: &TopicTable) {
     let transaction = record.sys_flag() & sys_flag::TRANSACTION_TYPE;
     let counts = [sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction);
-    if !counts {
+    if !counts || record.queue_offset().get() > MAX_INDEX {
         return;
     }
     let next = record.queue_offset().get().saturating_add(u64::from(record.message_count()));

@@ -33,7 +33,7 @@ use handles::HandleCache;
 use queue::Identity;
 pub(crate) use queue::{ConsumeQueue, Staged};
 pub(crate) use unit::{
-    BATCH_UNIT_BYTES, MAX_BATCH_MESSAGES, Slot, UNIT_BYTES, Unit, Units, partition_point,
+    BATCH_UNIT_BYTES, MAX_BATCH_MESSAGES, MAX_INDEX, Slot, UNIT_BYTES, Unit, Units, partition_point,
 };
 
 use crate::error::{Error, Result};
@@ -336,7 +336,7 @@ impl ConsumeQueues {
         for queue in self.table.read().all() {
             let max = queue.max().get();
             counts.queues += u64::from(max > 0);
-            counts.units += max;
+            counts.units = counts.units.wrapping_add(max);
             counts.files += queue.used_files();
         }
         counts
@@ -469,7 +469,7 @@ fn look_at(
                 && file_bytes >= unit_bytes
                 && file_bytes.is_multiple_of(unit_bytes)
                 && start.is_multiple_of(file_bytes)
-                && i64::try_from(*start).is_ok()
+                && start / unit_bytes <= MAX_INDEX
         };
         if !fits(&start) {
             return Ok(Some(Err(())));

@@ -14,6 +14,10 @@ const FILLER_SIZE: u32 = i32::MAX.cast_unsigned();
 /// Messages that the unit of a batch can state.
 pub(crate) const MAX_BATCH_MESSAGES: u32 = 32_767;
 const _: () = assert!(MAX_BATCH_MESSAGES == i16::MAX as u32);
+/// No queue gets as long: a hundred million messages a second reach it in twenty years. An index
+/// beyond is none that a store gave out, and the positions of its unit would not fit into a file.
+pub(crate) const MAX_INDEX: u64 = 1 << 56;
+const _: () = assert!(MAX_INDEX < i64::MAX as u64 / BATCH_UNIT_BYTES);
 /// What stands in a batch unit for a topic that is not compacted.
 const NOT_COMPACTED: i32 = -1;
 
@@ -135,7 +139,7 @@ pub(crate) fn decode(kind: QueueKind, number: u64, bytes: &[u8]) -> Slot {
 /// The first index, the number of messages and the store time of a batch.
 fn decode_batch(bytes: &[u8]) -> Option<(u64, u32, Option<i64>)> {
     let store_timestamp_ms = read_i64(bytes, 20)?;
-    let index = u64::try_from(read_i64(bytes, 28)?).ok()?;
+    let index = u64::try_from(read_i64(bytes, 28)?).ok().filter(|index| *index <= MAX_INDEX)?;
     let messages = u32::try_from(read_i16(bytes, 36)?).ok().filter(|messages| *messages > 0)?;
     (bytes.len() as u64 >= BATCH_UNIT_BYTES).then_some((index, messages, Some(store_timestamp_ms)))
 }

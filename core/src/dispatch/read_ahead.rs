@@ -9,7 +9,7 @@ use crate::codec::java_hash;
 use crate::codec::properties::{PROPERTY_KEYS, PROPERTY_TAGS, PROPERTY_UNIQUE_KEY};
 use crate::codec::record::{CrcCheck, sys_flag};
 use crate::commit_log::{Found, Walk, view};
-use crate::consume_queue::{ConsumeQueue, Unit};
+use crate::consume_queue::{ConsumeQueue, MAX_INDEX, Unit};
 use crate::delay::SCHEDULE_TOPIC;
 use crate::error::{Error, Result};
 use crate::index::{IndexRecord, Keyed};
@@ -92,15 +92,16 @@ impl Reader {
         if ![sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction) {
             return;
         }
-        let Some(queue) = self.queue_of(parts, record) else {
+        let index = record.queue_offset().get();
+        let Some(queue) = self.queue_of(parts, record).filter(|_| index <= MAX_INDEX) else {
             tracing::warn!(
-                offset = %record.physical_offset(), topic = ?record.topic(),
-                queue_id = record.queue_id(), "a record names a queue that cannot be"
+                offset = %record.physical_offset(), topic = ?record.topic(), index,
+                queue_id = record.queue_id(), "a record names a place in a queue that cannot be"
             );
             return;
         };
         let unit = Unit {
-            index: record.queue_offset().get(),
+            index,
             messages: record.message_count(),
             physical_offset: record.physical_offset().get(),
             size_bytes: record.size_bytes(),

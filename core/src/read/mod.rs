@@ -312,6 +312,7 @@ impl Reading {
         };
         let mut filling = Filling { near: None, messages: 0, bytes: 0, next: offset };
         let (mut units, mut seen) = (units, 0);
+        let first = units.first;
         loop {
             let full = self.fill(&mut batch, &mut filling, queue, &units, request)?;
             let count = units.len() as u64;
@@ -323,6 +324,10 @@ impl Reading {
             if units.len() == 0 {
                 break;
             }
+        }
+        // A follower waits there for a queue that is being built again.
+        if filling.next == offset && matches!(self.source, Source::Dispatcher(_)) {
+            return Err(mismatch(queue, first, "a unit stands for other indexes than its own"));
         }
         batch.next_offset = signed(filling.next);
         Ok(batch)
@@ -360,7 +365,7 @@ impl Reading {
             if full && !batch.messages.is_empty() || unit.index >= batch.range.end {
                 return Ok(true);
             }
-            filling.next = unit.index_end();
+            filling.next = filling.next.max(unit.index_end());
             let examined = self.examine(queue, number, unit, &request.filter, &mut filling.near);
             if examined.is_err() && !batch.messages.is_empty() {
                 // What is good is returned first; the next read meets the damage.
@@ -377,7 +382,8 @@ impl Reading {
                 Examined::Message(message) => {
                     (filling.messages, filling.bytes) = (messages, bytes);
                     if queue.kind() == QueueKind::Simple {
-                        filling.next = unit.index + u64::from(message.record().message_count());
+                        let end = unit.index + u64::from(message.record().message_count());
+                        filling.next = filling.next.max(end);
                     }
                     batch.messages.push(message);
                     batch.outcome = ReadOutcome::Found;

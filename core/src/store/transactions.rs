@@ -38,6 +38,8 @@ const OP_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 const GROUP: &str = "CID_RMQ_SYS_TRANS";
 /// The tag of an op message.
 const ENDED_TAG: &str = "d";
+/// Units that are read together when open transactions are looked for.
+const UNITS_AT_ONCE: u64 = 256;
 /// Half and op messages are in the first queues of their topics.
 pub(super) const QUEUE_ID: i32 = 0;
 
@@ -457,18 +459,31 @@ fn for_each_message(
     };
     let done = groups.offsets.get(GROUP, topic, QUEUE_ID).map_or(0, QueueOffset::get);
     let range = queue.range();
-    for index in range.start.max(done)..range.end {
-        let Slot::Unit(unit) = queue.unit(index)? else {
-            continue;
-        };
-        if unit.physical_offset < log.min_offset() {
-            continue;
-        }
-        match commit_log::read_at(log, PhysicalOffset::new(unit.physical_offset)) {
-            Ok(message) => look(index, &message),
-            Err(error) => {
-                tracing::error!(%error, topic, index, "a message of a transaction is unreadable");
+    let mut next = range.start.max(done);
+    while next < range.end {
+        let units = queue.read(next, UNITS_AT_ONCE)?;
+        let before = next;
+        for (_, slot) in units.iter() {
+            let Slot::Unit(unit) = slot else {
+                next += 1;
+                continue;
+            };
+            let index = unit.index;
+            next = unit.index_end();
+            if unit.physical_offset < log.min_offset() {
+                continue;
             }
+            match commit_log::read_at(log, PhysicalOffset::new(unit.physical_offset)) {
+                Ok(message) => look(index, &message),
+                Err(error) => {
+                    let what = "a message of a transaction is unreadable";
+                    tracing::error!(%error, topic, index, "{what}");
+                }
+            }
+        }
+        if next == before {
+            // There is no file: a log that skips indexes leaves as many out as it likes.
+            next = queue.index_behind_file(units.first)?.max(next + 1);
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ mod faults;
 mod following;
 mod foreign_files;
 mod group_commit;
+mod impossible;
 mod index;
 mod limits;
 mod panics;
