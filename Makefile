@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
 .PHONY: build demo test check fmt header abi rust model c python java compat install
-.PHONY: loom soak
+.PHONY: loom soak fuzz fuzz-short
 .PHONY: faults
 .PHONY: bench bench-quick bench-micro peers counts counts-bless doc clean
 
@@ -29,14 +29,17 @@ demo: build
 	$(PYTHON) tests/demo/demo.py $(if $(FILE),--file "$(FILE)")
 
 # Everything that must pass before a change lands.
-test: check build rust faults c python java compat
+test: check build rust faults fuzz-short c python java compat
 
 # Formatting and lints, warnings being errors, and that no append takes more instructions.
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path bench/peers/Cargo.toml --check
 	$(CARGO) fmt --manifest-path tests/loom/Cargo.toml --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --manifest-path fuzz/Cargo.toml -p cairnlog-fuzz-bodies --all-targets \
+		--locked -- -D warnings
 	$(MAKE) counts
 
 # Instructions of an append and its like beside those kept in bench/counts.json. Needs valgrind.
@@ -95,6 +98,19 @@ faults: build
 		$(if $(SEED),CAIRNLOG_SEED=$(SEED)) $(CARGO) test --locked -p cairnlog --lib tests::faults
 	$(PYTHON) tests/faults/faults.py --rounds $(or $(ROUNDS),1) $(if $(ALL),--all) \
 		$(if $(SEED),--seed $(SEED)) --report target/faults.json
+
+# Every target of fuzz/ over its kept inputs and some thousand that a generator makes of them, on
+# the stable compiler. INPUTS=1000 makes ten times as many, SEED=7 others.
+fuzz-short:
+	CAIRNLOG_FUZZ_SEED=$(SEED) CAIRNLOG_FUZZ_INPUTS=$(INPUTS) $(CARGO) test --locked \
+		--manifest-path fuzz/Cargo.toml -p cairnlog-fuzz-bodies -- --nocapture
+
+# libFuzzer under AddressSanitizer: each target for SECONDS=600, one after the other, or TARGET=name
+# alone; SEED=7 is libFuzzer's. Prints seeds, executions and coverage, and writes them to
+# target/fuzz.json; what it finds is in fuzz/artifacts. Needs a nightly compiler and cargo-fuzz.
+fuzz:
+	$(PYTHON) fuzz/run.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(TARGET),--target $(TARGET))
 
 # The C ABI as C and C++ see it: examples and tests, once more under AddressSanitizer.
 c: build

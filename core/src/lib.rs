@@ -45,6 +45,9 @@ mod error;
 mod fence;
 mod filter;
 mod flush;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod lock;
 mod mapped;

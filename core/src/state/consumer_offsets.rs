@@ -42,7 +42,7 @@ pub struct ConsumerOffsets(State<OffsetTable>);
 
 /// The offsets by `topic@group`, then by queue.
 #[derive(Debug, Clone, Default)]
-struct OffsetTable(BTreeMap<String, BTreeMap<i32, i64>>);
+pub(super) struct OffsetTable(BTreeMap<String, BTreeMap<i32, i64>>);
 
 impl Content for OffsetTable {
     const FILE: &'static str = "consumerOffset.json";

@@ -19,7 +19,7 @@ pub(crate) struct DelayOffsets(State<LevelTable>);
 
 /// The offsets by level.
 #[derive(Debug, Clone, Default)]
-struct LevelTable(BTreeMap<i32, i64>);
+pub(super) struct LevelTable(BTreeMap<i32, i64>);
 
 impl Content for LevelTable {
     const FILE: &'static str = "delayOffset.json";

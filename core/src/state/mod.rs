@@ -131,3 +131,39 @@ fn next_version(version: Option<&Value>, now_ms: i64) -> Value {
     fields.insert("timestamp".to_owned(), now_ms.into());
     Value::Object(fields)
 }
+
+/// The state files, for fuzz targets.
+#[cfg(feature = "fuzzing")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateKind {
+    /// `config/consumerOffset.json`.
+    ConsumerOffsets,
+    /// `config/delayOffset.json`.
+    DelayOffsets,
+    /// `config/topics.json`.
+    Topics,
+}
+
+/// What would be written back of a state file of these bytes: `None` if there is nothing in it.
+///
+/// # Errors
+///
+/// What is wrong with the bytes.
+#[cfg(feature = "fuzzing")]
+pub fn state_round_trip(
+    kind: StateKind,
+    bytes: &[u8],
+) -> std::result::Result<Option<Vec<u8>>, String> {
+    fn round_trip<T: Content>(bytes: &[u8]) -> std::result::Result<Option<Vec<u8>>, String> {
+        let Some(mut fields) = json::parse(bytes)? else {
+            return Ok(None);
+        };
+        T::decode(&mut fields)?.encode(&mut fields);
+        json::encode(fields).map(Some)
+    }
+    match kind {
+        StateKind::ConsumerOffsets => round_trip::<consumer_offsets::OffsetTable>(bytes),
+        StateKind::DelayOffsets => round_trip::<delay_offsets::LevelTable>(bytes),
+        StateKind::Topics => round_trip::<topics::TopicConfigTable>(bytes),
+    }
+}

@@ -150,7 +150,7 @@ pub struct Topics(State<TopicConfigTable>);
 
 /// The settings by topic.
 #[derive(Debug, Clone, Default)]
-struct TopicConfigTable(HashMap<String, TopicConfig>);
+pub(super) struct TopicConfigTable(HashMap<String, TopicConfig>);
 
 impl Content for TopicConfigTable {
     const FILE: &'static str = "topics.json";
