@@ -32,3 +32,4 @@ mod time;
 mod transaction_checks;
 mod transactions;
 mod tried_again;
+mod unwaited;
