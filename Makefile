@@ -4,6 +4,8 @@
 CARGO ?= cargo
 PREFIX ?= /usr/local
 PYTHON ?= python3
+# What `make crash` does at least.
+KILLS ?= 200
 # A text file for the demo; by default every line of the repository's own text files.
 FILE ?=
 
@@ -29,7 +31,7 @@ demo: build
 	$(PYTHON) tests/demo/demo.py $(if $(FILE),--file "$(FILE)")
 
 # Everything that must pass before a change lands.
-test: check build rust faults fuzz-short c python java compat
+test: check build rust faults fuzz-short c python java compat crash
 
 # Formatting and lints, warnings being errors, and that no append takes more instructions.
 check:
@@ -125,6 +127,14 @@ java:
 # What crosses languages, stock RocketMQ beside cairnlog on one store, and that the benchmarks run.
 compat: build python
 	$(venv)/bin/python -m pytest -q tests
+
+# Writers in Rust, C, Python and Java, killed with SIGKILL at random moments, 200 times or as KILLS
+# says (KILLS=5000 is the long form), and what they leave. A failure says with which SEED and STORE
+# it comes again; figures go to target/crash.json.
+.PHONY: crash
+crash: build
+	python/run-tests.sh build debug
+	KILLS=$(KILLS) SEED=$(SEED) STORE=$(STORE) tests/crash/run.sh
 
 fmt:
 	$(CARGO) fmt --all

@@ -3,7 +3,7 @@
 # pytest (with the examples and the docstrings), mypy --strict and stubtest.
 #
 #   python/run-tests.sh [debug|release] [arguments for pytest]
-#   python/run-tests.sh build            only builds and installs the package, in release
+#   python/run-tests.sh build [debug]    only builds and installs the package, in release
 #
 # Nothing is installed outside the checkout. CARGO_TARGET_DIR is respected; the environment is
 # target/venv unless CAIRNLOG_VENV names another.
@@ -17,7 +17,7 @@ profile=debug
 only_build=
 case "${1:-}" in
     debug | release) profile=$1; shift ;;
-    build) profile=release; only_build=yes; shift ;;
+    build) profile=${2:-release}; only_build=yes; shift $# ;;
 esac
 develop_arguments=
 [ "$profile" = release ] && develop_arguments=--release
