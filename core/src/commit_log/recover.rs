@@ -212,7 +212,7 @@ pub(crate) fn is_torn(
 
 /// Whether the last field of a record that can be told from free space seems not to have been
 /// written: in topic and properties, no byte is zero, least the last.
-fn ends_in_zero(record: &RecordView<'_>) -> bool {
+pub(crate) fn ends_in_zero(record: &RecordView<'_>) -> bool {
     let last = record.properties_raw().last().or(record.topic_bytes().last());
     last == Some(&0)
 }

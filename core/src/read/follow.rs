@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::codec::record::{CrcCheck, Parsed, parse};
-use crate::commit_log::FollowLog;
+use crate::commit_log::recover::ends_in_zero;
+use crate::commit_log::{FollowLog, view};
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, ReadableLog};
 use crate::error::Result;
 use crate::index::Index;
@@ -153,13 +154,14 @@ impl Follower {
         let pin = self.log.pin_stored(position, size).filter(|_| size > 0)?;
         let end = position + u64::from(size);
         // A writer that stores the size last has stored the rest. One that copies its buffer to
-        // the file, or RocketMQ's, is told by what follows, or else by the CRC.
-        let crc = match self.log.size_stored_at(end) {
-            0 => CrcCheck::Verify,
-            _ => CrcCheck::Skip,
-        };
+        // the file, or RocketMQ's, is told by what follows, or else by the CRC. That covers the
+        // body: what comes behind it must not end in zeros.
+        let last = self.log.size_stored_at(end) == 0;
+        let crc = if last { CrcCheck::Verify } else { CrcCheck::Skip };
         match parse(pin.bytes(), position, crc) {
-            Ok(Parsed::Record(layout)) if layout.size == size => Some(end),
+            Ok(Parsed::Record(layout)) if layout.size == size => {
+                Some(end).filter(|_| !last || !ends_in_zero(&view(&pin, layout)))
+            }
             Ok(Parsed::Blank(_)) => Some(end).filter(|end| *end == pin.file().end()),
             _ => None,
         }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::fault_disk::{FaultDisk, Hits};
 use super::scene::{Scene, fill};
-use crate::FlushMode;
 use crate::consume_queue::{ConsumeQueues, QueueSettings, ReadableLog, Slot};
 use crate::sys::disk::Access;
+use crate::{FlushMode, Message, Store};
 
 struct Whole;
 
@@ -48,4 +48,30 @@ fn a_listing_that_lacks_a_file_makes_no_hole_in_a_queue() {
         queues.follow("t", 0, &Whole).unwrap();
         assert_eq!(queue.range(), 0..95);
     }
+}
+
+/// A reader beside the writer showed a message whose topic was nothing but zeros, and whose place
+/// recovery then gave to another one: the writer, of a synchronous store, had been killed while it
+/// wrote, behind the body of a record and in front of its topic, and the CRC covers the body alone.
+#[test]
+fn a_reader_does_not_show_what_is_written_up_to_the_body_only() {
+    let scene = Scene::new(FlushMode::Sync);
+    let store = scene.open().unwrap();
+    let first = store.append(&Message::new("topic", b"first")).unwrap().end_offset().get();
+    for message in [Message::new("topic", b"second"), Message::new("topic", b"x").tag("tag")] {
+        let killed = scene.copy();
+        let placed = store.append(&message).unwrap();
+        let end = placed.end_offset().get();
+        let written = scene.bytes(placed.physical_offset.get()..end);
+        // The lengths that make the structure right are there: behind the topic's is cut, or behind
+        // that of the properties.
+        let rest = if message.tag.is_some() { "TAGS_tag_".len() } else { "topic".len() + 2 };
+        let begin = placed.physical_offset.get();
+        killed.overwrite(begin, &written[..written.len() - rest]);
+        let reader = Store::open_reader(killed.path(), &killed.options).unwrap();
+        assert_eq!(reader.max_offset().get(), begin.max(first));
+        killed.overwrite(begin, &written);
+        assert_eq!(reader.max_offset().get(), end);
+    }
+    store.close().unwrap();
 }
