@@ -131,6 +131,7 @@ pub(crate) fn open(
     }
     queues.raise_next_offsets(&topics);
     check_last_is_writable(&found.files, plan.end)?;
+    let state = StateFiles::load(disk, &path, options)?;
     let abort = AbortMarker::set(&**disk, &path)?;
     remove_empty_last_files(&**disk, &found)?;
     recover::apply(&mut plan, found.before, &queue, &path)?;
@@ -148,7 +149,7 @@ pub(crate) fn open(
     let ending = Ending { lock: Some(lock), abort, keep_abort, outcome: None };
     let paths = found.paths;
     let before = found.before;
-    let parts = Recovered { before, queue, paths, topics, plan, queues, checkpoint, ending };
+    let parts = Recovered { before, queue, paths, topics, plan, queues, state, checkpoint, ending };
     self::start(path, options, environment, parts, reporter)
 }
 
@@ -160,8 +161,34 @@ struct Recovered {
     topics: TopicTable,
     plan: Plan,
     queues: FoundQueues,
+    state: StateFiles,
     checkpoint: Arc<CheckpointFile>,
     ending: Ending,
+}
+
+/// What the state files say. They are read before anything is changed: one that is damaged refuses
+/// opening.
+#[derive(Default)]
+struct StateFiles {
+    /// With consume queues.
+    groups: Option<(ConsumerOffsets, Topics)>,
+    /// If delayed messages are delivered.
+    delays: Option<DelayOffsets>,
+}
+
+impl StateFiles {
+    fn load(disk: &Arc<dyn Disk>, path: &Path, options: &StoreOptions) -> Result<Self> {
+        if !options.consume_queue_enable {
+            return Ok(Self::default());
+        }
+        let offsets = ConsumerOffsets::load(Arc::clone(disk), path)?;
+        let groups = Some((offsets, Topics::load(Arc::clone(disk), path)?));
+        let delays = match options.schedule_enable {
+            true => Some(DelayOffsets::load(Arc::clone(disk), path)?),
+            false => None,
+        };
+        Ok(Self { groups, delays })
+    }
 }
 
 /// What opening would do, from a read-only look.
@@ -259,7 +286,8 @@ fn start_with(
     fence: &Arc<Fence>,
     completions: &Arc<CompletionService>,
 ) -> Result<Store> {
-    let Recovered { before, queue, paths, topics, plan, queues, checkpoint, ending } = recovered;
+    let Recovered { before, queue, paths, topics, plan, queues, state, checkpoint, ending } =
+        recovered;
     let report = &plan.report;
     tracing::info!(
         path = %path.display(), clean_stop = report.clean_stop, records = report.records,
@@ -300,13 +328,13 @@ fn start_with(
     } else {
         None
     };
-    let schedule = schedule(&path, options, environment, &queue, &queues, &fence)?;
+    let schedule = match state.delays {
+        Some(offsets) => Some(schedule(options, environment, offsets, &queue, &queues, &fence)?),
+        None => None,
+    };
     let (mut dispatching, mut config) = (None, None);
     let mut transactions = Transactions::new(options);
-    if options.consume_queue_enable {
-        let disk = &environment.disk;
-        let offsets = ConsumerOffsets::load(Arc::clone(disk), &path)?;
-        let topics = Topics::load(Arc::clone(disk), &path)?;
+    if let Some((offsets, topics)) = state.groups {
         let told = schedule.clone();
         let beside = Beside { before, options, log: &queue, checkpoint: &checkpoint };
         let parts = Dispatching::start(queues, beside, told, &fence, &mut reporter)?;
@@ -376,28 +404,25 @@ fn start_with(
     Ok(Store { inner })
 }
 
-/// What delivers delayed messages, if the store does that.
+/// What delivers delayed messages.
 fn schedule(
-    path: &Path,
     options: &StoreOptions,
     environment: &Environment,
+    offsets: DelayOffsets,
     log: &Arc<MappedFileQueue>,
     found: &FoundQueues,
     fence: &Arc<Fence>,
-) -> Result<Option<Arc<ScheduleMessageService>>> {
-    if !options.consume_queue_enable || !options.schedule_enable {
-        return Ok(None);
-    }
+) -> Result<Arc<ScheduleMessageService>> {
     let parts = ScheduleParts {
         log: Arc::clone(log),
         queues: Arc::clone(&found.queues),
         clock: Arc::clone(&environment.clock),
         fence: Arc::clone(fence),
         levels: DelayLevels::parse(&options.message_delay_level)?,
-        offsets: DelayOffsets::load(Arc::clone(&environment.disk), path)?,
+        offsets,
         flush_interval_ms: options.flush_delay_offset_interval_ms,
     };
-    Ok(Some(Arc::new(ScheduleMessageService::new(parts))))
+    Ok(Arc::new(ScheduleMessageService::new(parts)))
 }
 
 fn make_pool(options: &StoreOptions, size_bytes: u64) -> Result<Option<TransientStorePool>> {

@@ -343,3 +343,44 @@ fn the_separator_in_a_topic_does_not_hide_its_group() {
     assert_eq!(offsets.groups(), ["g"]);
     assert_eq!(offsets.queues_of("g"), [("a@b".to_owned(), 1, at(4))]);
 }
+
+/// Opening read the state files last, when recovery had already written the marker and the
+/// checkpoint, set bytes aside and removed files: a refusal left another store than it found.
+#[test]
+fn a_damaged_state_file_refuses_opening_before_anything_is_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = crate::StoreOptions::default();
+    options.segment_size_bytes = crate::MIN_SEGMENT_SIZE_BYTES;
+    let store = crate::Store::open(directory.path(), &options).unwrap();
+    let placed = store.append(&crate::Message::new("orders", b"20 pears")).unwrap();
+    store.close().unwrap();
+    // Recovery would have much to do: bytes behind the end, and no queues.
+    let log = directory.path().join("commitlog/00000000000000000000");
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[placed.end_offset().get() as usize + 10] = 1;
+    fs::write(&log, &bytes).unwrap();
+    fs::remove_dir_all(directory.path().join("consumequeue")).unwrap();
+    fs::create_dir_all(directory.path().join("config")).unwrap();
+    for name in ["consumerOffset.json", "topics.json", "delayOffset.json"] {
+        let path = config(directory.path(), name);
+        let before = fs::read(&path).ok();
+        fs::write(&path, b"{\"offsetTable\":").unwrap();
+        let _ = fs::remove_file(config(directory.path(), &format!("{name}.bak")));
+        let checkpoint = fs::read(directory.path().join("checkpoint")).unwrap();
+        let error = crate::Store::open(directory.path(), &options).unwrap_err();
+        assert_eq!(error.status(), Status::Corruption, "{error}");
+        assert!(error.to_string().contains(name), "{error}");
+        assert_eq!(fs::read(&log).unwrap(), bytes);
+        assert_eq!(fs::read(directory.path().join("checkpoint")).unwrap(), checkpoint);
+        for made in ["abort", "lost+found", "consumequeue"] {
+            assert!(!directory.path().join(made).exists(), "{name}: {made} was made");
+        }
+        match before {
+            Some(content) => fs::write(&path, content).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+    }
+    let store = crate::Store::open(directory.path(), &options).unwrap();
+    assert!(store.recovery_report().set_aside.is_some());
+    store.close().unwrap();
+}
