@@ -15,7 +15,7 @@ pom=$root/bench/java-peers/pom.xml
 if [[ -z ${LIBCLANG_PATH:-} ]] && ! ldconfig -p | grep -E 'libclang(-[0-9.]+)?\.so' >/dev/null; then
   if [[ ! -d $output/libclang ]]; then
     "${PYTHON:-python3}" -m pip install --quiet --root-user-action=ignore --no-deps \
-      --target "$output/libclang" libclang==18.1.1
+      --target "$output/libclang" --requirement "$root/bench/peers/requirements.txt"
   fi
   export LIBCLANG_PATH=$output/libclang/clang/native
   export BINDGEN_EXTRA_CLANG_ARGS="-isystem $(cc -print-file-name=include)"
