@@ -3,7 +3,7 @@
 //! `write SCENARIO DIR` makes a store, `continue DIR` appends to one that is there, and `dump DIR`
 //! reads one without opening it (its log is in `commitlog`, or in the LOG_DIRs). One JSON object
 //! per line goes to the standard output: per acknowledged message the fields of a fixture's
-//! manifest, per blank `{"blank":true,...}`.
+//! manifest, per blank `{"blank":true,...}`. `look` opens damaged stores, see its module.
 //!
 //! `probe DIR` does with a store what the standard input says, for tests in which the system
 //! refuses things; see [`probe`].
@@ -14,6 +14,7 @@
 
 mod dump;
 mod expected;
+mod look;
 mod message;
 mod probe;
 mod scenarios;
@@ -34,7 +35,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// How the process is called.
 const USAGE: &str = "write SCENARIO DIR [--kill N] | continue DIR [--kill N] | \
-                     dump DIR [LOG_DIR...] | probe DIR [OPTION=VALUE...] | list";
+                     dump DIR [LOG_DIR...] | probe DIR [OPTION=VALUE...] | look | list";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Outcome<()> {
     match words {
         ["list"] => list(),
+        ["look"] => look::look(),
         ["dump", directory, log_directories @ ..] => {
             dump::dump(Path::new(directory), log_directories)
         }

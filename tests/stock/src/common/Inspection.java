@@ -77,7 +77,8 @@ final class Inspection {
         }
     }
 
-    private void prepare(Path root) throws Exception {
+    /** Copies the directory to look at, as the options say. */
+    void prepare(Path root) throws Exception {
         Directories.copy(options.root, root);
         for (String name : options.drop) {
             Directories.remove(root.resolve(name));
@@ -90,7 +91,8 @@ final class Inspection {
         }
     }
 
-    private MessageStoreConfig config(Path root) throws IOException {
+    /** How the copy is to be opened. */
+    MessageStoreConfig config(Path root) throws IOException {
         MessageStoreConfig config = new MessageStoreConfig();
         config.setStorePathRootDir(root.toString());
         config.setStorePathCommitLog(options.logDirectories.stream()
@@ -150,7 +152,7 @@ final class Inspection {
     }
 
     /** Waits at most 30 s until the dispatcher has had nothing to do for half a second. */
-    private static boolean waitForDispatch(DefaultMessageStore store) throws InterruptedException {
+    static boolean waitForDispatch(DefaultMessageStore store) throws InterruptedException {
         int quiet = 0;
         for (int i = 0; i < 600 && quiet < 10; i++) {
             quiet = store.dispatchBehindBytes() == 0 ? quiet + 1 : 0;

@@ -37,6 +37,10 @@ final class Options {
     int transferBytes = 262_144;
     /** When set, the copy is closed cleanly and kept under this name. */
     Path keep;
+    /** When set, a file with offset and size of a record in each line, and a survey is made. */
+    Path survey;
+    /** Whether a survey also starts the store, as a broker does, and not only loads it. */
+    boolean start;
 
     /** Reads {@code [OPTION...] ROOT} as often as it occurs; options count for the next root. */
     static List<Options> parse(List<String> arguments) {
@@ -73,6 +77,8 @@ final class Options {
             case "--transfer-count": transferCount = Integer.parseInt(words.next()); break;
             case "--transfer-bytes": transferBytes = Integer.parseInt(words.next()); break;
             case "--keep": keep = Paths.get(words.next()); break;
+            case "--survey": survey = Paths.get(words.next()); break;
+            case "--start": start = true; break;
             default: throw new IllegalArgumentException("unknown option " + option);
         }
     }

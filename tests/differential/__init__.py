@@ -1,0 +1,4 @@
+"""Randomly damaged stores, opened by the stock RocketMQ store and by cairnlog.
+
+SPDX-License-Identifier: Apache-2.0
+"""
