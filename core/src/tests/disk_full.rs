@@ -146,9 +146,11 @@ fn f14_a_next_file_that_cannot_be_made_changes_nothing() {
     for call in [Call::Create, Call::SyncAll, Call::SyncDirectory, Call::Map, Call::Allocate] {
         let scene = Scene::new(FlushMode::Async);
         let store = scene.open().unwrap();
+        // So little that the next file is not made ahead yet.
+        store.append(&Message::new("t", b"first")).unwrap();
+        scene.disk.fail(call, "commitlog", Hits::From(1), libc::ENOSPC);
         let body = vec![1; 25_000];
         store.append(&Message::new("t", &body)).unwrap();
-        scene.disk.fail(call, "commitlog", Hits::From(1), libc::ENOSPC);
         let second = store.append(&Message::new("t", &body)).unwrap();
         let rest = second.end_offset().get()..SEGMENT;
         for _ in 0..2 {
@@ -173,10 +175,10 @@ fn f14_a_next_file_that_cannot_be_made_changes_nothing() {
         scene.disk.mend();
         let third = store.append(&Message::new("t", &body)).unwrap();
         assert_eq!(third.physical_offset.get(), SEGMENT);
-        assert_eq!(third.queue_offset.get(), 3);
+        assert_eq!(third.queue_offset.get(), 4);
         store.close().unwrap();
         let store = scene.open().unwrap();
-        assert_eq!(bodies(&store).len(), 4);
+        assert_eq!(bodies(&store).len(), 5);
         fill(&store, 4, 25_000);
         store.close().unwrap();
     }

@@ -349,8 +349,10 @@ fn the_separator_in_a_topic_does_not_hide_its_group() {
 #[test]
 fn a_damaged_state_file_refuses_opening_before_anything_is_changed() {
     let directory = tempfile::tempdir().unwrap();
-    let mut options = crate::StoreOptions::default();
-    options.segment_size_bytes = crate::MIN_SEGMENT_SIZE_BYTES;
+    let options = crate::StoreOptions {
+        segment_size_bytes: crate::MIN_SEGMENT_SIZE_BYTES,
+        ..crate::StoreOptions::default()
+    };
     let store = crate::Store::open(directory.path(), &options).unwrap();
     let placed = store.append(&crate::Message::new("orders", b"20 pears")).unwrap();
     store.close().unwrap();
