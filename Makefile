@@ -16,10 +16,8 @@ release := $(CURDIR)/target/release
 export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
-.PHONY: build demo test check fmt header abi rust model c python java compat install
-.PHONY: loom soak fuzz fuzz-short
-.PHONY: faults
-.PHONY: differential deny sbom
+.PHONY: build demo test everything check lint fmt header abi rust model c python java compat install
+.PHONY: loom soak fuzz fuzz-short faults powercut crash differential deny sbom
 .PHONY: bench bench-quick bench-micro peers counts counts-bless doc clean
 
 # The tool, the C libraries, the JNI library and the benchmarks, in target/release.
@@ -31,11 +29,17 @@ build:
 demo: build
 	$(PYTHON) tests/demo/demo.py $(if $(FILE),--file "$(FILE)")
 
-# Everything that must pass before a change lands.
-test: check build rust faults fuzz-short c python java compat crash differential
+# Everything that must pass before a change lands, two at a time: much of it waits for a disk.
+test:
+	$(MAKE) --jobs=2 --output-sync=target EVERYTHING=1 everything
 
-# Formatting and lints, warnings being errors, and that no append takes more instructions.
-check:
+everything: lint build counts rust java faults python fuzz-short c loom compat crash differential
+
+# Formatting and lints, and that no append takes more instructions.
+check: lint counts
+
+# Formatting and lints, warnings being errors.
+lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path bench/peers/Cargo.toml --check
 	$(CARGO) fmt --manifest-path tests/loom/Cargo.toml --check
@@ -43,7 +47,6 @@ check:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --manifest-path fuzz/Cargo.toml -p cairnlog-fuzz-bodies --all-targets \
 		--locked -- -D warnings
-	$(MAKE) counts
 
 # Instructions of an append and its like beside those kept in bench/counts.json. Needs valgrind.
 counts: build
@@ -80,7 +83,6 @@ soak:
 # and of the rest what chance takes, and under the tool on a real file system. STATES=... says how
 # many states of the model are looked at, REPLAYS=... how many of the tool, SEED=... repeats a run.
 # The counts go to target/powercut.json. `make rust` and `make compat` do less of the same.
-.PHONY: powercut
 powercut: build
 	CAIRNLOG_POWERCUT_STATES=$(or $(STATES),20000) $(if $(SEED),CAIRNLOG_SEED=$(SEED)) \
 		CAIRNLOG_POWERCUT_REPORT=$(CURDIR)/target/powercut-model.json \
@@ -132,9 +134,8 @@ compat: build python
 # Writers in Rust, C, Python and Java, killed with SIGKILL at random moments, 200 times or as KILLS
 # says (KILLS=5000 is the long form), and what they leave. A failure says with which SEED and STORE
 # it comes again; figures go to target/crash.json.
-.PHONY: crash
-crash: build
-	python/run-tests.sh build debug
+crash: build $(if $(EVERYTHING),python)
+	$(if $(EVERYTHING),,python/run-tests.sh build debug)
 	KILLS=$(KILLS) SEED=$(SEED) STORE=$(STORE) tests/crash/run.sh
 
 # Randomly damaged stores, opened by stock RocketMQ and by cairnlog, which must never keep less:
@@ -156,6 +157,7 @@ fmt:
 	$(CARGO) fmt --all
 	$(CARGO) fmt --manifest-path bench/peers/Cargo.toml
 	$(CARGO) fmt --manifest-path tests/loom/Cargo.toml
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --all
 
 # Writes include/cairnlog.h anew from the sources of the C ABI.
 header:
