@@ -12,7 +12,8 @@ cargo=${CARGO:-cargo}
 
 if [ "$("$deny" --version 2>/dev/null)" != "cargo-deny $version" ]; then
     # Without what would change the linker or the target directory of the project.
-    (cd "$root" && env -u CARGO_TARGET_DIR "$cargo" install --quiet --debug --locked --root "$tools" \
+    (cd "$root" && env -u CARGO_TARGET_DIR \
+        "$cargo" install --quiet --debug --locked --root "$tools" \
         --version "=$version" cargo-deny)
 fi
 
