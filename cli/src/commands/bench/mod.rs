@@ -169,8 +169,6 @@ fn measure(
         Flush::Sync => FlushMode::Sync,
         Flush::Async => FlushMode::Async,
     };
-    // The floors sum up bodies alone.
-    options.append_record_crc = false;
     options.create_if_missing = true;
     options.commit_log_paths.clear();
     options.read_only_commit_log_paths.clear();
