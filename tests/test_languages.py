@@ -200,7 +200,8 @@ def write_java(base: Path, root: Path, text: str) -> str:
     compiled = [str(source) for source in [*sources, PROGRAMS / "Write.java"]]
     run(["javac", "--release", "11", "-encoding", "UTF-8", "-d", str(classes), *compiled], "")
     library = f"-Dio.cairnlog.library.path={built('libcairnlog_jni.so')}"
-    return run(["java", "-Xcheck:jni", library, "-cp", str(classes), "Write", str(root)], text)
+    checked = ["-Xcheck:jni", "-XX:+AllowUserSignalHandlers"]
+    return run(["java", *checked, library, "-cp", str(classes), "Write", str(root)], text)
 
 
 def write_cli(base: Path, root: Path, _: str) -> str:

@@ -236,7 +236,7 @@ class CloseTest extends StoreTestCase {
 
   @Test
   void aStoreThatIsLeftOpenDoesNotKeepTheProcessAlive() throws Exception {
-    Said said = runJvm(0, List.of("-Xcheck:jni"), Leaver.class, directory.toString());
+    Said said = runJvm(0, CHECKED, Leaver.class, directory.toString());
     assertEquals("done\n", said.output);
     try (CairnStore store = openSmall()) {
       assertFalse(store.recoveryReport().cleanStop());

@@ -9,13 +9,12 @@ import io.cairnlog.examples.Consume;
 import io.cairnlog.examples.ConsumeGroup;
 import io.cairnlog.examples.Follow;
 import io.cairnlog.examples.QuickStart;
-import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** The examples run as they stand, and the JVM's check of JNI finds nothing to say. */
 class ExamplesTest extends StoreTestCase {
   private String run(Class<?> example) throws Exception {
-    Said said = runJvm(0, List.of("-Xcheck:jni"), example, directory.toString());
+    Said said = runJvm(0, CHECKED, example, directory.toString());
     assertFalse(said.contains("WARNING"), said.toString());
     assertFalse(said.contains("native method"), said.toString());
     assertFalse(said.errors.contains("SEVERE"), said.toString());

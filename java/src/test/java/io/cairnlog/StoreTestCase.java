@@ -108,6 +108,9 @@ abstract class StoreTestCase {
     }
   }
 
+  /** Has a JVM look for misuse of JNI. What it says of signal handlers of libraries is no misuse. */
+  static final List<String> CHECKED = List.of("-Xcheck:jni", "-XX:+AllowUserSignalHandlers");
+
   /** Runs another JVM to its end, within five minutes, and returns what it said. */
   static Said runJvm(int expectedExit, List<String> options, Class<?> main, String... arguments)
       throws IOException, InterruptedException {
