@@ -161,6 +161,20 @@ impl<'a> PropertySource<'a> {
         raw_only && self.raw.last().is_some_and(|&last| last != PROPERTY_SEPARATOR)
     }
 
+    /// Refuses raw properties of a caller at whose end a reader would find a record CRC that nobody
+    /// computed: a record without one of its own would be taken for damaged.
+    pub(crate) fn check_end(&self) -> Result<()> {
+        let last = !self.raw.is_empty() && self.has_no_singles();
+        if last
+            && self.stored_pairs().next().is_none()
+            && (appended_record_crc(self.raw).is_some()
+                || damaged_record_crc(self.raw) == Some(None))
+        {
+            return Err(illegal("the properties end as the CRC of a record does"));
+        }
+        Ok(())
+    }
+
     /// Writes the properties. A `__CRC32#` pair is left out, because it belongs to the record it
     /// was copied from, and so are pairs in whose place others are written.
     #[inline]

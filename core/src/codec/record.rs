@@ -123,6 +123,8 @@ impl<'a> RecordDraft<'a> {
         if fields.record_crc {
             properties_bytes += RECORD_CRC_BYTES;
             properties_bytes += usize::from(fields.properties.lacks_last_separator());
+        } else {
+            fields.properties.check_end()?;
         }
         if properties_bytes > MAX_PROPERTIES_BYTES {
             return Err(too_long(properties_bytes));

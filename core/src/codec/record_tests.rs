@@ -184,6 +184,27 @@ fn properties_of_32767_bytes_fit_and_one_more_does_not() {
     assert!(RecordDraft::new(fields).is_ok_and(|draft| draft.properties_bytes == 32_759));
 }
 
+/// What a client put at the end of its encoded properties was stored as it came, and then read as
+/// the record's CRC, which it was not: an acknowledged message that no reader returned.
+#[test]
+fn properties_that_end_as_a_record_crc_are_refused() {
+    let crc = record_crc_property(7);
+    let no_number = b"__CRC32#\x01t's\x02TAGS\x01a\x02";
+    let first = [b"a\x01b\x02".as_slice(), &crc].concat();
+    for raw in [crc.as_slice(), no_number, &first] {
+        let mut fields = draft_fields();
+        fields.properties = PropertySource::raw(raw);
+        let error = RecordDraft::new(fields).unwrap_err();
+        assert_eq!(error.status(), Status::PropertiesIllegal);
+        // In front of another one, or of the record's own, it is a property as any other.
+        fields.record_crc = true;
+        assert!(RecordDraft::new(fields).is_ok());
+        fields.record_crc = false;
+        fields.properties.tag = Some("t");
+        assert!(RecordDraft::new(fields).is_ok());
+    }
+}
+
 #[test]
 fn any_bytes_are_refused_or_read_without_panic() {
     use proptest::prelude::*;

@@ -21,7 +21,10 @@ pub fn run(bytes: &[u8]) {
         record_crc: false,
     };
     let message = Message::new("", b"body");
-    let bytes = encode_record(&message, b"t", raw, place).expect("short enough");
+    // Properties that end as the CRC of a record does are refused.
+    let Ok(bytes) = encode_record(&message, b"t", raw, place) else {
+        return;
+    };
     let record = decode_record(&bytes, 0, Check::Crc).expect("our own record");
     if tags {
         by_tags(expression, &record);
