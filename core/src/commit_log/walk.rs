@@ -121,11 +121,17 @@ pub(crate) fn data_ranges(queue: &MappedFileQueue, from: u64) -> Result<Vec<Rang
     let mut ranges = Vec::new();
     for file in queue.files().iter().filter(|file| file.end() > from) {
         let begin = from.saturating_sub(file.start());
-        let in_file = queue
+        let all = begin..file.size_bytes();
+        let found = queue
             .disk()
             .open(file.path(), crate::sys::disk::Access::Read)
-            .and_then(|handle| handle.data_ranges(begin..file.size_bytes()))
-            .map_err(|source| Error::io("cannot look for data", source).at_path(file.path()))?;
+            .and_then(|handle| handle.data_ranges(all.clone()));
+        let in_file = match found {
+            // Removed by its writer since it was mapped: as a rule the one that was made ahead.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => vec![all],
+            found => found
+                .map_err(|source| Error::io("cannot look for data", source).at_path(file.path()))?,
+        };
         let in_log = in_file.into_iter();
         ranges.extend(in_log.map(|range| file.start() + range.start..file.start() + range.end));
     }

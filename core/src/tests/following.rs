@@ -1,12 +1,13 @@
 //! Following a store that is written meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fault_disk::{FaultDisk, Hits};
-use super::scene::{Scene, fill};
+use super::scene::{SEGMENT, Scene, fill};
 use crate::consume_queue::{ConsumeQueues, QueueSettings, ReadableLog, Slot};
 use crate::sys::disk::Access;
-use crate::{FlushMode, Message, Store};
+use crate::{FlushMode, LogReader, Message, Store};
 
 struct Whole;
 
@@ -74,4 +75,26 @@ fn a_reader_does_not_show_what_is_written_up_to_the_body_only() {
         assert_eq!(reader.max_offset().get(), end);
     }
     store.close().unwrap();
+}
+
+/// Whoever closes a store removes the file that was made ahead. A reader that had it in its list
+/// asked the file system, by the file's name, for the parts that hold data, and failed.
+#[test]
+fn a_file_made_ahead_may_go_while_it_is_read() {
+    let scene = Scene::new(FlushMode::Async);
+    let store = scene.open().unwrap();
+    fill(&store, 2, 20_000);
+    for attempt in 0.. {
+        if scene.file(SEGMENT).exists() {
+            break;
+        }
+        assert!(attempt < 1000, "no file was made ahead");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let log = LogReader::open(scene.path()).unwrap();
+    store.close().unwrap();
+    assert!(!scene.file(SEGMENT).exists());
+    let entries: Vec<_> = log.entries(log.min_offset()).collect();
+    assert!(entries.iter().all(Result::is_ok), "{entries:?}");
+    assert_eq!(entries.len(), 2);
 }
