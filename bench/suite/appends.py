@@ -13,8 +13,6 @@ from .cases import Case, Context, Results
 # As RocketMQ does it, and the floors: a CRC of the body, and none of the whole record.
 BODY_CRC_ONLY = pathlib.Path(__file__).with_name("body_crc_only.conf")
 ASYNC_FLOOR = "copy the record and compute its CRC, into a mapped, touched file"
-# As RocketMQ does it, and the floors: a CRC of the body, and none of the whole record.
-BODY_CRC_ONLY = pathlib.Path(__file__).with_name("body_crc_only.conf")
 SYNC_FLOOR = "pwrite and fdatasync, one by one"
 
 
