@@ -180,7 +180,11 @@ pub(crate) fn install_if(wanted: bool) {
 }
 
 fn try_install() -> io::Result<()> {
-    PAGE_BYTES.store(rustix::param::page_size(), Ordering::Relaxed);
+    // Not asked of the kernel's vector of values, which cannot be read under valgrind.
+    // SAFETY: the call takes a number and returns one.
+    let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let page_bytes = usize::try_from(page_bytes).map_err(|_| io::Error::last_os_error())?;
+    PAGE_BYTES.store(page_bytes, Ordering::Relaxed);
     stay_loaded();
     // SAFETY: sigaction is a C struct of integers and pointers, for which zero is a value.
     let mut previous: libc::sigaction = unsafe { std::mem::zeroed() };
