@@ -108,7 +108,7 @@ abstract class StoreTestCase {
     }
   }
 
-  /** Has a JVM look for misuse of JNI. What it says of signal handlers of libraries is no misuse. */
+  /** Has a JVM look for misuse of JNI; signal handlers of libraries are none. */
   static final List<String> CHECKED = List.of("-Xcheck:jni", "-XX:+AllowUserSignalHandlers");
 
   /** Runs another JVM to its end, within five minutes, and returns what it said. */
