@@ -17,7 +17,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
 .PHONY: build demo test everything check lint fmt header abi rust model c python java compat install
-.PHONY: loom soak fuzz fuzz-short faults powercut crash differential deny sbom
+.PHONY: loom miri soak fuzz fuzz-short faults powercut crash differential deny sbom
 .PHONY: bench bench-quick bench-micro peers counts counts-bless doc clean
 
 # The tool, the C libraries, the JNI library and the benchmarks, in target/release.
@@ -72,6 +72,13 @@ model:
 loom:
 	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/loom $(CARGO) run --quiet --locked \
 		--manifest-path tests/loom/Cargo.toml -- $(NAME)
+
+# Raw memory under miri, with memory of the process in the place of mappings. Needs a nightly
+# compiler with miri and rust-src; takes minutes. TESTS=... names others.
+miri:
+	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/miri PROPTEST_CASES=4 MIRIFLAGS=-Zmiri-disable-isolation \
+		$(CARGO) +nightly miri test --locked -p cairnlog --lib -- \
+		$(or $(TESTS),mapped::region mapped::staging codec::properties flush::group)
 
 # A store in mixed use for MINUTES (30), and whether the process grows. Draws docs/plots/soak.svg.
 soak:
