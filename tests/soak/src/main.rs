@@ -3,8 +3,8 @@
 //! Threads append, consume, read, query, begin transactions and remove old files; every few seconds
 //! the store is closed and opened again, in the next flush mode. One JSON object per sample goes to
 //! the standard output, and one at the end with `"ended": true`. The process fails when a message
-//! is wrong or missing, when a closed store leaves threads, descriptors or mappings behind, or, in a
-//! long run, when later samples hold more than earlier ones.
+//! is wrong or missing, when a closed store leaves threads, descriptors or mappings behind, or, in
+//! a long run, when later samples hold more than earlier ones.
 
 mod load;
 mod resources;
