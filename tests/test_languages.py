@@ -205,8 +205,10 @@ def write_java(base: Path, root: Path, text: str) -> str:
 
 
 def write_cli(base: Path, root: Path, _: str) -> str:
-    acks = base / "acks"
-    options = ["--format", "jsonl", "--flush", "sync", "--segment-size", "64K"]
+    acks, conf = base / "acks", base / "body_crc_only.conf"
+    # As the other programs: records of the sizes that RocketMQ gives them.
+    conf.write_text("enabledAppendPropCRC=false\n")
+    options = ["--conf", str(conf), "--format", "jsonl", "--flush", "sync", "--segment-size", "64K"]
     command = [str(built("cairnlog")), "append", str(root), *options, "--acks", str(acks)]
     run(command, "".join(message.json_line() for message in messages()))
     # Input line, physical offset, queue, queue offset.

@@ -87,7 +87,11 @@ public final class Write {
       lines.add(line.split("\t", -1));
     }
     StoreOptions options =
-        StoreOptions.builder().flushMode(FlushMode.SYNC).segmentSizeBytes(65536).build();
+        StoreOptions.builder()
+            .flushMode(FlushMode.SYNC)
+            .appendRecordCrc(false)
+            .segmentSizeBytes(65536)
+            .build();
     try (CairnStore store = CairnStore.open(Path.of(arguments[0]), options)) {
       append(store, lines);
     }

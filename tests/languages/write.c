@@ -163,6 +163,7 @@ int main(int argc, char **argv) {
     }
     cairn_options *options = cairn_options_new();
     if (cairn_options_set_flush_mode(options, CAIRN_FLUSH_MODE_SYNC) != CAIRN_STATUS_OK ||
+        cairn_options_set_append_record_crc(options, 0) != CAIRN_STATUS_OK ||
         cairn_options_set_segment_size_bytes(options, 65536) != CAIRN_STATUS_OK) {
         cairn_options_free(options);
         return 1;

@@ -33,7 +33,8 @@ def show(placed: cairnlog.AppendResult) -> None:
 def main() -> None:
     text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", newline="\n")
     lines = [line.rstrip("\n").split("\t") for line in text]
-    with cairnlog.Store.open(sys.argv[1], flush_mode="sync", segment_size_bytes=65536) as store:
+    options = {"append_record_crc": False, "segment_size_bytes": 65536}
+    with cairnlog.Store.open(sys.argv[1], flush_mode="sync", **options) as store:
         for name, group in itertools.groupby(lines, key=lambda fields: fields[0]):
             fields = list(group)
             messages = [message(one) for one in fields]
