@@ -45,11 +45,7 @@ use crate::watermark::Watermark;
 
 /// Whether a store has a directory of queues.
 pub(crate) fn has_queues(disk: &dyn Disk, store_path: &Path) -> bool {
-    let is_directory = |kind: &QueueKind| {
-        let found = disk.find(&store_path.join(kind.directory()));
-        found.is_ok_and(|found| found.is_some_and(|found| !found.is_file))
-    };
-    QueueKind::ALL.iter().any(is_directory)
+    QueueKind::ALL.iter().any(|kind| disk.has_directory(&store_path.join(kind.directory())))
 }
 
 /// How queue files are made and kept open.

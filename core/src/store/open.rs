@@ -223,7 +223,7 @@ fn make_directories(path: &Path, options: &StoreOptions, disk: &dyn Disk) -> Res
     let paths = paths_of(path, options);
     for directory in std::iter::once(path).chain(paths.writable().iter().map(PathBuf::as_path)) {
         // What is no directory, or cannot be looked at, making the directory tells of.
-        if disk.find(directory).is_ok_and(|found| found.is_some_and(|found| !found.is_file)) {
+        if disk.has_directory(directory) {
             continue;
         }
         if !options.create_if_missing {

@@ -128,6 +128,13 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
 /// file system that says so for ever must not keep a thread for ever.
 const MOST_INTERRUPTIONS: u32 = 1000;
 
+impl dyn Disk + '_ {
+    /// Whether there is a directory, as far as that can be seen.
+    pub(crate) fn has_directory(&self, path: &Path) -> bool {
+        self.find(path).is_ok_and(|found| found.is_some_and(|found| !found.is_file))
+    }
+}
+
 /// Counts interruptions of one call.
 #[derive(Debug, Default)]
 struct Interruptions(u32);
