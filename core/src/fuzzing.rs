@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use crate::codec::batch::BatchItems;
 use crate::codec::host::EncodedHost;
-use crate::codec::properties::{PropertySource, with_number, without_record_crc};
+use crate::codec::properties::{with_number, without_record_crc};
 use crate::codec::record::{CrcCheck, DraftFields, Parsed, RecordDraft, Stamp, parse};
 use crate::codec::{PropertyIter, RecordView};
+use crate::commit_log::properties_of;
 use crate::error::Result;
 use crate::message::Message;
 pub use crate::state::{StateKind, state_round_trip};
@@ -55,6 +56,7 @@ pub struct Place {
 ///
 /// - [`crate::Status::PropertiesTooLarge`], [`crate::Status::MessageTooLarge`]: a length exceeds
 ///   its field.
+/// - [`crate::Status::PropertiesIllegal`]: they end as the CRC of a record does, and it has none.
 pub fn encode_record(
     message: &Message<'_>,
     topic: &[u8],
@@ -72,7 +74,7 @@ pub fn encode_record(
         store_host: EncodedHost::new(place.store_host),
         reconsume_times: message.reconsume_times,
         prepared_transaction_offset: message.prepared_transaction_offset,
-        properties: source(message, raw),
+        properties: properties_of(message, raw),
         record_crc: place.record_crc,
     })?;
     let stamp = Stamp {
@@ -86,24 +88,13 @@ pub fn encode_record(
     Ok(bytes)
 }
 
-fn source<'m>(message: &Message<'m>, raw: &'m [u8]) -> PropertySource<'m> {
-    PropertySource {
-        tag: message.tag,
-        keys: message.keys,
-        pairs: message.properties,
-        wait_store_ok: message.wait_store_ok,
-        delay_level: message.delay_level,
-        ..PropertySource::raw(raw)
-    }
-}
-
 /// The properties of a message behind raw ones, as a record without a CRC of its own has them.
 ///
 /// # Errors
 ///
 /// - [`crate::Status::PropertiesIllegal`]: a name, value, tag or key could not be read again.
 pub fn encode_properties(message: &Message<'_>, raw: &[u8]) -> Result<Vec<u8>> {
-    let source = source(message, raw);
+    let source = properties_of(message, raw);
     source.validate()?;
     let mut bytes = Vec::new();
     source.encode(&mut bytes);

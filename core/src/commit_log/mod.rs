@@ -11,6 +11,8 @@ mod walk;
 mod walk_files;
 
 pub(crate) use append::{CommitLog, CommitLogParts};
+#[cfg(feature = "fuzzing")]
+pub(crate) use prepare::properties_of;
 pub(crate) use prepare::{Delayed, Preparer, check_queue_id, check_topic, waits};
 pub use reader::{Entries, LogEntry, LogFile, LogReader};
 pub(crate) use reader::{check_places, open_read_only, paths_of};

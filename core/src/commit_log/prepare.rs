@@ -321,8 +321,9 @@ impl Preparer {
     }
 }
 
+/// The properties of a message, behind encoded ones.
 #[inline(always)]
-fn properties_of<'m>(message: &Message<'m>, raw: &'m [u8]) -> PropertySource<'m> {
+pub(crate) fn properties_of<'m>(message: &Message<'m>, raw: &'m [u8]) -> PropertySource<'m> {
     PropertySource {
         tag: message.tag,
         keys: message.keys,
