@@ -294,18 +294,29 @@ pub(crate) fn apply(
     if let Some(tail) = plan.tail.clone() {
         let range = plan.end..tail.end;
         plan.report.set_aside = Some(set_aside(queue, store_path, range.clone())?);
-        zero(queue, range)?;
+        let used = data_ranges(queue, range.start)?;
+        zero(queue, used.iter().map(|data| data.start..data.end.min(range.end)))?;
+    } else if !plan.report.clean_stop && before.cache_may_differ() {
+        // An opening before this one may have zeroed it, in the page cache only.
+        let size = size_set_aside(queue.disk(), store_path, plan.end)?;
+        zero(queue, std::iter::once(plan.end..plan.end.saturating_add(size)))?;
     }
     while queue.last().is_some_and(|last| last.start() > plan.end) {
         queue.remove_last()?;
     }
     if !plan.report.clean_stop {
-        if let Some(notes) = before.notes.filter(|_| before.cache_may_differ()) {
-            write_again(queue, notes.durable_offset.max(queue.min_offset())..plan.end)?;
+        let durable = before.notes.map_or(0, |notes| notes.durable_offset);
+        let doubtful = durable.max(queue.min_offset())..plan.end;
+        if before.cache_may_differ() {
+            write_again(queue, doubtful.clone())?;
         }
-        // What survived the crash may still be in the page cache only.
+        // What survived the crash may still be in the page cache only. Files that hold nothing of
+        // it are left alone: a sync that failed is not to be tried again on the same pages.
         for file in queue.files() {
-            file.sync(queue.disk())?;
+            let (start, end) = (doubtful.start.max(file.start()), doubtful.end.min(file.end()));
+            if start < end {
+                file.sync(queue.disk())?;
+            }
             file.release_handle();
         }
     }
@@ -376,7 +387,7 @@ fn create_unused(
 ) -> Result<(PathBuf, Box<dyn crate::sys::disk::DiskFile>)> {
     let mut attempt = 0u32;
     loop {
-        let path = directory.join(format!("commitlog-{offset:020}.{attempt}"));
+        let path = directory.join(format!("{}{attempt}", aside_prefix(offset)));
         match disk.create(&path, 0) {
             Ok(file) => return Ok((path, file)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => attempt += 1,
@@ -385,17 +396,38 @@ fn create_unused(
     }
 }
 
-/// Zeroes what is not zero in a range, and syncs it.
-fn zero(queue: &MappedFileQueue, range: Range<u64>) -> Result<()> {
+/// How many bytes from `start` on were set aside once.
+fn size_set_aside(disk: &dyn Disk, store_path: &Path, start: u64) -> Result<u64> {
+    let directory = store_path.join(LOST_AND_FOUND);
+    if !disk.has_directory(&directory) {
+        return Ok(0);
+    }
+    let entries = disk
+        .list(&directory)
+        .map_err(|source| Error::io("cannot list", source).at_path(&directory))?;
+    let prefix = aside_prefix(start);
+    let of_start = entries.iter().filter(|entry| {
+        entry.is_file && entry.name.to_str().is_some_and(|name| name.starts_with(&prefix))
+    });
+    Ok(of_start.map(|entry| entry.size_bytes).max().unwrap_or(0))
+}
+
+/// What the names of files begin with that hold bytes of the log from `start` on.
+fn aside_prefix(start: u64) -> String {
+    format!("commitlog-{start:020}.")
+}
+
+/// Zeroes ranges of the log, and syncs them.
+fn zero(queue: &MappedFileQueue, ranges: impl Iterator<Item = Range<u64>>) -> Result<()> {
     let zeros = vec![0; 1 << 16];
-    for data in data_ranges(queue, range.start)? {
-        let Some(file) = queue.find(data.start) else {
+    for range in ranges.filter(|range| !range.is_empty()) {
+        let Some(file) = queue.find(range.start) else {
             continue;
         };
         let failed = |source| Error::io("cannot zero", source).at_path(file.path());
         let handle = queue.disk().open(file.path(), Access::Write).map_err(failed)?;
-        let mut position = data.start;
-        let end = data.end.min(range.end);
+        let mut position = range.start;
+        let end = range.end.min(file.end());
         while position < end {
             let length = usize::try_from(end - position).unwrap_or(usize::MAX).min(zeros.len());
             let bytes = zeros.get(..length).unwrap_or(&zeros);

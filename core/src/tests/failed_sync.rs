@@ -164,6 +164,69 @@ fn f1_a_hole_that_a_failed_sync_left_is_cut() {
     store.close().unwrap();
 }
 
+/// The zeros over a torn tail are written to the page cache and synced. When that sync fails, the
+/// cache has the zeros and the disk the tail: the next opening saw no tail, and a power cut after it
+/// brought records back behind what was appended since. What was set aside once is zeroed again.
+#[test]
+fn f1_reopening_zeroes_again_what_a_failed_sync_may_have_left() {
+    let scene = Scene::new(FlushMode::Async);
+    let store = scene.open().unwrap();
+    let starts = fill(&store, 4, 1000);
+    let end = store.max_offset().get();
+    let killed = scene.copy();
+    store.close().unwrap();
+    let cut = starts[2].get();
+    killed.overwrite(cut, &[0; 60]);
+    killed.overwrite(starts[3].get(), &[0; 60]);
+    killed.disk.fail(Call::SyncAll, "commitlog/", Hits::From(1), libc::EIO);
+    assert_eq!(killed.open().unwrap_err().os_code(), Some(libc::EIO));
+    assert!(killed.bytes(cut..end).iter().all(|&byte| byte == 0));
+    killed.disk.mend();
+    killed.disk.forget_calls();
+    let store = killed.open().unwrap();
+    assert_eq!(store.max_offset().get(), cut);
+    let made = killed.disk.made();
+    let of_log = made.iter().filter(|made| made.path == killed.file(0));
+    // The last record ends in the length of its properties, which is zero.
+    let covers = |made: &Made| made.bytes.start == cut && end - 2 <= made.bytes.end;
+    let of_log: Vec<_> = of_log
+        .filter(|made| match made.call {
+            Call::WriteAt => covers(made),
+            call => call == Call::SyncAll,
+        })
+        .map(|made| made.call)
+        .collect();
+    assert_eq!(of_log, [Call::WriteAt, Call::SyncAll]);
+    store.close().unwrap();
+}
+
+/// An opening synced every file of the log, and the next one those again that could not be synced:
+/// files that were durable already, with nothing in them to be written.
+#[test]
+fn f1_opening_syncs_only_files_that_hold_what_was_not_durable() {
+    let scene = Scene::new(FlushMode::Async);
+    let store = scene.open().unwrap();
+    fill(&store, 7, 20_000);
+    assert_eq!(store.max_offset().get() / SEGMENT, 2);
+    store.flush().unwrap();
+    store.close().unwrap();
+    drop(store);
+    let store = scene.open().unwrap();
+    fill(&store, 1, 1000);
+    let killed = scene.copy();
+    store.close().unwrap();
+    killed.open().unwrap();
+    for (start, syncs) in [(0, 0), (SEGMENT, 0), (2 * SEGMENT, 1)] {
+        let path = format!("commitlog/{start:020}");
+        assert_eq!(killed.disk.count(Call::SyncData, &path), syncs, "file {start}");
+    }
+    // Killed with nothing behind what was durable.
+    std::fs::write(scene.path().join("abort"), "").unwrap();
+    scene.disk.forget_calls();
+    scene.open().unwrap();
+    assert_eq!(scene.disk.count(Call::SyncData, "commitlog/"), 0);
+}
+
 /// An asynchronous append that waits for no sync was acknowledged although the write failed that
 /// was to let it survive the death of the process.
 #[test]
