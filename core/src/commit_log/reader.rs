@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::recover::LOST_AND_FOUND;
+use super::recover::{LOST_AND_FOUND, ends_in_zero};
 use super::scan::MessageView;
-use super::walk::{Found, Walk, find_record, used_range};
-use crate::codec::record::CrcCheck;
+use super::walk::{Found, Walk, damage_at, find_record, used_range, view};
+use crate::codec::record::{CrcCheck, RecordLayout};
 use crate::error::{Error, Result};
-use crate::mapped::{FoundFile, MappedFile, MappedFileQueue, QueuePaths, guard, list_files};
+use crate::lock::AbortMarker;
+use crate::mapped::{FoundFile, MappedFile, MappedFileQueue, Pin, QueuePaths, guard, list_files};
 use crate::offset::PhysicalOffset;
 use crate::options::{MAX_SEGMENT_SIZE_BYTES, StoreOptions};
 use crate::state::QueueKind;
@@ -24,6 +25,7 @@ use crate::sys::disk::{Access, ForeignEntry, OsDisk};
 pub struct LogReader {
     queue: MappedFileQueue,
     files: Vec<LogFile>,
+    clean_stop: bool,
 }
 
 /// A file of the commit log.
@@ -130,7 +132,8 @@ impl LogReader {
                 size_bytes: file.size_bytes,
             })
             .collect();
-        Ok(Self { queue: open_read_only(&found)?, files })
+        let clean_stop = !AbortMarker::exists(&OsDisk, path.as_ref())?;
+        Ok(Self { queue: open_read_only(&found)?, files, clean_stop })
     }
 
     /// The files, in order.
@@ -158,7 +161,7 @@ impl LogReader {
     #[must_use]
     pub fn entries(&self, from: PhysicalOffset) -> Entries<'_> {
         Entries {
-            queue: &self.queue,
+            log: self,
             walk: Walk::new(&self.queue, from.get(), CrcCheck::Verify),
             ended: false,
         }
@@ -168,7 +171,7 @@ impl LogReader {
 /// The messages and blanks of a log; see [`LogReader::entries`].
 #[derive(Debug)]
 pub struct Entries<'a> {
-    queue: &'a MappedFileQueue,
+    log: &'a LogReader,
     walk: Walk<'a>,
     ended: bool,
 }
@@ -180,21 +183,44 @@ impl Entries<'_> {
         PhysicalOffset::new(self.walk.position())
     }
 
+    /// Ends at the last record of a store that was not closed, if its end was not written.
+    fn end_if_torn(&mut self, pin: &Pin, layout: RecordLayout) -> Option<Result<LogEntry>> {
+        let queue = &self.log.queue;
+        let end = self.walk.position();
+        let last = !self.log.clean_stop && queue.size_stored_at(end) == 0;
+        if !last || !ends_in_zero(&view(pin, layout)) {
+            return None;
+        }
+        let error = match used_range(queue, end) {
+            Ok(Some(_)) => return None,
+            Ok(None) => {
+                let begin = end - u64::from(layout.size);
+                self.walk = Walk::new(queue, begin, CrcCheck::Verify);
+                damage_at(pin.file(), begin, "the end of the record is missing")
+                    .expected("a last byte that is not zero", "zero")
+            }
+            Err(error) => error,
+        };
+        self.ended = true;
+        Some(Err(error))
+    }
+
     /// Goes on behind damage, or ends.
     fn resume(&mut self, damage: Option<Error>) -> Option<Result<LogEntry>> {
+        let queue = &self.log.queue;
         let at = self.walk.position();
         self.ended = true;
-        let used = match used_range(self.queue, at) {
+        let used = match used_range(queue, at) {
             Ok(used) => used,
             Err(error) => return Some(Err(error)),
         };
-        if let Some(next) = used.and_then(|used| find_record(self.queue, at + 1..used.end)) {
+        if let Some(next) = used.and_then(|used| find_record(queue, at + 1..used.end)) {
             self.ended = false;
             // A writer may have filled the gap after it was looked at.
             if let Some(entry) = entry_of(self.walk.step()) {
                 return Some(Ok(entry));
             }
-            self.walk = Walk::new(self.queue, next, CrcCheck::Verify);
+            self.walk = Walk::new(queue, next, CrcCheck::Verify);
         }
         let gap = || {
             Error::new(Status::Corruption, "records are missing")
@@ -219,6 +245,9 @@ impl Iterator for Entries<'_> {
         match self.walk.step() {
             Found::Free => self.resume(None),
             Found::Damaged(error) => self.resume(Some(error)),
+            Found::Record(pin, layout) => self
+                .end_if_torn(&pin, layout)
+                .or_else(|| entry_of(Found::Record(pin, layout)).map(Ok)),
             found => entry_of(found).map(Ok),
         }
     }

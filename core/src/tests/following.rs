@@ -7,7 +7,7 @@ use super::fault_disk::{FaultDisk, Hits};
 use super::scene::{SEGMENT, Scene, fill};
 use crate::consume_queue::{ConsumeQueues, QueueSettings, ReadableLog, Slot};
 use crate::sys::disk::Access;
-use crate::{FlushMode, LogReader, Message, Store};
+use crate::{FlushMode, LogReader, Message, Status, Store};
 
 struct Whole;
 
@@ -97,4 +97,35 @@ fn a_file_made_ahead_may_go_while_it_is_read() {
     let entries: Vec<_> = log.entries(log.min_offset()).collect();
     assert!(entries.iter().all(Result::is_ok), "{entries:?}");
     assert_eq!(entries.len(), 2);
+}
+
+/// The CRC of a record that has none over its whole covers the body alone. A look at a log that was
+/// not recovered showed its last record, whose body was there, with half of its properties.
+#[test]
+fn a_look_at_a_log_ends_at_a_record_without_its_end() {
+    let scene = Scene::new(FlushMode::Async);
+    let store = scene.open().unwrap();
+    fill(&store, 2, 1000);
+    let last = store.append(&Message::new("t", b"body").tag("cut").keys(&["short"])).unwrap();
+    let (begin, end) = (last.physical_offset.get(), store.max_offset().get());
+    let killed = scene.copy();
+    store.close().unwrap();
+    let look = || {
+        let log = LogReader::open(killed.path()).unwrap();
+        let mut entries = log.entries(log.min_offset());
+        let found: Vec<_> = entries.by_ref().collect();
+        (found, entries.offset().get())
+    };
+    let (found, offset) = look();
+    assert!(found.len() == 3 && found.iter().all(Result::is_ok) && offset == end);
+    killed.overwrite(end - 3, &[0; 3]);
+    let (found, offset) = look();
+    assert_eq!((found.len(), offset), (3, begin));
+    let error = found[2].as_ref().unwrap_err();
+    assert_eq!((error.status(), error.offset()), (Status::Corruption, Some(begin)));
+    assert_eq!(error.path(), Some(&*killed.file(0)));
+    // Behind a clean stop nothing is torn: who stored it meant it so.
+    std::fs::remove_file(killed.path().join("abort")).unwrap();
+    let (found, offset) = look();
+    assert!(found.iter().all(Result::is_ok) && offset == end);
 }
