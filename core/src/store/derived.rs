@@ -24,6 +24,7 @@ use crate::index::{Index, IndexSettings, LastStop};
 use crate::mapped::MappedFileQueue;
 use crate::options::{FlushMode, StoreOptions};
 use crate::progress::{RecoveryPhase, Reporter};
+use crate::status::Status;
 use crate::sys::disk::{Access, Disk};
 
 /// What was found of the queues, before anything is changed.
@@ -183,7 +184,7 @@ pub(super) struct Dispatching {
 
 impl Dispatching {
     /// Cuts what points behind the trusted part, dispatches the rest of the log, and starts the
-    /// services. What cannot be written now is left to them.
+    /// services. What cannot be written now is left to them. Fails where the log is damaged.
     pub(super) fn start(
         found: FoundQueues,
         beside: Beside<'_>,
@@ -240,6 +241,11 @@ impl Dispatching {
         let rebuilt = dispatcher.catch_up(end, |at| reporter.look(at.saturating_sub(from)));
         reporter.end(dispatcher.dispatched().get().saturating_sub(from));
         if let Err(error) = rebuilt {
+            if trusted && error.status() == Status::Corruption {
+                // In front of what is noted the log was not walked. The next opening does that.
+                checkpoint.update(|_, notes| notes.dispatched_offset = u64::MAX)?;
+                return Err(error);
+            }
             tracing::error!(%error, "not all of the log could be dispatched at opening");
         } else if !trusted || from < start.position {
             flusher.flush()?;

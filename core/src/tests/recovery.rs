@@ -233,6 +233,42 @@ fn r9_truncating_copies_everything_behind_the_damage() {
     assert_eq!(kept.count(), 2);
 }
 
+/// After a clean stop the log is not walked in front of what the checkpoint notes. When the index
+/// was gone and had to be built from there, a damaged record stopped the dispatcher of a store that
+/// had opened; every message behind it stayed unseen. Opening refuses, and the next one walks all.
+#[test]
+fn damage_that_is_met_when_the_index_is_built_again_refuses() {
+    let mut scene = Scene::new(FlushMode::Async);
+    let store = scene.open().unwrap();
+    for index in 0..8 {
+        let key = format!("key{index}");
+        store.append(&Message::new("t", &[7; 20_000]).keys(&[&key])).unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    std::fs::remove_dir_all(scene.path().join("index")).unwrap();
+    let good = scene.bytes(0..SEGMENT);
+    scene.overwrite(0, &vec![0; SEGMENT as usize]);
+    for _ in 0..2 {
+        let error = scene.open().unwrap_err();
+        assert_eq!((error.status(), error.offset()), (Status::Corruption, Some(0)), "{error}");
+    }
+    // Nothing was cut: with its bytes back it is as it was.
+    scene.overwrite(0, &good);
+    let store = scene.open().unwrap();
+    let found = store.query_key("t", "key3", 0, i64::MAX, 32).unwrap();
+    assert_eq!((bodies(&store).len(), found.len()), (8, 1));
+    store.close().unwrap();
+    drop(store);
+    std::fs::remove_dir_all(scene.path().join("index")).unwrap();
+    scene.overwrite(0, &vec![0; SEGMENT as usize]);
+    scene.options.damage_policy = DamagePolicy::Truncate;
+    assert_eq!(scene.open().unwrap_err().status(), Status::Corruption);
+    let store = scene.open().unwrap();
+    assert_eq!(store.max_offset().get(), 0);
+    assert!(store.recovery_report().set_aside.is_some());
+}
+
 /// R9. If the copy cannot be made, nothing is cut.
 #[test]
 fn r9_what_cannot_be_set_aside_is_not_zeroed() {
