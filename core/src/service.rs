@@ -110,7 +110,7 @@ impl ServiceThread {
             .name(name.to_owned())
             .spawn(move || {
                 if let Err(cause) = catch_unwind(AssertUnwindSafe(|| body(&shared))) {
-                    on_panic(panic_message(&*cause));
+                    on_panic(panic_message(cause));
                 }
             })
             .map_err(|source| {
@@ -156,11 +156,23 @@ impl Drop for ServiceThread {
     }
 }
 
-/// The text of a panic.
-pub(crate) fn panic_message(cause: &(dyn Any + Send)) -> String {
+/// How often a panic's drop may panic in turn.
+const MOST_PANICS: usize = 3;
+
+/// The text of a panic. What the panic carried is dropped, and may panic at that once more: where
+/// the engine calls others, it is theirs. Not to be called in the arguments of a `tracing` macro,
+/// which are not looked at when nobody listens.
+pub(crate) fn panic_message(cause: Box<dyn Any + Send>) -> String {
     let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| cause.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
+    let text = text.or_else(|| cause.downcast_ref::<String>().cloned());
+    let mut carried = Some(cause);
+    for _ in 0..MOST_PANICS {
+        let Some(cause) = carried.take() else { break };
+        carried = catch_unwind(AssertUnwindSafe(|| drop(cause))).err();
+    }
+    // One that goes on like that is left alone.
+    std::mem::forget(carried);
+    text.unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 #[cfg(test)]
@@ -199,6 +211,29 @@ mod tests {
         assert_eq!(signal.wait(None), Wake::Stopped);
         let signal = Signal::default();
         assert_eq!(signal.wait(Some(Duration::from_millis(1))), Wake::TimedOut);
+    }
+
+    /// What a waker or a listener panicked with was never dropped, a little memory each time; and
+    /// of that of a consumer's listener or of a checker the drop was unguarded, so that one which
+    /// panics ended their thread.
+    #[test]
+    fn what_a_panic_carried_is_dropped_even_if_that_panics() {
+        struct Carried {
+            again: bool,
+            _held: Arc<()>,
+        }
+        impl Drop for Carried {
+            fn drop(&mut self) {
+                assert!(!self.again, "once more");
+            }
+        }
+        for again in [false, true] {
+            let held = Arc::new(());
+            let carried = Carried { again, _held: Arc::clone(&held) };
+            let cause = catch_unwind(AssertUnwindSafe(|| std::panic::panic_any(carried)));
+            assert_eq!(panic_message(cause.unwrap_err()), "a panic without a message");
+            assert_eq!(Arc::strong_count(&held), 1, "it was not dropped");
+        }
     }
 
     #[test]

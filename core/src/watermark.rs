@@ -38,9 +38,8 @@ impl Woken {
     pub(crate) fn wake_all(self) {
         for waker in self.0 {
             if let Err(cause) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                tracing::error!(message = panic_message(&*cause), "a waker panicked");
-                // What a panic carries may panic when it is dropped.
-                std::mem::forget(cause);
+                let message = panic_message(cause);
+                tracing::error!(message, "a waker panicked");
             }
         }
     }

@@ -154,7 +154,7 @@ impl FileWalks<'_> {
                     drop(state);
                     let walk = AssertUnwindSafe(|| self.walk_file(number, look));
                     let part = catch_unwind(walk).unwrap_or_else(|cause| {
-                        let what = format!("walking the log panicked: {}", panic_message(&*cause));
+                        let what = format!("walking the log panicked: {}", panic_message(cause));
                         Err(Error::new(Status::Internal, what))
                     });
                     self.put(number, part);

@@ -136,7 +136,7 @@ fn serve(consumer: &Consumer, listener: &dyn MessageListener, max_batch: usize, 
 fn answer(consumer: &Consumer, listener: &dyn MessageListener, deliveries: &[Delivery]) {
     let status = catch_unwind(AssertUnwindSafe(|| listener.consume(deliveries)));
     let status = status.unwrap_or_else(|cause| {
-        let message = panic_message(&*cause);
+        let message = panic_message(cause);
         tracing::error!(message, group = consumer.group(), "a message listener panicked");
         ConsumeStatus::RetryLater
     });

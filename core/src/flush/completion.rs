@@ -218,7 +218,7 @@ impl CompletionService {
         }
         for (sink, group) in groups.drain(..) {
             if let Err(cause) = catch_unwind(AssertUnwindSafe(|| sink.complete(group))) {
-                self.fence.close_after_panic("a completion callback", &panic_message(&*cause));
+                self.fence.close_after_panic("a completion callback", &panic_message(cause));
             }
         }
     }

@@ -79,7 +79,7 @@ impl Shared {
             return false;
         };
         if let Err(cause) = catch_unwind(AssertUnwindSafe(|| self.run_locked())) {
-            self.after_panic(&panic_message(&*cause));
+            self.after_panic(&panic_message(cause));
         }
         true
     }

@@ -279,7 +279,7 @@ impl Inner {
             Ok(TransactionAnswer::Rollback) => self.rollback_transaction(half),
             Ok(TransactionAnswer::Unknown) => Ok(()),
             Err(cause) => {
-                let cause = panic_message(&*cause);
+                let cause = panic_message(cause);
                 tracing::error!(%half, times, cause, "a transaction's checker panicked");
                 Ok(())
             }

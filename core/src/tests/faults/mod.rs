@@ -222,7 +222,7 @@ fn run_all(cases: &[Case]) -> Outcome {
                             outcome.hit.fetch_add(u64::from(hit), Ordering::Relaxed);
                         }
                         Err(cause) => {
-                            let message = panic_message(&*cause);
+                            let message = panic_message(cause);
                             outcome.failed.lock().push(format!("{case}: {message}"));
                         }
                     }
