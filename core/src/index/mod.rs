@@ -30,6 +30,7 @@ use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -57,6 +58,7 @@ pub(crate) struct Index {
     files: RwLock<Vec<Arc<IndexFile>>>,
     writer: Mutex<Writer>,
     forced: Mutex<Option<i64>>,
+    closed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +134,7 @@ impl Index {
             files: RwLock::new(files),
             writer: Mutex::new(writer),
             forced: Mutex::new(None),
+            closed: AtomicBool::new(false),
         })
     }
 
@@ -323,7 +326,7 @@ impl Index {
         };
         for (age, file) in files.iter().rev().enumerate() {
             let visited = file.visit(&*self.disk, &mut wanted, &mut visit);
-            if age >= MAX_OPEN_FILES {
+            if age >= MAX_OPEN_FILES || self.closed.load(Ordering::SeqCst) {
                 file.close_reader();
             }
             match visited {
@@ -334,6 +337,17 @@ impl Index {
             }
         }
         Ok(())
+    }
+
+    /// Gives back descriptors and slots, which queries that are under way no longer keep either:
+    /// nothing is put into the index any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        let _writer = self.writer.lock();
+        for file in self.files.read().iter() {
+            file.release();
+            file.close_reader();
+        }
     }
 
     /// The bytes of slots in memory.

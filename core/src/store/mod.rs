@@ -420,6 +420,9 @@ impl Inner {
         self.log.queue().committed().close();
         if let Some(dispatching) = &self.dispatching {
             dispatching.queues().close();
+            if let Some(index) = dispatching.index() {
+                index.close();
+            }
             dispatching.dispatcher.dispatched().close();
         }
         self.log.queue().clear();

@@ -336,6 +336,9 @@ impl StoreReader {
     pub fn close(&self) {
         self.follower.close();
         self.reading.queues.close();
+        if let Some(index) = &self.reading.index {
+            index.close();
+        }
     }
 
     /// Whether the reader was closed.

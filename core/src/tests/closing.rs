@@ -1,9 +1,14 @@
 //! What a clean end promises, and what the checkpoint may claim.
 
+#[cfg(target_os = "linux")]
+use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
+
 use super::fault_disk::{Call, Hits};
 use super::scene::{SEGMENT, Scene, bodies, fill};
 use crate::checkpoint::StoreCheckpoint;
-use crate::{FlushMode, Message, Status};
+use crate::{FlushMode, Message, Status, Store, StoreOptions};
 
 /// F13. Shutdown flushed at most ten files (or one), and then called the stop a clean one.
 #[test]
@@ -160,5 +165,53 @@ fn f16_a_torn_checkpoint_is_not_believed() {
         assert_eq!(bodies(&store).len(), 3);
         store.close().unwrap();
         assert_eq!(std::fs::metadata(scene.path().join("checkpoint")).unwrap().len(), 4096);
+    }
+}
+
+/// The files below a directory that this process has open or mapped.
+#[cfg(target_os = "linux")]
+fn held(directory: &Path) -> Vec<String> {
+    let directory = directory.canonicalize().unwrap().to_str().unwrap().to_owned();
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    // One that another test closes meanwhile is none of ours.
+    let links = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let open: Vec<_> = links.map(|path| path.to_string_lossy().into_owned()).collect();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let all = open.into_iter().chain(maps.lines().map(str::to_owned));
+    all.filter(|line| line.contains(&directory)).collect()
+}
+
+/// The key index kept its descriptors, and the slots of its newest file, until the last reference
+/// to a closed store was gone; a file system could not be unmounted while a garbage collector had
+/// the store.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_closed_store_that_is_still_referred_to_holds_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = StoreOptions {
+        segment_size_bytes: SEGMENT,
+        max_hash_slot_num: 10,
+        max_index_num: 10,
+        ..StoreOptions::default()
+    };
+    for mode in [FlushMode::Async, FlushMode::Sync] {
+        options.flush_mode = mode;
+        let store = Store::open(directory.path(), &options).unwrap();
+        for _ in 0..25 {
+            store.append(&Message::new("t", b"m").keys(&["k"])).unwrap();
+        }
+        assert!(store.wait_dispatched(store.max_offset(), Duration::from_secs(20)).unwrap());
+        let reader = Store::open_reader(directory.path(), &options).unwrap();
+        let found = |found: Vec<_>| assert!(found.len() >= 25);
+        found(store.query_key("t", "k", 0, i64::MAX, 99).unwrap());
+        found(reader.query_key("t", "k", 0, i64::MAX, 99).unwrap());
+        assert!(held(directory.path()).iter().any(|line| line.contains("/index/")));
+        store.close().unwrap();
+        reader.close();
+        let left = held(directory.path());
+        assert!(!left.iter().any(|line| line.contains("/index/")), "{left:#?}");
+        drop(reader);
+        assert_eq!(held(directory.path()), [""; 0]);
+        drop(store);
     }
 }
