@@ -14,6 +14,7 @@ import pytest
 import cairnlog
 
 MAPS = Path("/proc/self/maps")
+DESCRIPTORS = Path("/proc/self/fd")
 TASKS = Path("/proc/self/task")
 
 OpenStore = Callable[..., cairnlog.Store]
@@ -24,6 +25,17 @@ def mapped_files(directory: Path) -> list[str]:
     if not MAPS.exists():
         return []
     return [line for line in MAPS.read_text().splitlines() if f"{directory}{os.sep}" in line]
+
+
+def open_files(directory: Path) -> list[str]:
+    """The files below a directory that are open, where the system can tell."""
+    paths = []
+    for descriptor in DESCRIPTORS.iterdir() if DESCRIPTORS.exists() else ():
+        try:
+            paths.append(os.readlink(descriptor))
+        except OSError:
+            continue
+    return [path for path in paths if path.startswith(f"{directory}{os.sep}")]
 
 
 def engine_threads() -> list[str]:
@@ -60,10 +72,11 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(tmp_path: Path) -> Iterator[None]:
-    """After each test no file of its stores is mapped and no thread of theirs runs."""
+    """After each test no file of its stores is mapped or open, and no thread of theirs runs."""
     yield
     gc.collect()
     assert mapped_files(tmp_path) == []
+    assert open_files(tmp_path) == []
     assert engine_threads() == []
 
 
