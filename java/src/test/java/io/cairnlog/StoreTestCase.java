@@ -18,7 +18,10 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A test with a directory of its own, which leaves no object of the engine and no future. */
+/**
+ * A test with a directory of its own, which leaves no object of the engine, no future, no thread,
+ * no mapping and no open file.
+ */
 abstract class StoreTestCase {
   static final String TOPIC = "orders";
 
@@ -41,17 +44,27 @@ abstract class StoreTestCase {
           return Native.liveObjectCount() == 0;
         });
     assertEquals(waitingBefore, Completions.waiting(), "futures were left");
+    // A thread that was told to end may take a moment.
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+    while (!Leftovers.of(directory).isEmpty() && System.nanoTime() < deadline) {
+      pause();
+    }
+    assertEquals(List.of(), Leftovers.of(directory), "the system still has something of the store");
   }
 
   static void eventually(String otherwise, BooleanSupplier condition) {
     long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
     while (!condition.getAsBoolean()) {
       assertTrue(System.nanoTime() < deadline, otherwise);
-      try {
-        Thread.sleep(5);
-      } catch (InterruptedException e) {
-        throw new AssertionError(e);
-      }
+      pause();
+    }
+  }
+
+  private static void pause() {
+    try {
+      Thread.sleep(5);
+    } catch (InterruptedException e) {
+      throw new AssertionError(e);
     }
   }
 
