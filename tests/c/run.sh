@@ -1,7 +1,8 @@
 #!/bin/sh
 # Compiles and runs the C tests and examples: as C11 and C17 with every warning an error, against
 # the shared and the static library, as C++17, and once more under the address and undefined
-# behaviour sanitizers. Output goes to target/c alone; a second run starts afresh.
+# behaviour sanitizers. Where they do not run, nothing may be left but memory: no thread, no
+# descriptor and no mapping. Output goes to target/c alone; a second run starts afresh.
 #
 #     BUILD_DIR=target/release tests/c/run.sh
 #
@@ -54,6 +55,14 @@ step() {
     fi
 }
 
+# Whether the hook looked at a program, once, and found nothing.
+cat >"$work/nothing_left" <<'END'
+#!/bin/sh
+cat "$1"
+[ "$(wc -l <"$1")" = 1 ] && grep -q '^looked ' "$1"
+END
+chmod +x "$work/nothing_left"
+
 # Compiles a source file in one way and runs it in an empty directory of its own.
 compile_and_run() {
     source=$1
@@ -69,7 +78,15 @@ compile_and_run() {
     mkdir -p "$store"
     step "compile-$program" "$@" -o "$work/$program"
     if [ -x "$work/$program" ]; then
-        step "run-$program" "$work/$program" "$store"
+        case $way in
+        # The sanitizer is its own judge of memory, and wants to be loaded first.
+        sanitized) step "run-$program" "$work/$program" "$store" ;;
+        *)
+            step "run-$program" env LD_PRELOAD="$hook" LEAKS_REPORT="$work/logs/left-$program" \
+                "$work/$program" "$store"
+            step "nothing-left-$program" "$work/nothing_left" "$work/logs/left-$program"
+            ;;
+        esac
     fi
     case $name in
     quickstart) ;;
@@ -94,6 +111,20 @@ compile_and_run() {
     *) rm -rf "$store" ;;
     esac
 }
+
+# Threads, descriptors and mappings that a program leaves are found.
+hook=$work/hook.so
+step compile-hook cc -std=gnu11 -O1 -shared -fPIC -pthread -o "$hook" tests/leaks/hook.c
+step compile-leaker cc -std=gnu11 -pthread -o "$work/leaker" tests/leaks/leaker.c
+for left in nothing thread descriptor mapping; do
+    report=$work/logs/left-leaker-$left
+    step "leave-$left" env TMPDIR="$work" LD_PRELOAD="$hook" LEAKS_WAIT_MS=100 \
+        LEAKS_REPORT="$report" "$work/leaker" "$left"
+    case $left in
+    nothing) step "nothing-left-leaker" "$work/nothing_left" "$report" ;;
+    *) step "found-$left" grep -q "^$left " "$report" ;;
+    esac
+done
 
 for source in tests/c/test_*.c ffi/examples/*.c; do
     # Words of the options are to be split.
