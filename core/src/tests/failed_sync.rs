@@ -165,8 +165,8 @@ fn f1_a_hole_that_a_failed_sync_left_is_cut() {
 }
 
 /// The zeros over a torn tail are written to the page cache and synced. When that sync fails, the
-/// cache has the zeros and the disk the tail: the next opening saw no tail, and a power cut after it
-/// brought records back behind what was appended since. What was set aside once is zeroed again.
+/// cache has the zeros and the disk the tail: the next opening saw no tail, and a power cut after
+/// it brought records back behind what was appended since. What was set aside once is zeroed again.
 #[test]
 fn f1_reopening_zeroes_again_what_a_failed_sync_may_have_left() {
     let scene = Scene::new(FlushMode::Async);
