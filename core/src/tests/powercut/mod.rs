@@ -107,13 +107,21 @@ fn what_was_acknowledged_survives_every_power_cut() {
         round += 1;
     }
     let failures = explorer.failures();
-    for failure in &failures {
-        println!(
-            "CAIRNLOG_POWERCUT_CUT=\"{}\" (behind \"{}\"): {}; left in {:?}",
-            failure.cut, failure.operation, failure.what, failure.left
-        );
-    }
-    assert!(failures.is_empty(), "CAIRNLOG_SEED={seed}: {} scripts failed", failures.len());
+    let told: Vec<_> = failures
+        .iter()
+        .map(|failure| {
+            format!(
+                "\nCAIRNLOG_POWERCUT_CUT=\"{}\" (behind \"{}\"): {}; left in {:?}",
+                failure.cut, failure.operation, failure.what, failure.left
+            )
+        })
+        .collect();
+    assert!(
+        told.is_empty(),
+        "CAIRNLOG_SEED={seed}: {} scripts failed{}",
+        told.len(),
+        told.concat()
+    );
     let counts = &explorer.counts;
     let report = serde_json::json!({
         "seed": seed,
