@@ -366,7 +366,10 @@ static void older_and_newer_requests(const char *directory) {
     } newer = {request_of("r", 0, 0), 0};
     fill(store, "r", 0, 40);
     newer.known.struct_size = (uint32_t)sizeof newer;
-    expect(store, newer.known, CAIRN_READ_OUTCOME_FOUND, 32, 32);
+    // By its address: the unknown part does not go where `known` is copied to.
+    CHECK_OK(cairn_store_read(store, &newer.known, &batch, &error));
+    CHECK(cairn_batch_len(batch) == 32 && cairn_batch_next_offset(batch) == 32);
+    cairn_batch_free(batch);
     newer.unknown = 1;
     INVALID(cairn_store_read(store, &newer.known, &batch, &error));
     CHECK(batch == NULL);
