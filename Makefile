@@ -17,7 +17,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
 .PHONY: build demo test everything check lint fmt header abi rust model c python java compat install
-.PHONY: loom miri soak leaks fuzz fuzz-short faults powercut crash differential deny sbom
+.PHONY: loom miri sanitize soak leaks fuzz fuzz-short faults powercut crash differential deny sbom
 .PHONY: bench bench-quick bench-micro peers counts counts-bless doc clean
 
 # The tool, the C libraries, the JNI library and the benchmarks, in target/release.
@@ -80,6 +80,14 @@ miri:
 	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/miri PROPTEST_CASES=4 MIRIFLAGS=-Zmiri-disable-isolation \
 		$(CARGO) +nightly miri test --locked -p cairnlog --lib -- \
 		$(or $(TESTS),mapped::region mapped::staging codec::properties flush::group)
+
+# The tests in Rust, C and Python under AddressSanitizer and ThreadSanitizer, the engine being
+# instrumented. SANITIZER=address or thread and PART=rust, c or python are one of them, ONLY=... runs
+# those tests whose name has it. Figures go to target/sanitize.json. Needs a nightly compiler with
+# rust-src, and clang of the same LLVM; takes an hour on two cores.
+sanitize:
+	$(PYTHON) tests/sanitize/run.py $(if $(SANITIZER),--sanitizer $(SANITIZER)) \
+		$(if $(PART),--part $(PART)) $(if $(ONLY),--only $(ONLY))
 
 # A store in mixed use for MINUTES (30), and whether the process grows. Draws docs/plots/soak.svg.
 soak:

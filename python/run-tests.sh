@@ -4,6 +4,7 @@
 #
 #   python/run-tests.sh [debug|release] [arguments for pytest]
 #   python/run-tests.sh build [debug]    only builds and installs the package, in release
+#   python/run-tests.sh environment      only makes the virtual environment
 #
 # Nothing is installed outside the checkout. CARGO_TARGET_DIR is respected; the environment is
 # target/venv unless CAIRNLOG_VENV names another.
@@ -15,9 +16,11 @@ requirements=$root/python/requirements-dev.txt
 
 profile=debug
 only_build=
+only_environment=
 case "${1:-}" in
     debug | release) profile=$1; shift ;;
     build) profile=${2:-release}; only_build=yes; shift $# ;;
+    environment) only_environment=yes ;;
 esac
 develop_arguments=
 [ "$profile" = release ] && develop_arguments=--release
@@ -33,6 +36,7 @@ if ! cmp -s "$requirements" "$venv/cairnlog-requirements.txt"; then
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
     cp "$requirements" "$venv/cairnlog-requirements.txt"
 fi
+[ -z "$only_environment" ] || exit 0
 
 cd "$root/python"
 VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH

@@ -24,7 +24,8 @@ const CASE: &str = "CAIRNLOG_HOSTILE_CASE";
 const DIRECTORY: &str = "CAIRNLOG_HOSTILE_DIRECTORY";
 /// Of which the C library takes 64 MiB for each thread that asks it for memory.
 const ADDRESS_SPACE: u64 = 3 << 29;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration =
+    Duration::from_secs(if cfg!(cairnlog_thread_sanitizer) { 600 } else { 60 });
 
 fn options() -> StoreOptions {
     let mut options = StoreOptions::default();
@@ -342,8 +343,11 @@ fn child() {
         return;
     };
     let limit = libc::rlimit { rlim_cur: ADDRESS_SPACE, rlim_max: ADDRESS_SPACE };
-    // SAFETY: a whole limit.
-    unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    // A sanitizer has reserved thousands of times that.
+    if !cfg!(any(cairnlog_address_sanitizer, cairnlog_thread_sanitizer)) {
+        // SAFETY: a whole limit.
+        unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    }
     let directory = PathBuf::from(std::env::var_os(DIRECTORY).unwrap());
     let case = CASES.iter().find(|case| case.0 == name).unwrap();
     case.1(&directory);

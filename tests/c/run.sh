@@ -7,6 +7,10 @@
 #     BUILD_DIR=target/release tests/c/run.sh
 #
 # BUILD_DIR holds libcairnlog.so and libcairnlog.a; by default target/release, else target/debug.
+#
+# SANITIZER=address or thread says that those are instrumented. Then everything is compiled with
+# that sanitizer, by CC, which has the runtime they were built for, and once with each library.
+# ONLY=... leaves those whose name has that in it.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -25,7 +29,8 @@ for library in libcairnlog.so libcairnlog.a; do
     fi
 done
 build=$(cd "$build" && pwd)
-work=$root/target/c
+sanitizer=${SANITIZER:-}
+work=$root/target/c${sanitizer:+-$sanitizer}
 limit_seconds=120
 rm -rf "$work"
 mkdir -p "$work/lib" "$work/logs" "$work/stores"
@@ -80,7 +85,7 @@ compile_and_run() {
     if [ -x "$work/$program" ]; then
         case $way in
         # The sanitizer is its own judge of memory, and wants to be loaded first.
-        sanitized) step "run-$program" "$work/$program" "$store" ;;
+        sanitized | address* | thread*) step "run-$program" "$work/$program" "$store" ;;
         *)
             step "run-$program" env LD_PRELOAD="$hook" LEAKS_REPORT="$work/logs/left-$program" \
                 "$work/$program" "$store"
@@ -111,6 +116,31 @@ compile_and_run() {
     *) rm -rf "$store" ;;
     esac
 }
+
+# Runs the tests with instrumented libraries.
+instrumented() {
+    options="-std=c17 -D_POSIX_C_SOURCE=200809L -g -fsanitize=$sanitizer -fno-omit-frame-pointer"
+    for source in tests/c/test_*.c ffi/examples/*.c; do
+        case $source in
+        *"${ONLY:-}"*) ;;
+        *) continue ;;
+        esac
+        # Words of the options are to be split.
+        # shellcheck disable=SC2086
+        compile_and_run "$source" "$sanitizer" \
+            "${CC:-clang}" $options $warnings $include "$source" $shared
+        # shellcheck disable=SC2086
+        compile_and_run "$source" "$sanitizer-static" \
+            "${CC:-clang}" $options $warnings $include "$source" $static
+    done
+    echo "c: $passed passed, $failed failed"
+    [ "$failed" -eq 0 ]
+}
+
+if [ -n "$sanitizer" ]; then
+    instrumented
+    exit
+fi
 
 # Threads, descriptors and mappings that a program leaves are found.
 hook=$work/hook.so

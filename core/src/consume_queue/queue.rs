@@ -5,7 +5,6 @@ mod follow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -15,6 +14,7 @@ use super::files::{Place, QueueFiles, Run, Shared};
 use super::unit::{MAX_BATCH_MESSAGES, Slot, Unit, Units, partition_point, put_filler};
 use crate::error::Result;
 use crate::state::QueueKind;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::watermark::{Watermark, Woken};
 
 /// The queue of a topic: for every index where its message lies.

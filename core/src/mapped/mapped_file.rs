@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -12,6 +11,7 @@ use super::staging::StagingBuffer;
 use super::transient_pool::PoolBuffer;
 use crate::error::{Error, Result};
 use crate::status::Status;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys::disk::{Access, Disk, DiskFile};
 
 /// A file of fixed size, mapped whole, whose first byte has the physical offset `start`.

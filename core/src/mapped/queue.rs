@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -14,6 +13,7 @@ use super::staging::StagingBuffer;
 use crate::error::{Error, Result};
 use crate::options::{MAX_SEGMENT_SIZE_BYTES, MIN_SEGMENT_SIZE_BYTES};
 use crate::status::Status;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys::disk::{Access, Disk};
 use crate::watermark::Watermark;
 
