@@ -125,6 +125,22 @@ fn delay_offsets_of_rocketmq_are_read() {
     assert_eq!(delays(store.path()).levels(), []);
 }
 
+/// A number of an unknown field was read with an error in its last digit, and so came to be another
+/// one each time the file was written.
+#[test]
+fn an_unknown_number_is_written_as_it_was_read() {
+    let text = format!("{{'offsetTable':{{}},'new':{}}}", "5".repeat(59) + "0");
+    let store = store_with(Some(text.as_bytes()), None);
+    let mut written = Vec::new();
+    for next in 1..4 {
+        let offsets = ConsumerOffsets::load(Arc::new(OsDisk), store.path()).unwrap();
+        offsets.reset("g", "t", 0, at(next));
+        assert!(offsets.persist().unwrap());
+        written.push(strict(store.path(), "consumerOffset.json")["new"].to_string());
+    }
+    assert_eq!(written, [(); 3].map(|()| "5.555555555555556e+59"));
+}
+
 #[test]
 fn what_is_written_comes_back_and_unknown_fields_survive() {
     let store = store_with(Some(br#"{offsetTable:{"t@g":{0:5,1:-1}},'new':{7:[1]}}"#), None);
