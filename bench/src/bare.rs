@@ -13,11 +13,11 @@ use crate::scene::rates;
 use crate::{Case, Result};
 
 /// Bytes of a record with a body of 1 KiB.
-const RECORD_BYTES: usize = 1126;
+pub(crate) const RECORD_BYTES: usize = 1126;
 /// Bytes of the file; it begins again at its end.
 const FILE_BYTES: usize = 64 << 20;
 /// Zeros written ahead at a time: a sync of space that was never written takes longer.
-const ZEROS: usize = 1 << 20;
+pub(crate) const ZEROS: usize = 1 << 20;
 
 const OF_16: Figure = Figure {
     name: "bare groups of 16: pwrite and fdatasync, zeros written ahead",
@@ -33,25 +33,26 @@ const OF_512: Figure =
     Figure { name: "bare groups of 512: pwrite and fdatasync, zeros written ahead", ..OF_16 };
 
 /// A file that is written group by group.
-struct Groups {
+pub(crate) struct Groups {
     file: File,
-    records: usize,
-    group: Vec<u8>,
+    /// What is written next.
+    pub(crate) group: Vec<u8>,
     next: usize,
     /// How far space was written already since the file began anew.
     written: usize,
 }
 
 impl Groups {
-    fn new(path: &Path, records: usize) -> Result<Self> {
+    /// A new file, and a group of so many records.
+    pub(crate) fn new(path: &Path, records: usize) -> Result<Self> {
         let file = File::options().write(true).create(true).truncate(true).open(path)?;
         fallocate(&file, FallocateFlags::empty(), 0, FILE_BYTES as u64)?;
         file.sync_all()?;
-        Ok(Self { file, records, group: vec![7; records * RECORD_BYTES], next: 0, written: 0 })
+        Ok(Self { file, group: vec![7; records * RECORD_BYTES], next: 0, written: 0 })
     }
 
     /// Writes and syncs a group, and returns the number of its records.
-    fn step(&mut self, zeros: &[u8]) -> Result<u64> {
+    pub(crate) fn step(&mut self, zeros: &[u8]) -> Result<u64> {
         let mut end = self.next + self.group.len();
         if end > FILE_BYTES {
             self.file.set_len(0)?;
@@ -65,7 +66,7 @@ impl Groups {
         self.file.write_all_at(&self.group, self.next as u64)?;
         self.file.sync_data()?;
         self.next = end;
-        Ok(self.records as u64)
+        Ok((self.group.len() / RECORD_BYTES) as u64)
     }
 }
 

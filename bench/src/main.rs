@@ -9,6 +9,7 @@
 mod amounts;
 mod appends;
 mod bare;
+mod bare_threads;
 mod dispatch;
 mod floor;
 mod groups;
@@ -63,9 +64,10 @@ trait Case {
 /// Prepares a case in a directory of its own.
 type Prepare = fn(&Path, Amounts) -> Result<Box<dyn Case>>;
 
-const CASES: [(&str, Prepare); 9] = [
+const CASES: [(&str, Prepare); 10] = [
     ("append", appends::prepare),
     ("bare", bare::prepare),
+    ("bare threads", bare_threads::prepare),
     ("dispatch", dispatch::prepare),
     ("read", reading::prepare),
     ("keys", keys::prepare),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const NAMES: [&str; 40] = [
+const NAMES: [&str; 42] = [
     "async append by handle into a touched file, 1 KiB",
     "async append by handle beside a bare one, 1 KiB",
     "async append by name into a touched file, 1 KiB",
@@ -16,6 +16,8 @@ const NAMES: [&str; 40] = [
     "bare groups of 64: pwrite and fdatasync, zeros written ahead",
     "bare groups of 128: pwrite and fdatasync, zeros written ahead",
     "bare groups of 512: pwrite and fdatasync, zeros written ahead",
+    "bare groups of 64 threads that wait for their record",
+    "bare groups of 128 threads that wait for their record",
     "dispatch to a queue, 100 B",
     "dispatch to queue and index, 100 B, one key",
     "async append while dispatched to a queue, 100 B",
