@@ -365,7 +365,7 @@ fn damaged(what: &'static str, expected: impl ToString, found: impl ToString) ->
 
 /// Looks at what begins with `bytes`, which stands at `physical_offset` and reaches to the end of
 /// the file or of what is readable of it.
-#[inline]
+#[inline(always)]
 pub(crate) fn parse(
     bytes: &[u8],
     physical_offset: u64,

@@ -216,6 +216,7 @@ impl<'a> RecordView<'a> {
     }
 
     /// The number of messages the record stands for: more than one in an inner batch only.
+    #[inline]
     pub(crate) fn message_count(&self) -> u32 {
         if self.queue_kind() != QueueKind::Batch {
             return 1;

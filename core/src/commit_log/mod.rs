@@ -19,4 +19,4 @@ pub(crate) use reader::{check_places, open_read_only, paths_of};
 pub use scan::{Batch, MessageView, Scan};
 pub(crate) use scan::{FollowLog, defect_at, open_scan, read_at, read_log};
 pub(crate) use topics::{QueueState, TopicTable};
-pub(crate) use walk::{Found, Walk, parse_pinned, view};
+pub(crate) use walk::{Found, Walk, check_pages, view};

@@ -183,14 +183,18 @@ impl Entries<'_> {
         PhysicalOffset::new(self.walk.position())
     }
 
-    /// Ends at the last record of a store that was not closed, if its end was not written.
+    /// Whether this may be the last record of a store that was not closed, without its end.
+    fn may_be_torn(&self, pin: &Pin, layout: RecordLayout) -> bool {
+        !self.log.clean_stop
+            && ends_in_zero(&view(pin, layout))
+            && self.log.queue.size_stored_at(self.walk.position()) == 0
+    }
+
+    /// Ends at a record that may be torn, if nothing follows.
+    #[cold]
     fn end_if_torn(&mut self, pin: &Pin, layout: RecordLayout) -> Option<Result<LogEntry>> {
         let queue = &self.log.queue;
         let end = self.walk.position();
-        let last = !self.log.clean_stop && queue.size_stored_at(end) == 0;
-        if !last || !ends_in_zero(&view(pin, layout)) {
-            return None;
-        }
         let error = match used_range(queue, end) {
             Ok(Some(_)) => return None,
             Ok(None) => {
@@ -245,7 +249,7 @@ impl Iterator for Entries<'_> {
         match self.walk.step() {
             Found::Free => self.resume(None),
             Found::Damaged(error) => self.resume(Some(error)),
-            Found::Record(pin, layout) => self
+            Found::Record(pin, layout) if self.may_be_torn(&pin, layout) => self
                 .end_if_torn(&pin, layout)
                 .or_else(|| entry_of(Found::Record(pin, layout)).map(Ok)),
             found => entry_of(found).map(Ok),

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::walk::{damage_at, parse_pinned, view};
-use crate::codec::record::{CrcCheck, Defect, Parsed, RecordLayout};
+use super::walk::{check_pages, damage_at, view};
+use crate::codec::record::{CrcCheck, Defect, Parsed, RecordLayout, parse};
 use crate::codec::{PropertyIter, RecordView};
 use crate::error::{Error, Result};
 use crate::mapped::{MappedFileQueue, Pin};
@@ -154,7 +154,9 @@ pub(crate) fn read_at(queue: &MappedFileQueue, offset: PhysicalOffset) -> Result
         let what = "nothing is stored there yet";
         return Err(Error::new(Status::OffsetOutOfRange, what).at_offset(offset.get()));
     };
-    match parse_pinned(&pin, offset.get(), CrcCheck::Verify)? {
+    let parsed = parse(pin.bytes(), offset.get(), CrcCheck::Verify);
+    check_pages(&pin, &parsed)?;
+    match parsed {
         Ok(Parsed::Record(layout)) => Ok(MessageView::new(pin, layout)),
         Err(defect) if defect.is_of_crc() => Err(defect_at(&pin, offset.get(), defect)),
         _ => Err(not_a_record(&pin, offset)),
@@ -267,10 +269,10 @@ impl Scan {
             let Some(pin) = self.pin.take() else {
                 return self.queue.removed_up_to(at).map(|first| Err(was_removed(at, first)));
             };
-            let parsed = match parse_pinned(&pin, at, self.crc) {
-                Ok(parsed) => parsed,
-                Err(error) => return Some(Err(error)),
-            };
+            let parsed = parse(pin.bytes(), at, self.crc);
+            if let Err(error) = check_pages(&pin, &parsed) {
+                return Some(Err(error));
+            }
             match parsed {
                 Ok(Parsed::Record(layout)) => {
                     self.position += u64::from(layout.size);

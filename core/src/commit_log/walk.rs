@@ -49,10 +49,10 @@ impl<'q> Walk<'q> {
             Some(pin) if !pin.bytes().is_empty() => pin,
             _ => return Found::Free,
         };
-        let parsed = match parse_pinned(&pin, at, self.crc) {
-            Ok(parsed) => parsed,
-            Err(error) => return Found::Damaged(error),
-        };
+        let parsed = parse(pin.bytes(), at, self.crc);
+        if let Err(error) = check_pages(&pin, &parsed) {
+            return Found::Damaged(error);
+        }
         match parsed {
             Ok(Parsed::Record(layout)) => {
                 self.position = at + u64::from(layout.size);
@@ -77,22 +77,16 @@ impl<'q> Walk<'q> {
     }
 }
 
-/// What a pin of the log's bytes from `at` on begins with. Fails if a page was not there when that
-/// was looked at: zeros were seen, which the file does not hold.
+/// Fails if a page was not there when what a pin begins with was looked at: zeros were seen, which
+/// the file does not hold.
 #[inline(always)]
-pub(crate) fn parse_pinned(
-    pin: &Pin,
-    at: u64,
-    crc: CrcCheck,
-) -> Result<std::result::Result<Parsed, Defect>> {
-    let parsed = parse(pin.bytes(), at, crc);
-    let looked_at = match &parsed {
+pub(crate) fn check_pages(pin: &Pin, parsed: &std::result::Result<Parsed, Defect>) -> Result<()> {
+    let looked_at = match parsed {
         Ok(Parsed::Record(layout)) => layout.size as usize,
         Ok(Parsed::Blank(_)) => BLANK_BYTES as usize,
         Err(_) => usize::MAX,
     };
-    pin.check(looked_at)?;
-    Ok(parsed)
+    pin.check(looked_at)
 }
 
 /// An error about damage, which names the file as `directory/name`.
@@ -178,6 +172,7 @@ pub(crate) fn find_record(queue: &MappedFileQueue, range: Range<u64>) -> Option<
 }
 
 /// The record at the beginning of a pin.
+#[inline(always)]
 pub(crate) fn view(pin: &Pin, layout: RecordLayout) -> RecordView<'_> {
     RecordView::new(pin.bytes(), layout)
 }

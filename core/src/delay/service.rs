@@ -14,8 +14,8 @@ use super::levels::{DelayLevels, SCHEDULE_TOPIC};
 use crate::clock::Clock;
 use crate::codec::RecordView;
 use crate::codec::properties::{PROPERTY_REAL_QUEUE_ID, PROPERTY_REAL_TOPIC};
-use crate::codec::record::{CrcCheck, Parsed};
-use crate::commit_log::{MessageView, parse_pinned};
+use crate::codec::record::{CrcCheck, Parsed, parse};
+use crate::commit_log::{MessageView, check_pages};
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, Unit};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
@@ -381,7 +381,9 @@ impl ScheduleMessageService {
             return Err(unreadable("a unit points behind the log", offset));
         };
         // A damaged body must not get a new CRC that fits.
-        let Ok(Parsed::Record(layout)) = parse_pinned(&pin, offset, CrcCheck::Verify)? else {
+        let parsed = parse(pin.bytes(), offset, CrcCheck::Verify);
+        check_pages(&pin, &parsed)?;
+        let Ok(Parsed::Record(layout)) = parsed else {
             return Err(unreadable("a delayed message is damaged", offset));
         };
         let message = MessageView::new(pin, layout);

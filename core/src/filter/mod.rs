@@ -138,12 +138,14 @@ impl Filter {
 
     /// Whether the message is wanted.
     #[must_use]
+    #[inline]
     pub fn matches(&self, message: &MessageView) -> bool {
         self.matches_record(&message.record())
     }
 
     /// Whether the message in this record is wanted.
     #[must_use]
+    #[inline]
     pub fn matches_record(&self, record: &RecordView<'_>) -> bool {
         match &self.kind {
             Kind::All => true,

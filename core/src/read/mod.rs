@@ -15,8 +15,8 @@ use std::time::Instant;
 use crate::codec::RecordView;
 use crate::codec::message_id::decode_offset_message_id;
 use crate::codec::properties::PROPERTY_UNIQUE_KEY;
-use crate::codec::record::{CrcCheck, Parsed, sys_flag};
-use crate::commit_log::{MessageView, defect_at, parse_pinned};
+use crate::codec::record::{CrcCheck, Parsed, parse, sys_flag};
+use crate::commit_log::{MessageView, check_pages, defect_at};
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, Unit, Units, partition_point};
 use crate::dispatch::{Dispatcher, Watching};
 use crate::error::{Error, Result};
@@ -426,7 +426,9 @@ impl Reading {
                 None => return Ok(None),
             },
         };
-        let layout = match parse_pinned(&pin, unit.physical_offset, self.crc)? {
+        let parsed = parse(pin.bytes(), unit.physical_offset, self.crc);
+        check_pages(&pin, &parsed)?;
+        let layout = match parsed {
             Ok(Parsed::Record(layout)) => layout,
             Err(defect) if defect.is_of_crc() => {
                 return Err(defect_at(&pin, unit.physical_offset, defect));
@@ -565,7 +567,9 @@ impl Reading {
         let Some(pin) = self.log.pin(offset) else {
             return Ok(None);
         };
-        match parse_pinned(&pin, offset, self.crc)? {
+        let parsed = parse(pin.bytes(), offset, self.crc);
+        check_pages(&pin, &parsed)?;
+        match parsed {
             Ok(Parsed::Record(layout)) => Ok(Some(MessageView::new(pin, layout))),
             Err(defect) if defect.is_of_crc() => Err(defect_at(&pin, offset, defect)),
             _ => Ok(None),
