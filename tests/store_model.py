@@ -88,6 +88,8 @@ class IndexFile:
 
     begin_ms: int
     end_ms: int
+    last_offset: int = 0
+    """Of the newest entry's record."""
     count: int = 0
     entries: dict[int, list[Entry]] = field(default_factory=lambda: defaultdict(list))
 
@@ -108,7 +110,14 @@ class IndexFile:
 class StoreModel:
     """The queues and keys of a store, as they follow from its records in log order."""
 
-    def __init__(self, records: Sequence[Record], limits: Limits) -> None:
+    def __init__(
+        self, records: Sequence[Record], limits: Limits, index_kept_ms: int | None = None
+    ) -> None:
+        """With ``index_kept_ms`` the index is what RocketMQ makes of it after a crash.
+
+        It is the checkpoint's time of the index: files that end later are deleted, and built again
+        from the last record of those that stay, which may then have its keys in the index twice.
+        """
         self.limits = limits
         self.queues: dict[Queue, Units] = {}
         self.predicates: dict[str, Callable[[Properties], bool]] = {}
@@ -118,6 +127,17 @@ class StoreModel:
         for record in records:
             assert not record["sys_flag"] & INNER_BATCH, "queues of batches are not modelled"
             self._add(record)
+        if index_kept_ms is not None:
+            self._build_index_again(records, index_kept_ms)
+
+    def _build_index_again(self, records: Sequence[Record], kept_ms: int) -> None:
+        if all(file.end_ms <= kept_ms for file in self.index):
+            return
+        self.index = [file for file in self.index if file.end_ms <= kept_ms]
+        indexed = self.index[-1].last_offset if self.index else 0
+        for record in records:
+            if record["physical_offset"] >= indexed:
+                self._add_keys(record)
 
     def _add(self, record: Record) -> None:
         kind = record["sys_flag"] & _TRANSACTION_TYPE
@@ -126,7 +146,10 @@ class StoreModel:
             units = self.queues.setdefault(queue, Units(record["queue_offset"]))
             assert record["queue_offset"] == units.end, f"{queue} has a gap at {units.end}"
             units.records.append(record)
-        if kind != _ROLLBACK:
+        self._add_keys(record)
+
+    def _add_keys(self, record: Record) -> None:
+        if record["sys_flag"] & _TRANSACTION_TYPE != _ROLLBACK:
             for key in keys_of(record):
                 self._add_key(record, key)
 
@@ -145,6 +168,7 @@ class StoreModel:
         entry = Entry(record["topic"], key, record, file.begin_ms + ticks * _INDEX_TICK_MS)
         file.entries[index_hash(record["topic"], key)].append(entry)
         file.end_ms = time
+        file.last_offset = record["physical_offset"]
         file.count += 1
 
     @cached_property

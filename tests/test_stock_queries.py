@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Callable
@@ -108,9 +109,10 @@ def fixture_case(
         index_items=config["maxIndexNum"],
         **wider,
     )
+    kept_ms = checkpoint_index_ms(FIXTURES / name / "store") if abort == "present" else None
     return case(
         f"{name}, abort {abort}",
-        StoreModel(manifest(name)["records"], limits),
+        StoreModel(manifest(name)["records"], limits, kept_ms),
         SEED,
         questions,
         release,
@@ -119,6 +121,12 @@ def fixture_case(
         commit_log_size=config["mappedFileSizeCommitLog"],
         index_slots=config["maxHashSlotNum"],
     )
+
+
+def checkpoint_index_ms(root: Path) -> int:
+    """Returns the third time in a checkpoint: the end of the newest index file that was full."""
+    (time_ms,) = struct.unpack_from(">q", (root / "checkpoint").read_bytes(), 16)
+    return int(time_ms)
 
 
 def written_case(name: str, root: Path, limits: Limits, release: Release) -> Case:
