@@ -89,6 +89,19 @@ def test_a_message_must_be_in_its_queue(base: Base) -> None:
     assert str(base.truth[3].place) in told
 
 
+def test_queues_must_be_built_again_from_a_log_that_nobody_damaged(base: Base) -> None:
+    outcome = sound(base)
+    kept = outcome.ours.kept
+    assert kept is not None
+    reported = frozenset({3})
+    left = replace(kept, queues=kept.queues - reported, reported=reported, not_rebuilt=True)
+    told = replace(outcome, ours=replace(outcome.ours, kept=left))
+    assert "were not built again" in failures(told)[0]
+    told.damaged.log_changed = True
+    assert failures(told) == []
+    assert classify(told) == "queue-damage-reported"
+
+
 def test_nothing_wrong_may_be_returned(base: Base) -> None:
     outcome = sound(base)
     kept = outcome.ours.kept

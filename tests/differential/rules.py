@@ -48,6 +48,8 @@ def failures(outcome: Outcome) -> list[str]:
         told += _failures_of(outcome, ours.kept, "the open store")
         told += _lost(outcome, ours.kept.log, "in the log of the open store")
         told += _queues_behind_log(outcome, ours.kept)
+        if ours.kept.not_rebuilt and not outcome.damaged.log_changed:
+            told.append("queues were not built again although the log is as it was")
         return told
     if ours.changed:
         told.append(f"opening was refused, and changed {', '.join(ours.changed)}")

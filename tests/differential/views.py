@@ -32,11 +32,14 @@ class Kept:
     queues: Numbers = NONE
     """Read unchanged by topic, queue and index."""
     reported: Numbers = NONE
-    """Reading the index is an error, and not any more once the queues were built again."""
+    """Reading the index is an error, and not any more once the queues were built again; or these
+    cannot be built while the log is damaged elsewhere."""
     wrong: tuple[tuple[Place, int], ...] = ()
     """Where something else is returned, or something where nothing was; and its CRC-32."""
     end: int = 0
     """One past the last byte of the log."""
+    not_rebuilt: bool = False
+    """Whether the log was too damaged for building the queues again."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,8 @@ def our_view(line: Record, base: Base) -> Ours:
 
 def _ours_kept(told: Record, base: Base) -> Kept:
     kept = _kept(told["kept"], told["queues"], base, told["end"], told["scanned"])
+    if told["rebuilt"] is None:
+        return replace(kept, reported=kept.reported & kept.log, not_rebuilt=True)
     rebuilt = _kept(told["kept"], told["rebuilt"], base, told["end"])
     return replace(kept, reported=kept.reported & rebuilt.queues, wrong=kept.wrong + rebuilt.wrong)
 

@@ -27,13 +27,25 @@ use crate::progress::{RecoveryPhase, Reporter};
 use crate::status::Status;
 use crate::sys::disk::{Access, Disk};
 
+/// Where queues and index lie.
+#[derive(Clone, Copy)]
+pub(super) struct DerivedFiles<'a> {
+    pub(super) disk: &'a Arc<dyn Disk>,
+    /// The store's.
+    pub(super) path: &'a Path,
+    pub(super) options: &'a StoreOptions,
+    pub(super) access: Access,
+}
+
 /// What was found of the queues, before anything is changed.
 pub(super) struct FoundQueues {
     pub(super) queues: Arc<ConsumeQueues>,
     index: Option<Arc<Index>>,
     left_out: LeftOut,
-    /// Where the log is walked and dispatched from.
-    pub(super) start: WalkStart,
+    /// Where the log is walked from.
+    pub(super) walk: WalkStart,
+    /// Where the queues go on.
+    start: WalkStart,
     /// Whether everything in front of `start` is in the queues.
     trusted: bool,
 }
@@ -41,38 +53,46 @@ pub(super) struct FoundQueues {
 impl FoundQueues {
     /// Looks at the queues. What the checkpoint notes is trusted if the queues have as many units
     /// as it says, and the log is whole from the last of them to the noted position; then the walk
-    /// begins there. Else it begins with the log.
+    /// begins there, or with what the index lacks. Else it begins with the log.
     pub(super) fn look(
-        disk: &Arc<dyn Disk>,
-        store_path: &Path,
-        options: &StoreOptions,
-        access: Access,
+        files: DerivedFiles<'_>,
         log: &MappedFileQueue,
         notes: Option<Notes>,
     ) -> Result<Self> {
+        let DerivedFiles { disk, path, options, access } = files;
         let settings = QueueSettings {
             file_bytes: options.consume_queue_file_bytes(),
             batch_file_bytes: options.batch_consume_queue_file_bytes(),
             max_open_files: options.max_open_queue_files,
             access,
         };
-        let queues = Arc::new(ConsumeQueues::new(Arc::clone(disk), store_path, settings));
+        let queues = Arc::new(ConsumeQueues::new(Arc::clone(disk), path, settings));
         let index = if options.consume_queue_enable && options.message_index_enable {
             let settings =
                 IndexSettings { slots: options.max_hash_slot_num, entries: options.max_index_num };
-            Some(Arc::new(Index::open(Arc::clone(disk), store_path, settings)?))
+            Some(Arc::new(Index::open(Arc::clone(disk), path, settings)?))
         } else {
             None
         };
         if let Some(notes) = notes.filter(|_| options.consume_queue_enable)
             && let Some((start, left_out)) = trusted_start(&queues, log, notes)?
         {
-            return Ok(Self { queues, index, left_out, start, trusted: true });
+            let from = index.as_ref().map(|index| index_start(index, log, notes.index_end, start));
+            let walk = match from.filter(|from| *from < start.position) {
+                Some(position) => WalkStart { position, timestamp_ms: 0 },
+                None => start,
+            };
+            return Ok(Self { queues, index, left_out, walk, start, trusted: true });
         }
         let min = log.min_offset();
         let left_out = queues.load(min, min)?;
         let start = WalkStart { position: min, timestamp_ms: 0 };
-        Ok(Self { queues, index, left_out, start, trusted: false })
+        Ok(Self { queues, index, left_out, walk: start, start, trusted: false })
+    }
+
+    /// Whether what the queues are trusted for lies in front of `log_end`.
+    pub(super) fn are_within(&self, log_end: u64) -> bool {
+        self.start.position <= log_end
     }
 
     /// Makes sure that no queue gives out an index that it already has, and that topics keep the
@@ -128,29 +148,23 @@ fn last_message(queues: &ConsumeQueues) -> Result<Option<u64>> {
     Ok(last)
 }
 
-/// Makes the index sound, and tells from where on the log has to be put into it: where the queues
-/// go on, if they can be `trusted` and the index has the last key that was noted with them.
-fn index_start(
-    index: &Index,
-    before: Before,
-    log: &MappedFileQueue,
-    checkpoint: &CheckpointFile,
-    trusted: Option<WalkStart>,
-) -> Result<u64> {
+/// How the index was last in use.
+fn last_stop(before: Before, checkpoint: &CheckpointFile) -> LastStop {
     let index_timestamp_ms = checkpoint.fields().index_msg_timestamp_ms;
-    let stop = match before.clean_stop {
+    match before.clean_stop {
         true => LastStop::Clean,
         false if before.same_boot() => LastStop::Killed,
         false => LastStop::PowerLost { index_timestamp_ms },
-    };
-    let from = index.recover(log.committed().get(), stop)?;
-    let noted = before.notes.map(|notes| notes.index_end);
-    let end = index.end_offset();
-    match (trusted, noted) {
-        (Some(start), Some(noted)) if end.is_some_and(|end| end >= noted) => Ok(start.position),
-        (Some(start), Some(0)) if end.is_none() && !first_has_keys(log) => Ok(start.position),
-        (Some(start), _) => Ok(from.clamp(log.min_offset(), start.position)),
-        (None, _) => Ok(log.min_offset()),
+    }
+}
+
+/// From where the log has to be put into the index: where the queues go on, if it has the last key
+/// that was noted with them.
+fn index_start(index: &Index, log: &MappedFileQueue, noted: u64, queues: WalkStart) -> u64 {
+    match index.end_offset() {
+        Some(end) if end >= noted => queues.position,
+        None if noted == 0 && !first_has_keys(log) => queues.position,
+        end => end.unwrap_or(0).clamp(log.min_offset(), queues.position),
     }
 }
 
@@ -193,7 +207,7 @@ impl Dispatching {
         reporter: &mut Reporter,
     ) -> Result<Self> {
         let Beside { before, options, log, checkpoint } = beside;
-        let FoundQueues { queues, index, left_out, start, trusted } = found;
+        let FoundQueues { queues, index, left_out, walk: _, start, trusted } = found;
         if !trusted {
             // Queues are about to be cut: nobody who finds them so may rely on the checkpoint.
             checkpoint.update(|fields, notes| {
@@ -205,7 +219,13 @@ impl Dispatching {
         queues.cut(&left_out)?;
         let from = match &index {
             None => start.position,
-            Some(index) => index_start(index, before, log, checkpoint, trusted.then_some(start))?,
+            Some(index) => {
+                index.recover(log.committed().get(), last_stop(before, checkpoint))?;
+                match before.notes.filter(|_| trusted) {
+                    Some(notes) => index_start(index, log, notes.index_end, start),
+                    None => log.min_offset(),
+                }
+            }
         };
         let limit = match options.flush_mode {
             FlushMode::Sync if !options.read_uncommitted => DispatchLimit::Durable,

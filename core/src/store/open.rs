@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::checks::Checking;
-use super::derived::{Beside, Dispatching, FoundQueues};
+use super::derived::{Beside, DerivedFiles, Dispatching, FoundQueues};
 use super::transactions::Transactions;
 use super::{Ending, Inner, Store};
 use crate::checkpoint::{self, CheckpointFile, Notes, StoreCheckpoint};
@@ -120,11 +120,9 @@ pub(crate) fn open(
     let size = found.file_size_bytes(options);
     let files = open_files(&**disk, &found.files)?;
     let queue = Arc::new(MappedFileQueue::new(Arc::clone(disk), size, files));
-    let topics = TopicTable::default();
-    let queues = FoundQueues::look(disk, &path, options, Access::Write, &queue, found.notes)?;
     let mut reporter = Reporter::new(&options.recovery_listener);
-    let start = queues.start;
-    let mut plan = recover::plan(&queue, options, found.before, start, &topics, &mut reporter)?;
+    let derived = DerivedFiles { disk, path: &path, options, access: Access::Write };
+    let (queues, topics, mut plan) = decide(derived, &queue, &found, &mut reporter)?;
     let mut behind = LeftOut::default();
     if !options.consume_queue_enable {
         behind.empty = queues.queues.load(queue.min_offset(), plan.end)?.empty;
@@ -201,12 +199,31 @@ pub(crate) fn plan(path: &Path, options: &StoreOptions) -> Result<RecoveryReport
     }
     let queue = open_read_only(&found.files)?;
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-    let queues = FoundQueues::look(&disk, path, options, Access::Read, &queue, found.notes)?;
-    let topics = TopicTable::default();
     let mut reporter = Reporter::new(&options.recovery_listener);
-    let start = queues.start;
-    let plan = recover::plan(&queue, options, found.before, start, &topics, &mut reporter)?;
+    let derived = DerivedFiles { disk: &disk, path, options, access: Access::Read };
+    let (_, _, plan) = decide(derived, &queue, &found, &mut reporter)?;
     Ok(plan.report)
+}
+
+/// Looks at queues and log, and decides what to do. Changes nothing.
+fn decide(
+    derived: DerivedFiles<'_>,
+    log: &MappedFileQueue,
+    found: &Found,
+    reporter: &mut Reporter,
+) -> Result<(FoundQueues, TopicTable, Plan)> {
+    let mut notes = found.notes;
+    loop {
+        let queues = FoundQueues::look(derived, log, notes)?;
+        let topics = TopicTable::default();
+        let (walk, before) = (queues.walk, found.before);
+        let plan = recover::plan(log, derived.options, before, walk, &topics, reporter)?;
+        if queues.are_within(plan.end) {
+            return Ok((queues, topics, plan));
+        }
+        // What they are trusted for is about to be cut off the log.
+        notes = None;
+    }
 }
 
 fn not_found(path: &Path) -> Error {

@@ -11,7 +11,7 @@
 //!   what is kept when opening is told to cut, or `cut_refused`, the status.
 //!
 //! When reading some index failed, `rebuilt` has the queues as they are built again once they were
-//! removed.
+//! removed, or is null: the log, which is read whole then, is damaged.
 //! A record is told of by the CRC-32 of its bytes, or null; an index whose reading fails by -1.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use cairnlog::{
-    DamagePolicy, LogEntry, LogReader, Message, PhysicalOffset, ReadRequest, Store, StoreOptions,
+    DamagePolicy, LogEntry, LogReader, Message, PhysicalOffset, ReadRequest, Status, Store,
+    StoreOptions,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -137,7 +138,7 @@ impl Case {
         again.close()?;
         let rebuilt = match queues.iter().any(has_error) {
             true => self.rebuilt(options)?,
-            false => Vec::new(),
+            false => Some(Vec::new()),
         };
         Ok(json!({
             "min": report.min_offset.get(),
@@ -153,16 +154,17 @@ impl Case {
         }))
     }
 
-    /// The queues after they were removed and the store was opened again: none if the log, which is
-    /// read whole then, is damaged.
-    fn rebuilt(&self, options: &StoreOptions) -> Outcome<Vec<Value>> {
+    /// The queues after they were removed and the store was opened again; `None` if the log is
+    /// damaged.
+    fn rebuilt(&self, options: &StoreOptions) -> Outcome<Option<Vec<Value>>> {
         fs::remove_dir_all(self.root.join("consumequeue"))?;
-        let Ok(store) = Store::open(&self.root, options) else {
-            return Ok(Vec::new());
+        let store = match Store::open(&self.root, options) {
+            Err(error) if error.status() == Status::Corruption => return Ok(None),
+            opened => opened?,
         };
         let queues = queues(&store, &mut Vec::new())?;
         store.close()?;
-        Ok(queues)
+        Ok(Some(queues))
     }
 
     /// What is in `lost+found` of each probe.
