@@ -11,7 +11,7 @@ mod flush_consume_queue;
 mod read_ahead;
 
 pub(crate) use flush_consume_queue::{FlushConsumeQueueService, QueueFlusher};
-pub(crate) use read_ahead::has_keys;
+pub(crate) use read_ahead::index_keys;
 
 use std::ops::Deref;
 use std::sync::Arc;

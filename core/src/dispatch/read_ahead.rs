@@ -82,13 +82,10 @@ impl Reader {
 
     fn take(&mut self, parts: &DispatchParts, record: &RecordView<'_>, batch: &mut Batch) {
         batch.timestamp_ms = Some(record.store_timestamp_ms());
-        let transaction = record.sys_flag() & sys_flag::TRANSACTION_TYPE;
-        if transaction != sys_flag::TRANSACTION_ROLLBACK
-            && parts.index.is_some()
-            && has_keys(record)
-        {
-            index_record(record).keyed(&mut batch.keys);
+        if parts.index.is_some() {
+            index_keys(record, &mut batch.keys);
         }
+        let transaction = record.sys_flag() & sys_flag::TRANSACTION_TYPE;
         if ![sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction) {
             return;
         }
@@ -154,7 +151,15 @@ fn index_record<'a>(record: &RecordView<'a>) -> IndexRecord<'a> {
     }
 }
 
-pub(crate) fn has_keys(record: &RecordView<'_>) -> bool {
+/// Adds the keys that a record has in the index.
+pub(crate) fn index_keys(record: &RecordView<'_>, into: &mut Vec<Keyed>) {
+    let transaction = record.sys_flag() & sys_flag::TRANSACTION_TYPE;
+    if transaction != sys_flag::TRANSACTION_ROLLBACK && has_keys(record) {
+        index_record(record).keyed(into);
+    }
+}
+
+fn has_keys(record: &RecordView<'_>) -> bool {
     let names = [PROPERTY_UNIQUE_KEY, PROPERTY_KEYS];
     record.properties().any(|(name, value)| {
         !value.is_empty() && names.iter().any(|wanted| wanted.as_bytes() == name)

@@ -207,6 +207,16 @@ impl Index {
         Ok(())
     }
 
+    /// How many keys of the record at [`Index::end_offset`] are in.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::Io`]: a file could not be read.
+    pub(crate) fn keys_of_last(&self) -> Result<u32> {
+        let last = self.last_record(&mut self.writer.lock())?;
+        Ok(last.map_or(0, |last| last.keys))
+    }
+
     /// The last record with keys in the index: looked up in the files at first.
     fn last_record(&self, writer: &mut Writer) -> Result<Option<LastRecord>> {
         if let Some(last) = writer.last {

@@ -16,7 +16,7 @@ use crate::consume_queue::{ConsumeQueues, LeftOut, QueueSettings, Slot};
 use crate::delay::{DelayLevels, ScheduleMessageService};
 use crate::dispatch::{
     DispatchLimit, DispatchParts, Dispatcher, FlushConsumeQueueService, QueueFlusher,
-    ReputMessageService, has_keys,
+    ReputMessageService, index_keys,
 };
 use crate::error::Result;
 use crate::fence::Fence;
@@ -78,6 +78,7 @@ impl FoundQueues {
             && let Some((start, left_out)) = trusted_start(&queues, log, notes)?
         {
             let from = index.as_ref().map(|index| index_start(index, log, notes.index_end, start));
+            let from = from.transpose()?;
             let walk = match from.filter(|from| *from < start.position) {
                 Some(position) => WalkStart { position, timestamp_ms: 0 },
                 None => start,
@@ -158,24 +159,32 @@ fn last_stop(before: Before, checkpoint: &CheckpointFile) -> LastStop {
     }
 }
 
-/// From where the log has to be put into the index: where the queues go on, if it has the last key
-/// that was noted with them.
-fn index_start(index: &Index, log: &MappedFileQueue, noted: u64, queues: WalkStart) -> u64 {
-    match index.end_offset() {
-        Some(end) if end >= noted => queues.position,
-        None if noted == 0 && !first_has_keys(log) => queues.position,
-        end => end.unwrap_or(0).clamp(log.min_offset(), queues.position),
-    }
+/// From where the log has to be put into the index: where the queues go on, if it has all keys up to
+/// those of the record at `noted`, the last one that was noted with them.
+fn index_start(index: &Index, log: &MappedFileQueue, noted: u64, queues: WalkStart) -> Result<u64> {
+    let end = index.end_offset();
+    let lacks = match end {
+        Some(end) if end > noted => false,
+        // Its last keys may be in a file of their own, which is gone. Of an index without keys it
+        // is noted, too, that it ends at 0.
+        None if noted == 0 => keys_at(log, 0) > 0,
+        Some(end) if end == noted => keys_at(log, noted) > index.keys_of_last()? as usize,
+        _ => true,
+    };
+    let from = end.unwrap_or(0).clamp(log.min_offset(), queues.position);
+    Ok(if lacks { from } else { queues.position })
 }
 
-/// Whether the record at 0 has keys. It alone may be missing in an index without keys of which it
-/// is noted that the last record in it lies at 0: none is noted in the same way.
-fn first_has_keys(log: &MappedFileQueue) -> bool {
-    log.min_offset() == 0
-        && match Walk::new(log, 0, CrcCheck::Skip).step() {
-            Found::Record(pin, layout) => has_keys(&view(&pin, layout)),
-            Found::Blank(..) | Found::Free | Found::Damaged(_) => false,
-        }
+/// How many keys the record at `offset` has in an index; none if there is no such record.
+fn keys_at(log: &MappedFileQueue, offset: u64) -> usize {
+    if offset < log.min_offset() {
+        return 0;
+    }
+    let mut keys = Vec::new();
+    if let Found::Record(pin, layout) = Walk::new(log, offset, CrcCheck::Skip).step() {
+        index_keys(&view(&pin, layout), &mut keys);
+    }
+    keys.len()
 }
 
 /// What a store has beside queues and index.
@@ -222,7 +231,7 @@ impl Dispatching {
             Some(index) => {
                 index.recover(log.committed().get(), last_stop(before, checkpoint))?;
                 match before.notes.filter(|_| trusted) {
-                    Some(notes) => index_start(index, log, notes.index_end, start),
+                    Some(notes) => index_start(index, log, notes.index_end, start)?,
                     None => log.min_offset(),
                 }
             }

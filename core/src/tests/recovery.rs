@@ -308,6 +308,41 @@ fn damage_that_is_met_when_a_lost_index_file_is_built_again_refuses() {
     assert_eq!((bodies(&store).len(), found("key"), found("later")), (9, 8, 1));
 }
 
+/// An index file can end between the keys of a record. When the next file was gone, after a power
+/// cut or because somebody removed it, the index still ended with the record that was noted as its
+/// last one, and the record's other keys were never put in again.
+#[test]
+fn the_last_keys_of_a_record_are_put_in_again_when_their_file_is_gone() {
+    let mut scene = Scene::new(FlushMode::Async);
+    // Three entries a file: the last key stands in a file of its own.
+    scene.options.max_index_num = 4;
+    let store = scene.open().unwrap();
+    for keys in [["a", "b"], ["c", "d"]] {
+        store.append(&Message::new("t", b"body").keys(&keys)).unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    let found_in = |scene: &Scene| {
+        let store = scene.open().unwrap();
+        let found = |key| store.query_key("t", key, 0, i64::MAX, 32).unwrap().len();
+        ["a", "b", "c", "d"].map(found)
+    };
+    let removed = scene.copy();
+    let mut files: Vec<_> = std::fs::read_dir(removed.path().join("index")).unwrap().collect();
+    files.sort_by_key(|file| file.as_ref().unwrap().file_name());
+    assert_eq!(files.len(), 2);
+    std::fs::remove_file(files.pop().unwrap().unwrap().path()).unwrap();
+    assert_eq!(found_in(&removed), [1; 4]);
+
+    scene.clock.turn_wall(5_000);
+    let store = scene.open().unwrap();
+    store.append(&Message::new("t", b"later").keys(&["e"])).unwrap();
+    assert!(store.wait_dispatched(store.max_offset(), Duration::from_secs(30)).unwrap());
+    let mut cut = scene.copy();
+    cut.boot_id = 2;
+    assert_eq!(found_in(&cut), [1; 4]);
+}
+
 /// R9. If the copy cannot be made, nothing is cut.
 #[test]
 fn r9_what_cannot_be_set_aside_is_not_zeroed() {
