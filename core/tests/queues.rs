@@ -404,7 +404,8 @@ fn keys_and_message_ids_lead_to_their_messages_only() {
     std::fs::remove_dir_all(directory.path().join("index")).unwrap();
     let store = Store::open(directory.path(), &options).unwrap();
     assert_eq!(store.query_key("t", "Aa", 0, i64::MAX, 1000).unwrap().len(), 120);
-    assert_eq!(store.recovery_report().records, 0);
+    // What the index lacks is walked before anything is changed.
+    assert_eq!(store.recovery_report().records, 240);
 }
 
 /// A store whose messages have no keys has no index files, and was taken for one that lost them:
