@@ -11,19 +11,29 @@ FILE ?=
 
 venv := target/venv
 release := $(CURDIR)/target/release
+debug := $(CURDIR)/target/debug
+
+# The packages of the product, and of all tests in Rust and their programs. Cargo builds what they
+# share anew for every other choice of packages, so that whoever builds some names these.
+product := -p cairnlog-cli -p cairnlog-ffi -p cairnlog-jni -p cairnlog-bench
+export CAIRNLOG_PACKAGES := -p cairnlog -p cairnlog-ffi -p cairnlog-cli -p cairnlog-jni \
+	-p cairnlog-bench -p cairnlog-crash -p cairnlog-test-soak -p cairnlog-test-writer
 
 # The scripts below look here for what was built.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
-.PHONY: build demo test everything check lint fmt header abi rust model c python java compat install
+.PHONY: build programs demo test everything check lint fmt header abi rust model c python java compat install
 .PHONY: loom miri sanitize soak leaks fuzz fuzz-short faults powercut crash differential deny sbom
 .PHONY: bench bench-quick bench-micro peers counts counts-bless doc clean
 
-# The tool, the C libraries, the JNI library and the benchmarks, in target/release.
+# The tool, the C libraries, the JNI library, and what is counted, in target/release.
 build:
-	$(CARGO) build --release --locked -p cairnlog-cli -p cairnlog-ffi -p cairnlog-jni \
-		-p cairnlog-test-writer -p cairnlog-bench
+	$(CARGO) build --release --locked $(product) --lib --bin cairnlog --bin cairnlog-counts
+
+# The same, the programs of tests and benchmarks, and the tests in Rust, in target/debug.
+programs:
+	$(CARGO) build --locked $(CAIRNLOG_PACKAGES) --lib --bins --tests
 
 # The main job on real input: ingest, kill, recover, verify, read back in every language.
 demo: build
@@ -57,10 +67,10 @@ counts: build
 counts-bless: build
 	$(PYTHON) bench/counts.py --bless
 
-# The engine, the C ABI as Rust sees it, the tool, and that every benchmark runs.
-rust:
-	$(CARGO) test --locked -p cairnlog -p cairnlog-ffi -p cairnlog-cli -p cairnlog-bench \
-		-p cairnlog-test-soak
+# The engine, the C ABI and the JNI library as Rust sees them, the tool, and that every benchmark
+# runs.
+rust: programs
+	$(CARGO) test --locked $(CAIRNLOG_PACKAGES)
 
 # Random operations beside a plain list of messages, for longer than `make rust` does it. A failure
 # says with which seed it comes again.
@@ -99,12 +109,12 @@ soak:
 # and of the rest what chance takes, and under the tool on a real file system. STATES=... says how
 # many states of the model are looked at, REPLAYS=... how many of the tool, SEED=... repeats a run.
 # The counts go to target/powercut.json. `make rust` and `make compat` do less of the same.
-powercut: build
+powercut: programs
 	CAIRNLOG_POWERCUT_STATES=$(or $(STATES),20000) $(if $(SEED),CAIRNLOG_SEED=$(SEED)) \
 		CAIRNLOG_POWERCUT_REPORT=$(CURDIR)/target/powercut-model.json \
 		CAIRNLOG_POWERCUT_MODEL=$(CURDIR)/target/powercut-tool.json \
 		$(CARGO) test --locked -p cairnlog --lib powercut -- --nocapture
-	$(PYTHON) tests/powercut/replay.py --states $(or $(REPLAYS),300) $(if $(SEED),--seed $(SEED)) \
+	CAIRNLOG_TARGET=$(debug) $(PYTHON) tests/powercut/replay.py --states $(or $(REPLAYS),300) $(if $(SEED),--seed $(SEED)) \
 		--model target/powercut-tool.json --counts target/powercut-model.json \
 		--report target/powercut.json
 
@@ -112,7 +122,7 @@ powercut: build
 # itself fails under an unmodified program. ROUNDS=5 tries 5 failures at each call and a quarter of
 # what the system can do, ALL=1 all there is (15 minutes). SEED=... has the same cases again. Writes
 # target/faults.json.
-faults: build
+faults: programs
 	rm -f target/faults.json
 	CAIRNLOG_FAULTS_REPORT=$(CURDIR)/target/faults.json \
 		$(if $(ALL),CAIRNLOG_FAULTS_ALL=1,CAIRNLOG_FAULTS_ROUNDS=$(or $(ROUNDS),1)) \
@@ -148,25 +158,25 @@ c: build
 python:
 	python/run-tests.sh debug
 
-java:
-	java/run-tests.sh
+java: $(if $(EVERYTHING),build)
+	CAIRNLOG_BUILT=$(EVERYTHING) java/run-tests.sh
 
 # What crosses languages, stock RocketMQ beside cairnlog on one store, and that the benchmarks run.
-compat: build python
-	$(venv)/bin/python -m pytest -q tests
+compat: programs python
+	CAIRNLOG_TARGET=$(debug) $(venv)/bin/python -m pytest -q tests
 
 # Writers in Rust, C, Python and Java, killed with SIGKILL at random moments, 200 times or as KILLS
 # says (KILLS=5000 is the long form), and what they leave. A failure says with which SEED and STORE
 # it comes again; figures go to target/crash.json.
-crash: build $(if $(EVERYTHING),python)
+crash: build programs $(if $(EVERYTHING),python)
 	$(if $(EVERYTHING),,python/run-tests.sh build debug)
 	KILLS=$(KILLS) SEED=$(SEED) STORE=$(STORE) tests/crash/run.sh
 
 # Randomly damaged stores, opened by stock RocketMQ and by cairnlog, which must never keep less:
 # the same 100 each time, or STORES=5000 (half an hour) of a SEED; without a seed they are others
 # each time. ONLY=... is one store of a seed. Counts are in target/differential.json.
-differential: build
-	PYTHONPATH=tests $(PYTHON) -m differential.run $(if $(STORES),--stores $(STORES),--seed 11) \
+differential: programs
+	CAIRNLOG_TARGET=$(debug) PYTHONPATH=tests $(PYTHON) -m differential.run $(if $(STORES),--stores $(STORES),--seed 11) \
 		$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 # Licences, sources and known vulnerabilities of all crates. Builds cargo-deny the first time.
@@ -197,7 +207,8 @@ install: build
 
 # Everything in bench/suite beside the raw limits of this machine, and other stores in the same
 # rounds. Draws the plots of docs/performance.md.
-bench: build peers
+bench: peers
+	$(CARGO) build --release --locked $(product)
 	python/run-tests.sh build
 	$(PYTHON) bench/run.py
 	PYTHON=$(PYTHON) bench/plot.sh target/bench.json docs/plots
@@ -207,7 +218,8 @@ peers:
 	PYTHON=$(PYTHON) CARGO=$(CARGO) bench/peers/build.sh
 
 # `bench` without the other stores and with smaller amounts, in under three minutes.
-bench-quick: build
+bench-quick:
+	$(CARGO) build --release --locked $(product)
 	python/run-tests.sh build
 	$(PYTHON) bench/run.py --quick
 	PYTHON=$(PYTHON) bench/plot.sh target/bench.json target/plots

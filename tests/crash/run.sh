@@ -19,7 +19,9 @@ rm -rf "$work"
 mkdir -p "$hosts/lib" "$work/classes"
 
 # The engine's own assertions are on in the writer in Rust, and in what looks at the stores.
-"${CARGO:-cargo}" build --quiet --manifest-path "$root/Cargo.toml" --locked -p cairnlog-crash
+read -ra packages <<<"${CAIRNLOG_PACKAGES:--p cairnlog-crash}"
+"${CARGO:-cargo}" build --quiet --manifest-path "$root/Cargo.toml" --locked "${packages[@]}" \
+  --bins --tests
 
 # The name that programs look for is the soname.
 ln -s "$built/libcairnlog.so" "$hosts/lib/libcairnlog.so"

@@ -36,7 +36,7 @@ from host import MODES, Host, Ledger, Wrong, check_error, verify
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-PROGRAM = ROOT / "target/release/cairnlog-test-writer"
+PROGRAM = ROOT / "target/debug/cairnlog-test-writer"
 KIB = 1024
 TMPFS_KIB = 4 * KIB
 

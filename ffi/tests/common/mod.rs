@@ -58,8 +58,11 @@ pub(crate) fn library_directory() -> PathBuf {
         let tests = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
         let profile = tests.parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked", "--package", "cairnlog-ffi", "--target-dir"]);
-        build.arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.args(["build", "--locked", "--lib", "--target-dir"]);
+        build.arg(profile.parent().unwrap()).current_dir(root_directory());
+        // Those that the tests were built with: cargo would build what they share anew.
+        let packages = std::env::var("CAIRNLOG_PACKAGES");
+        build.args(packages.as_deref().unwrap_or("-p cairnlog-ffi").split_whitespace());
         if profile.ends_with("release") {
             build.arg("--release");
         }
