@@ -159,8 +159,8 @@ fn last_stop(before: Before, checkpoint: &CheckpointFile) -> LastStop {
     }
 }
 
-/// From where the log has to be put into the index: where the queues go on, if it has all keys up to
-/// those of the record at `noted`, the last one that was noted with them.
+/// From where the log has to be put into the index: where the queues go on, if it has all keys up
+/// to those of the record at `noted`, the last one that was noted with them.
 fn index_start(index: &Index, log: &MappedFileQueue, noted: u64, queues: WalkStart) -> Result<u64> {
     let end = index.end_offset();
     let lacks = match end {
