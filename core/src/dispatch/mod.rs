@@ -38,7 +38,7 @@ const MAX_BATCH_RECORDS: usize = 4096;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// While nobody waits for messages, appends are gathered for so long: to be woken by each would
 /// cost the appender more than the append.
-const GATHER: Duration = Duration::from_micros(200);
+const GATHER: Duration = Duration::from_millis(1);
 
 /// Up to where records are dispatched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
