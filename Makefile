@@ -23,9 +23,9 @@ export CAIRNLOG_PACKAGES := -p cairnlog -p cairnlog-ffi -p cairnlog-cli -p cairn
 export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
-.PHONY: build programs demo test everything check lint fmt header abi rust model c python java compat install
+.PHONY: build programs demo test everything check lint fmt header abi rust model c python java compat
 .PHONY: loom miri sanitize soak leaks fuzz fuzz-short faults powercut crash differential deny sbom
-.PHONY: bench bench-quick bench-micro peers counts counts-bless doc clean
+.PHONY: install bench bench-quick bench-micro peers counts counts-bless doc clean
 
 # The tool, the C libraries, the JNI library, and what is counted, in target/release.
 build:
@@ -114,9 +114,9 @@ powercut: programs
 		CAIRNLOG_POWERCUT_REPORT=$(CURDIR)/target/powercut-model.json \
 		CAIRNLOG_POWERCUT_MODEL=$(CURDIR)/target/powercut-tool.json \
 		$(CARGO) test --locked -p cairnlog --lib powercut -- --nocapture
-	CAIRNLOG_TARGET=$(debug) $(PYTHON) tests/powercut/replay.py --states $(or $(REPLAYS),300) $(if $(SEED),--seed $(SEED)) \
-		--model target/powercut-tool.json --counts target/powercut-model.json \
-		--report target/powercut.json
+	CAIRNLOG_TARGET=$(debug) $(PYTHON) tests/powercut/replay.py \
+		--states $(or $(REPLAYS),300) $(if $(SEED),--seed $(SEED)) --model target/powercut-tool.json \
+		--counts target/powercut-model.json --report target/powercut.json
 
 # Every call of every operation fails, once, twice and for ever, with every error; then the system
 # itself fails under an unmodified program. ROUNDS=5 tries 5 failures at each call and a quarter of
@@ -176,8 +176,8 @@ crash: build programs $(if $(EVERYTHING),python)
 # the same 100 each time, or STORES=5000 (half an hour) of a SEED; without a seed they are others
 # each time. ONLY=... is one store of a seed. Counts are in target/differential.json.
 differential: programs
-	CAIRNLOG_TARGET=$(debug) PYTHONPATH=tests $(PYTHON) -m differential.run $(if $(STORES),--stores $(STORES),--seed 11) \
-		$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+	CAIRNLOG_TARGET=$(debug) PYTHONPATH=tests $(PYTHON) -m differential.run \
+		$(if $(STORES),--stores $(STORES),--seed 11) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 # Licences, sources and known vulnerabilities of all crates. Builds cargo-deny the first time.
 deny:
