@@ -58,9 +58,9 @@ pub(crate) fn library_directory() -> PathBuf {
         let tests = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
         let profile = tests.parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked", "--lib", "--target-dir"]);
+        build.args(["build", "--locked", "--lib", "--bins", "--tests", "--target-dir"]);
         build.arg(profile.parent().unwrap()).current_dir(root_directory());
-        // Those that the tests were built with: cargo would build what they share anew.
+        // What the tests were built with: of another choice cargo would build shared crates anew.
         let packages = std::env::var("CAIRNLOG_PACKAGES");
         build.args(packages.as_deref().unwrap_or("-p cairnlog-ffi").split_whitespace());
         if profile.ends_with("release") {
