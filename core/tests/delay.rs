@@ -48,6 +48,8 @@ fn delayed_messages_come_to_their_queue_by_themselves() {
         assert!(store.wait_message("orders", 4, QueueOffset::new(2), PATIENCE).unwrap());
         assert_eq!(bodies(&store, "orders", 4), [&b"field"[..], b"pair", b"handle"]);
         // A level that is too high counts as the highest.
+        let first = QueueOffset::new(0);
+        assert!(store.wait_message("SCHEDULE_TOPIC_XXXX", 1, first, PATIENCE).unwrap());
         assert_eq!(bodies(&store, "SCHEDULE_TOPIC_XXXX", 1), [b"much later"]);
         let late = store.read(&ReadRequest::new("SCHEDULE_TOPIC_XXXX", 1, 0)).unwrap();
         assert_eq!(late.messages()[0].property("DELAY").unwrap(), "2");
