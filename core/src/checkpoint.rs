@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::codec::read_i64;
-use crate::consume_queue::QueueCounts;
+use crate::consume_queue::QueueSummary;
 use crate::error::{Error, Result};
 use crate::mapped::sync_parent;
 use crate::options::{MAX_SEGMENT_SIZE_BYTES, MIN_SEGMENT_SIZE_BYTES};
@@ -19,8 +19,8 @@ use crate::sys::disk::{Access, Disk, OsDisk};
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
 const CHECKPOINT_BYTES: usize = 4096;
 const NOTES_AT: usize = 2048;
-const NOTES_MAGIC: &[u8; 8] = b"CAIRNCK4";
-const NOTES_BYTES: usize = 80;
+const NOTES_MAGIC: &[u8; 8] = b"CAIRNCK5";
+const NOTES_BYTES: usize = 72;
 /// Stands for the boot in the notes of a store whose page cache cannot be relied upon any more,
 /// although the machine runs on: a sync failed, or something else when it was closed.
 pub(crate) const NO_BOOT: u64 = u64::MAX;
@@ -51,8 +51,8 @@ pub(crate) struct Notes {
     pub(crate) boot_id: u64,
     /// Everything below was in consume queues that were synced.
     pub(crate) dispatched_offset: u64,
-    /// How many queues, units and files that were.
-    pub(crate) counts: QueueCounts,
+    /// What those queues were.
+    pub(crate) queues: QueueSummary,
     /// Where the last record below lies that has a key in the index; `u64::MAX` if it had none.
     pub(crate) index_end: u64,
 }
@@ -147,14 +147,14 @@ fn decode_notes(bytes: &[u8]) -> Option<Notes> {
     if !(MIN_SEGMENT_SIZE_BYTES..=MAX_SEGMENT_SIZE_BYTES).contains(&size) {
         return None;
     }
-    let counts = QueueCounts { queues: field(5)?, units: field(6)?, files: field(8)? };
+    let queues = QueueSummary { fingerprint: field(5)?, files: field(7)? };
     Some(Notes {
         segment_size_bytes: size,
         durable_offset: field(2)?,
         boot_id: field(3)?,
         dispatched_offset: field(4)?,
-        counts,
-        index_end: field(7)?,
+        queues,
+        index_end: field(6)?,
     })
 }
 
@@ -187,10 +187,9 @@ fn write(
         notes.durable_offset,
         notes.boot_id,
         notes.dispatched_offset,
-        notes.counts.queues,
-        notes.counts.units,
+        notes.queues.fingerprint,
         notes.index_end,
-        notes.counts.files,
+        notes.queues.files,
     ];
     for note in noted {
         covered.extend_from_slice(&note.to_be_bytes());
@@ -232,7 +231,7 @@ mod tests {
             durable_offset: 99,
             boot_id: 5,
             dispatched_offset: 98,
-            counts: QueueCounts { queues: 2, units: 11, files: 3 },
+            queues: QueueSummary { fingerprint: 11, files: 3 },
             index_end: 97,
         };
         write(&OsDisk, directory.path(), &fields, &notes).unwrap();

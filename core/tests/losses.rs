@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use cairnlog::{Message, PhysicalOffset, QueueOffset, Store, StoreOptions};
+use cairnlog::{Message, PhysicalOffset, QueueOffset, ReadRequest, Store, StoreOptions};
 
 const SEGMENT: u64 = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -128,6 +128,39 @@ fn a_transaction_is_not_ended_by_what_ended_another_with_its_index() {
     let copy = kill(&store);
     let store = open(copy.path());
     assert_eq!(store.open_transactions().unwrap(), [second.half_offset()]);
+}
+
+/// Which queue a file belongs to stands in its path alone, and the checkpoint told only how many
+/// units all queues had: the longer queue was taken for the shorter one, and its last messages were
+/// passed over. Of queues that are equally long none could be read.
+#[test]
+fn queues_whose_files_were_exchanged_are_built_again() {
+    for [ours, theirs] in [[3, 8], [5, 5]] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        let bodies = |topic: &str, count: usize| {
+            (0..count).map(|number| format!("{topic} {number}")).collect::<Vec<_>>()
+        };
+        for (topic, count) in [("ours", ours), ("theirs", theirs)] {
+            for body in bodies(topic, count) {
+                store.append(&Message::new(topic, body.as_bytes())).unwrap();
+            }
+        }
+        assert!(store.wait_dispatched(store.max_offset(), PATIENCE).unwrap());
+        store.close().unwrap();
+        let queues = directory.path().join("consumequeue");
+        let [here, there, aside] = ["ours", "theirs", "aside"].map(|name| queues.join(name));
+        std::fs::rename(&here, &aside).unwrap();
+        std::fs::rename(&there, &here).unwrap();
+        std::fs::rename(&aside, &there).unwrap();
+        let store = open(directory.path());
+        for (topic, count) in [("ours", ours), ("theirs", theirs)] {
+            let batch = store.read(&ReadRequest::new(topic, 0, 0)).unwrap();
+            let found = batch.messages().iter().map(|message| message.body().to_vec());
+            let found: Vec<_> = found.map(|body| String::from_utf8(body).unwrap()).collect();
+            assert_eq!(found, bodies(topic, count));
+        }
+    }
 }
 
 #[test]

@@ -59,12 +59,12 @@ pub(crate) struct QueueSettings {
     pub(crate) access: Access,
 }
 
-/// How many queues there are, how many indexes they have given out, and how many files they have:
-/// what a checkpoint notes, so that queues and files that went missing are noticed.
+/// What a checkpoint notes of the queues, so that those that went missing or were exchanged are
+/// noticed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct QueueCounts {
-    pub(crate) queues: u64,
-    pub(crate) units: u64,
+pub(crate) struct QueueSummary {
+    /// The sum of [`ConsumeQueue::fingerprint`].
+    pub(crate) fingerprint: u64,
     /// Files that begin in front of their queue's end.
     pub(crate) files: u64,
 }
@@ -327,15 +327,13 @@ impl ConsumeQueues {
     }
 
     /// What there is, as a checkpoint notes it. Only while nothing is written.
-    pub(crate) fn counts(&self) -> QueueCounts {
-        let mut counts = QueueCounts::default();
-        for queue in self.table.read().all() {
-            let max = queue.max().get();
-            counts.queues += u64::from(max > 0);
-            counts.units = counts.units.wrapping_add(max);
-            counts.files += queue.used_files();
+    pub(crate) fn summary(&self) -> QueueSummary {
+        let mut summary = QueueSummary::default();
+        for queue in self.table.read().all().filter(|queue| queue.exists()) {
+            summary.fingerprint = summary.fingerprint.wrapping_add(queue.fingerprint());
+            summary.files += queue.used_files();
         }
-        counts
+        summary
     }
 
     /// Takes out, durably, what stands behind the end of each queue, and the files of what

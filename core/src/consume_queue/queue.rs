@@ -31,8 +31,13 @@ pub(crate) struct ConsumeQueue {
     max: Arc<Watermark>,
     /// One past the number of the last unit; moved before `max` is.
     end: AtomicU64,
+    /// Where the message of the last unit lies; [`NOWHERE`] if that is a filler.
+    last_offset: AtomicU64,
     staging: Mutex<Staging>,
 }
+
+/// Stands for the offset of a unit that points at no message.
+const NOWHERE: u64 = u64::MAX;
 
 /// A buffer for units is kept when it is no larger: there may be ten thousand queues.
 const MOST_KEPT_BYTES: usize = 1 << 10;
@@ -46,6 +51,8 @@ struct Staging {
     first: u64,
     /// One past the last unit's number, and one past its last index.
     end: Option<(u64, u64)>,
+    /// Where the message of the last unit lies.
+    last_offset: u64,
 }
 
 impl Staging {
@@ -93,6 +100,7 @@ impl ConsumeQueue {
             min: AtomicU64::new(0),
             max,
             end: AtomicU64::new(0),
+            last_offset: AtomicU64::new(NOWHERE),
             staging: Mutex::default(),
         }
     }
@@ -122,6 +130,15 @@ impl ConsumeQueue {
         // In this order: `max` never falls, so the range is never upside down.
         let min = self.min.load(Ordering::Acquire);
         min..self.max.get().max(min)
+    }
+
+    /// Tells the queue from others, and from itself with another end. Only while nothing is
+    /// written.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let name = (self.topic.as_bytes(), self.queue_id.to_be_bytes());
+        let end = self.max.get().to_be_bytes();
+        let last_offset = self.last_offset.load(Ordering::Relaxed).to_be_bytes();
+        fnv_1a([name.0, &name.1, &end, &last_offset])
     }
 
     /// How many files it has that begin in front of its end.
@@ -185,6 +202,7 @@ impl ConsumeQueue {
             staging.first = unit.index;
         }
         staging.end = Some((number + units, unit.index + u64::from(messages)));
+        staging.last_offset = if units == 1 { unit.physical_offset } else { NOWHERE };
         staged
     }
 
@@ -200,6 +218,7 @@ impl ConsumeQueue {
             self.min.store(staging.first, Ordering::Release);
         }
         self.end.store(end, Ordering::Release);
+        self.last_offset.store(staging.last_offset, Ordering::Relaxed);
         let woken = self.max.advance_quietly(end_index);
         staging.clear();
         Ok(woken)
@@ -300,7 +319,13 @@ impl ConsumeQueue {
             Slot::Unit(unit) => unit.physical_end() <= log_end,
         })?;
         self.end.store(end, Ordering::Release);
-        let max = match (self.kind(), self.last_unit()?) {
+        let last = self.last_unit()?;
+        let last_offset = match last {
+            Slot::Unit(unit) => unit.physical_offset,
+            Slot::Free | Slot::Filler => NOWHERE,
+        };
+        self.last_offset.store(last_offset, Ordering::Relaxed);
+        let max = match (self.kind(), last) {
             (QueueKind::Batch, Slot::Unit(unit)) => unit.index_end(),
             (QueueKind::Batch, _) => 0,
             (QueueKind::Simple, _) => end,
@@ -333,4 +358,11 @@ impl ConsumeQueue {
     pub(super) fn remove_before(&self, log_min: u64, synced: u64, removed: &mut u64) -> Result<()> {
         self.files.remove_before(log_min, synced, removed)
     }
+}
+
+/// FNV-1a with 64 bits, the same on every machine (Fowler, Noll and Vo).
+fn fnv_1a<const PARTS: usize>(parts: [&[u8]; PARTS]) -> u64 {
+    parts.into_iter().flatten().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

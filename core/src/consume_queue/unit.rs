@@ -110,6 +110,8 @@ fn put(bytes: &mut Vec<u8>, physical_offset: u64, size_bytes: u32, tags_code: i6
 /// Reads the unit that has a number in its queue. RocketMQ takes a filler unit for the end of a
 /// record at 2 GiB, and a queue that holds nothing else then swallows every record below (R10);
 /// here it is told apart.
+// A call of its own takes a tenth of what reading a message does.
+#[inline]
 pub(crate) fn decode(kind: QueueKind, number: u64, bytes: &[u8]) -> Slot {
     let fields = read_i64(bytes, 0).zip(read_i32(bytes, 8)).zip(read_i64(bytes, 12));
     let Some(((offset, size), tags_code)) = fields else {

@@ -67,7 +67,7 @@ impl QueueFlusher {
                 fields.physic_msg_timestamp_ms.max(snapshot.timestamp_ms);
             notes.durable_offset = durable;
             notes.dispatched_offset = snapshot.position;
-            notes.counts = snapshot.counts;
+            notes.queues = snapshot.queues;
             notes.index_end = snapshot.index_end.unwrap_or(u64::MAX);
             if let Some(forced) = self.index.as_ref().and_then(|index| index.forced_timestamp_ms())
             {
@@ -92,10 +92,10 @@ impl QueueFlusher {
         // makes the next opening build all queues again.
         if gone > 0 {
             if let Some(snapshot) = &mut *self.synced.lock() {
-                snapshot.counts.files = snapshot.counts.files.saturating_sub(gone);
+                snapshot.queues.files = snapshot.queues.files.saturating_sub(gone);
             }
             self.checkpoint.update(|_, notes| {
-                notes.counts.files = notes.counts.files.saturating_sub(gone);
+                notes.queues.files = notes.queues.files.saturating_sub(gone);
             })?;
         }
         removed?;

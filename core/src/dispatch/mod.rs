@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::consume_queue::{ConsumeQueue, ConsumeQueues, QueueCounts, Staged};
+use crate::consume_queue::{ConsumeQueue, ConsumeQueues, QueueSummary, Staged};
 use crate::delay::{DelayLevels, SCHEDULE_TOPIC, ScheduleMessageService};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
@@ -62,11 +62,11 @@ pub(crate) struct DispatchParts {
     pub(crate) limit: DispatchLimit,
 }
 
-/// What was dispatched at one moment: the counts belong to the position.
+/// What was dispatched at one moment: the queues belong to the position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DispatchSnapshot {
     pub(crate) position: u64,
-    pub(crate) counts: QueueCounts,
+    pub(crate) queues: QueueSummary,
     /// Where the last record with a key lies; `None` without an index.
     pub(crate) index_end: Option<u64>,
     /// Store time of the last record.
@@ -135,7 +135,7 @@ impl Dispatcher {
         work.is_written().then(|| DispatchSnapshot {
             index_end: self.parts.index.as_ref().map(index_end),
             position: work.position,
-            counts: self.parts.queues.counts(),
+            queues: self.parts.queues.summary(),
             timestamp_ms: work.timestamp_ms,
         })
     }

@@ -412,7 +412,7 @@ impl Reading {
 
     /// The message of a unit; `None` if retention removed it. `near` pins an earlier message,
     /// which mostly lies in the same file.
-    // A call of its own takes a tenth of what it does.
+    // As `unit::decode`.
     #[inline(always)]
     fn message(
         &self,

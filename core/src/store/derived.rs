@@ -51,8 +51,8 @@ pub(super) struct FoundQueues {
 }
 
 impl FoundQueues {
-    /// Looks at the queues. What the checkpoint notes is trusted if the queues have as many units
-    /// as it says, and the log is whole from the last of them to the noted position; then the walk
+    /// Looks at the queues. What the checkpoint notes is trusted if the queues are those that it
+    /// tells of, and the log is whole from the last of them to the noted position; then the walk
     /// begins there, or with what the index lacks. Else it begins with the log.
     pub(super) fn look(
         files: DerivedFiles<'_>,
@@ -121,7 +121,7 @@ fn trusted_start(
         return Ok(None);
     }
     let left_out = queues.load(min, position)?;
-    if !left_out.damaged.is_empty() || queues.counts() != notes.counts {
+    if !left_out.damaged.is_empty() || queues.summary() != notes.queues {
         return Ok(None);
     }
     let last = last_message(queues)?.filter(|last| *last >= min);
@@ -222,7 +222,7 @@ impl Dispatching {
             checkpoint.update(|fields, notes| {
                 fields.logics_msg_timestamp_ms = 0;
                 notes.dispatched_offset = start.position;
-                notes.counts = queues.counts();
+                notes.queues = queues.summary();
             })?;
         }
         queues.cut(&left_out)?;
