@@ -86,9 +86,11 @@ fn a_noted_file_size_that_cannot_be_is_no_note() {
         scene.open().unwrap().close().unwrap();
         let path = scene.path().join("checkpoint");
         let mut checkpoint = std::fs::read(&path).unwrap();
+        let crc = |notes: &[u8]| u64::from(crc32fast::hash(notes)).to_be_bytes();
+        assert_eq!(checkpoint[2112..2120], crc(&checkpoint[2048..2112]));
         checkpoint[2056..2064].copy_from_slice(&u64::to_be_bytes(size));
-        let crc = u64::from(crc32fast::hash(&checkpoint[2048..2112]));
-        checkpoint[2112..2120].copy_from_slice(&crc.to_be_bytes());
+        let changed = crc(&checkpoint[2048..2112]);
+        checkpoint[2112..2120].copy_from_slice(&changed);
         std::fs::write(&path, checkpoint).unwrap();
         let store = scene.open().unwrap();
         assert_eq!(store.segment_size_bytes(), SEGMENT);

@@ -17,7 +17,7 @@ const PARTS: [&str; 6] =
 /// Where the checkpoint has cairnlog's notes, the boot in them, and how many bytes the CRC covers.
 const NOTES_AT: usize = 2048;
 const BOOT_AT: usize = NOTES_AT + 24;
-const NOTES_BYTES: usize = 72;
+const NOTES_BYTES: usize = 64;
 /// What a power cut leaves is whole pages.
 const PAGE: u64 = 4096;
 
