@@ -166,7 +166,7 @@ fn examine(path: &Path, base: &Base, damage: &Damage, at: &str) -> Outcome {
     let told = outcome.found || outcome.errors > 0 || report.damage.is_some();
     assert!(outcome.lost == 0 || told, "{at}: {} messages were lost silently", outcome.lost);
     // What is appended now gets an index and a place that no message has.
-    let placed = store.append(&scene::message(999_999)).unwrap();
+    let placed = scene::append(&store, 999_999);
     assert!(placed.physical_offset >= end, "{at}");
     let taken = read.len() + outcome.errors;
     assert!(taken > 0 || damage.whole_log, "{at}: nothing is left of the store");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cairnlog::{Message, PhysicalOffset, QueueOffset, Store, StoreOptions};
+use cairnlog::{AppendResult, Message, PhysicalOffset, QueueOffset, Store, StoreOptions};
 use tempfile::TempDir;
 
 use crate::common::{PATIENCE, copy_tree};
@@ -41,15 +41,13 @@ pub(crate) fn options() -> StoreOptions {
     options
 }
 
-/// A message whose body and properties tell its number.
-pub(crate) fn message(number: usize) -> Message<'static> {
-    // A test's messages may live as long as the test.
-    let text = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+/// Appends a message whose body and properties tell its number.
+pub(crate) fn append(store: &Store, number: usize) -> AppendResult {
     let body = format!("{number:06}").repeat(BODY_BYTES / 6).into_bytes();
     let (topic, queue_id) = TOPICS[number % TOPICS.len()];
-    let keys: &'static [&'static str] = vec![text(format!("key-{number}"))].leak();
-    let properties: &'static [(&str, &str)] = vec![("number", text(number.to_string()))].leak();
-    Message::new(topic, body.leak()).queue_id(queue_id).tag("new").keys(keys).properties(properties)
+    let (key, number) = (format!("key-{number}"), number.to_string());
+    let message = Message::new(topic, &body).queue_id(queue_id).tag("new");
+    store.append(&message.keys(&[&key]).properties(&[("number", &number)])).unwrap()
 }
 
 /// Every byte of the log's files, in order, without zeros at the end.
@@ -71,8 +69,7 @@ impl Base {
         let early_checkpoint = fs::read(directory.path().join("open/checkpoint")).unwrap();
         let mut originals = BTreeMap::new();
         for number in 0..MESSAGES {
-            let message = message(number);
-            let placed = store.append(&message).unwrap();
+            let placed = append(&store, number);
             let view = store.read_at(placed.physical_offset).unwrap();
             let (topic, queue_id) = TOPICS[number % TOPICS.len()];
             let original = Original {
