@@ -125,8 +125,7 @@ fn follow_prints_what_comes_until_ctrl_c() {
     writer.wait().unwrap();
     interrupt(&child);
     let ended = child.wait_with_output().unwrap();
-    assert_eq!(ended.status.code(), Some(130));
-    assert_eq!(stderr(&ended), "");
+    assert_eq!((ended.status.code(), stderr(&ended).as_str()), (Some(130), ""));
 }
 
 /// Every file and directory of a store with its length and its times.

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use cairnlog::{
-    Filter, FlushMode, Message, PhysicalOffset, QueueOffset, ReadOutcome, ReadRequest, Status,
-    Store, StoreOptions, StoreReader, TimeBoundary,
+    Filter, FlushMode, LogReader, Message, PhysicalOffset, QueueOffset, ReadOutcome, ReadRequest,
+    Status, Store, StoreOptions, StoreReader, TimeBoundary,
 };
 
 const DIRECTORY: &str = "CAIRNLOG_READER_TEST_DIRECTORY";
@@ -521,6 +521,11 @@ fn nothing_is_passed_over_that_is_about_to_come_back() {
     assert_eq!(tail.next().unwrap().unwrap().queue_offset().get(), 350);
     (0..10).rev().for_each(|number| std::fs::remove_file(file(number)).unwrap());
     let mut seen = 351;
+    for message in &mut tail {
+        assert_eq!(message.unwrap().queue_offset().get(), seen);
+        seen += 1;
+    }
+    assert!(seen < 950);
     for (number, bytes) in whole.iter().enumerate() {
         // Without any file the queue is as it was known, and open files can be read.
         assert!(number == 0 || !wait(100 * number as u64));
@@ -566,4 +571,36 @@ fn a_waiting_reader_sees_what_comes() {
     let started = Instant::now();
     assert!(tail.next_timeout(Duration::from_millis(30)).unwrap().is_none());
     assert!(started.elapsed() >= Duration::from_millis(30));
+}
+
+/// The next file, made ahead, is removed when its writer closes the store without it. Whoever had
+/// listed the files, and not yet opened that one, was told that it is not there: `cat --follow`
+/// ended with it when the writer did.
+#[test]
+fn a_file_that_is_removed_while_the_log_is_opened_is_no_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &options(0)).unwrap();
+    store.append(&Message::new("t", b"b")).unwrap();
+    store.close().unwrap();
+    let [aside, there] = ["aside", "commitlog"].map(|name| directory.path().join(name));
+    let [aside, there] = [aside, there].map(|place| place.join(format!("{:020}", 64 * 1024)));
+    std::fs::create_dir(aside.parent().unwrap()).unwrap();
+    std::fs::File::create(&aside).unwrap().set_len(64 * 1024).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let ending = SetAtEnd(&done);
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                std::fs::rename(&aside, &there).unwrap();
+                std::fs::rename(&there, &aside).unwrap();
+            }
+        });
+        for _ in 0..2000 {
+            let log = LogReader::open(directory.path()).unwrap();
+            assert_eq!(log.entries(PhysicalOffset::new(0)).map(Result::unwrap).count(), 1);
+            let reader = Store::open_reader(directory.path(), &options(0)).unwrap();
+            assert_eq!(reader.scan(PhysicalOffset::new(0)).unwrap().count(), 1);
+        }
+        drop(ending);
+    });
 }

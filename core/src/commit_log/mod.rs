@@ -15,7 +15,7 @@ pub(crate) use append::{CommitLog, CommitLogParts};
 pub(crate) use prepare::properties_of;
 pub(crate) use prepare::{Delayed, Preparer, check_queue_id, check_topic, waits};
 pub use reader::{Entries, LogEntry, LogFile, LogReader};
-pub(crate) use reader::{check_places, open_read_only, paths_of};
+pub(crate) use reader::{check_places, open_listed, open_read_only, paths_of};
 pub use scan::{Batch, MessageView, Scan};
 pub(crate) use scan::{FollowLog, defect_at, open_scan, read_at, read_log};
 pub(crate) use topics::{QueueState, TopicTable};

@@ -16,6 +16,9 @@ use crate::state::QueueKind;
 use crate::status::Status;
 use crate::sys::disk::{Access, ForeignEntry, OsDisk};
 
+/// How often files are listed at most, while they vanish.
+const MAX_LISTINGS: u32 = 16;
+
 /// A read-only view of a store's commit log, as its files are now.
 ///
 /// It takes no lock and changes nothing, so it also looks at a store that is in use, was not
@@ -84,6 +87,27 @@ pub(crate) fn check_places(store_path: &Path, options: &StoreOptions) -> Result<
     Ok(())
 }
 
+/// Lists the files of a log and maps them read-only. A writer may remove some meanwhile, those that
+/// retention does not keep, or the next one, which it did not come to use: then they are listed
+/// again.
+pub(crate) fn open_listed(paths: &QueuePaths) -> Result<(Vec<FoundFile>, MappedFileQueue)> {
+    let mut attempts = 0;
+    loop {
+        let opened = list_files(&OsDisk, paths)
+            .and_then(|found| open_read_only(&found).map(|queue| (found, queue)));
+        attempts += 1;
+        match opened {
+            Err(error) if is_of_removal(&error) && attempts < MAX_LISTINGS => {}
+            other => return other,
+        }
+    }
+}
+
+/// Whether this may come of a file that was removed while files were listed or opened.
+fn is_of_removal(error: &Error) -> bool {
+    error.is_not_found() || error.status() == Status::MissingFile
+}
+
 /// Maps files read-only; everything in them counts as readable.
 pub(crate) fn open_read_only(found: &[FoundFile]) -> Result<MappedFileQueue> {
     let size = found.first().map_or(MAX_SEGMENT_SIZE_BYTES, |file| file.size_bytes);
@@ -123,7 +147,7 @@ impl LogReader {
             return Err(Error::new(Status::StoreNotFound, "there is no commit log here")
                 .at_path(path.as_ref()));
         }
-        let found = list_files(&OsDisk, &paths)?;
+        let (found, queue) = open_listed(&paths)?;
         let files = found
             .iter()
             .map(|file| LogFile {
@@ -133,7 +157,7 @@ impl LogReader {
             })
             .collect();
         let clean_stop = !AbortMarker::exists(&OsDisk, path.as_ref())?;
-        Ok(Self { queue: open_read_only(&found)?, files, clean_stop })
+        Ok(Self { queue, files, clean_stop })
     }
 
     /// The files, in order.

@@ -300,11 +300,6 @@ impl ConsumeQueue {
         next.map_or_else(|| Ok(self.max.get()), |next| self.index_of(next))
     }
 
-    /// Whether there is a file behind the one that holds, or held, a unit.
-    pub(crate) fn has_file_behind(&self, number: u64) -> bool {
-        self.files.first_behind(number).is_some()
-    }
-
     /// The file that holds a unit, and the unit's position in the queue in bytes.
     pub(crate) fn locate(&self, number: u64) -> (PathBuf, u64) {
         self.files.locate(number)

@@ -24,6 +24,8 @@ use crate::sys::disk::Access;
 const LEAST_PAUSE: Duration = Duration::from_micros(200);
 /// The pause when nothing has come for long.
 const MAX_PAUSE: Duration = Duration::from_millis(50);
+/// How often it is looked, in such pauses, whether files in the middle of a queue stay away.
+const LOOKS: u32 = 4;
 /// How often directories are listed while the next file is missing, or somebody asks for the
 /// beginning.
 const LIST_SOON: Duration = Duration::from_millis(10);
@@ -226,5 +228,33 @@ impl ReadableLog for Follower {
     fn end_now(&self) -> u64 {
         self.look();
         self.log.committed().get()
+    }
+}
+
+/// Whether something is so, and stays so for a moment: somebody who removes all files of a queue
+/// removes one after the other.
+pub(super) fn stays(mut is_so: impl FnMut() -> Result<bool>) -> Result<bool> {
+    for _ in 0..LOOKS {
+        if !is_so()? {
+            return Ok(false);
+        }
+        std::thread::sleep(MAX_PAUSE);
+    }
+    is_so()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_so_for_a_moment_does_not_stay() {
+        let mut looks = 0;
+        let mut until = |last| {
+            looks += 1;
+            Ok(looks <= last)
+        };
+        assert!(!stays(|| until(0)).unwrap() && !stays(|| until(LOOKS)).unwrap());
+        assert!(stays(|| until(u32::MAX)).unwrap());
     }
 }

@@ -6,6 +6,7 @@ mod tail;
 
 pub use async_tail::AsyncTail;
 pub(crate) use follow::Follower;
+use follow::stays;
 pub use tail::Tail;
 
 use std::ops::ControlFlow;
@@ -288,13 +289,13 @@ impl Reading {
             let missing = match &self.source {
                 Source::Dispatcher(_) => true,
                 // The queue may be about to be built again, up to here or beyond.
-                Source::Follower(follower) => {
+                Source::Follower(follower) => stays(|| {
                     follower.queue(request.topic, request.queue_id)?;
                     // Retention never removes a queue's last file: it is being made again.
-                    offset < queue.range().end
-                        && queue.has_file_behind(units.first)
-                        && queue.read(offset, most)?.len() == 0
-                }
+                    Ok(offset < queue.range().end
+                        && queue.has_unit_behind_file(units.first)?
+                        && queue.read(offset, most)?.len() == 0)
+                })?,
             };
             let next = match missing {
                 true => queue.index_behind_file(units.first)?.max(offset),

@@ -9,21 +9,18 @@ use std::time::{Duration, Instant};
 use super::Store;
 use crate::commit_log::{
     self, Batch, FollowLog, MessageView, Scan, check_places, check_queue_id, check_topic,
-    open_read_only, paths_of,
+    open_listed, paths_of,
 };
 use crate::consume_queue::{ConsumeQueues, QueueSettings};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::index::{Index, IndexSettings, KeyQuery};
-use crate::mapped::{MappedFileQueue, QueuePaths, guard, list_files};
+use crate::mapped::guard;
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::options::StoreOptions;
 use crate::read::{Follower, QueueBatch, ReadRequest, Reading, Source, Tail, TimeBoundary};
 use crate::status::Status;
 use crate::sys::disk::{Access, Disk, OsDisk};
-
-/// How often the log's files are listed at opening, at most, while they vanish.
-const MAX_ATTEMPTS: u32 = 16;
 
 /// A store's directory, open for reading only, while another process (or this one) writes it or
 /// nobody does.
@@ -75,23 +72,6 @@ impl Store {
     }
 }
 
-/// Maps the files of the log, of which retention may remove some meanwhile.
-fn open_log(path: &Path, paths: &QueuePaths) -> Result<MappedFileQueue> {
-    let mut attempts = 0;
-    loop {
-        let found = list_files(&OsDisk, paths)?;
-        if found.is_empty() {
-            let what = "there is no commit log with a file here";
-            return Err(Error::new(Status::StoreNotFound, what).at_path(path));
-        }
-        attempts += 1;
-        match open_read_only(&found) {
-            Err(error) if error.is_not_found() && attempts < MAX_ATTEMPTS => {}
-            other => return other,
-        }
-    }
-}
-
 impl StoreReader {
     fn open(path: &Path, options: &StoreOptions) -> Result<Self> {
         options.validate()?;
@@ -101,7 +81,12 @@ impl StoreReader {
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
         check_places(&path, options)?;
         let paths = paths_of(&path, options);
-        let log = Arc::new(open_log(&path, &paths)?);
+        let (found, log) = open_listed(&paths)?;
+        if found.is_empty() {
+            let what = "there is no commit log with a file here";
+            return Err(Error::new(Status::StoreNotFound, what).at_path(path));
+        }
+        let log = Arc::new(log);
         let settings = QueueSettings {
             file_bytes: options.consume_queue_file_bytes(),
             batch_file_bytes: options.batch_consume_queue_file_bytes(),

@@ -89,6 +89,14 @@ impl ConsumeQueue {
             && self.read(index, 1)?.iter().next().is_some_and(|(_, slot)| slot != Slot::Free))
     }
 
+    /// Whether there is a unit now in the file behind the one that holds, or held, another.
+    pub(crate) fn has_unit_behind_file(&self, number: u64) -> Result<bool> {
+        let Some(next) = self.files.first_behind(number) else {
+            return Ok(false);
+        };
+        Ok(self.files.read_now(next, 1)?.iter().any(|(_, slot)| slot != Slot::Free))
+    }
+
     /// Takes these files for those that were known, and finds the range anew.
     pub(in crate::consume_queue) fn reload(
         &self,
