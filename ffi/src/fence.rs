@@ -15,6 +15,7 @@ impl Fence {
     /// # Errors
     ///
     /// - [`Status::Fenced`]: a panic passed through an earlier call.
+    #[inline(always)]
     pub(crate) fn enter_write(&self) -> Result<FenceGuard<'_>> {
         if self.0.load(Ordering::Acquire) {
             return Err(Error::new(

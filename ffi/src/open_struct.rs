@@ -151,7 +151,7 @@ impl<T: OpenStruct> OutStruct<T> {
     ///
     /// - `pointer` is null, or readable and writable for as many bytes as its `struct_size` says,
     ///   for the rest of the call.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn new(pointer: *mut T, name: &'static str) -> Result<Self> {
         let pointer = NonNull::new(pointer).ok_or_else(|| null_argument(name))?;
         // SAFETY: not null, so readable at least up to `struct_size`.

@@ -126,7 +126,7 @@ impl cairn_bytes {
 /// # Safety
 ///
 /// - `data` is aligned and readable for `length` elements during `'a`.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn array<'a, T>(data: *const T, length: usize, name: &str) -> Result<&'a [T]> {
     if length == 0 {
         return Ok(&[]);
@@ -145,7 +145,7 @@ pub(crate) unsafe fn array<'a, T>(data: *const T, length: usize, name: &str) -> 
 
 impl cairn_host {
     /// The address, `None` if there is none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn socket_address(&self, name: &str) -> Result<Option<SocketAddr>> {
         let [a, b, c, d, ..] = self.address;
         let address = match self.address_length {
