@@ -304,7 +304,7 @@ impl DiskFile for OsFile {
     }
 
     fn length(&self) -> io::Result<Option<u64>> {
-        self.0.metadata().map(|metadata| Some(metadata.len()))
+        super::length(&self.0).map(Some)
     }
 }
 

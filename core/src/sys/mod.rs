@@ -102,6 +102,15 @@ pub(crate) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> 
     write_zeros(file, offset, length)
 }
 
+/// The length of a file.
+///
+/// Times are not asked for: since Linux 6.13, whoever asks has the next write change them finely,
+/// and then `fdatasync` writes the inode, too, which takes half as long as all the rest of it. The
+/// descriptor's position, which this moves, nobody uses.
+pub(crate) fn length(file: &File) -> io::Result<u64> {
+    Ok(rustix::fs::seek(file, rustix::fs::SeekFrom::End(0))?)
+}
+
 /// Writes zeros.
 pub(crate) fn write_zeros(file: &File, offset: u64, length: u64) -> io::Result<()> {
     check_file_limit(offset + length)?;
@@ -191,4 +200,23 @@ pub(crate) fn disk_usage(path: &Path) -> io::Result<disk::DiskUsage> {
 /// Makes creations, removals and renames in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Seek;
+
+    use super::*;
+
+    /// Each group of a synchronous store asked for all of the log file's metadata, to see that it
+    /// was not cut off, and so made its own sync write the inode: 0.8 of the bare speed with one
+    /// waiter, and 1.1 without.
+    #[test]
+    fn the_length_is_found_without_asking_for_times() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        assert_eq!(length(&file).unwrap(), 1 << 20);
+        // Which a call that asks for metadata leaves where it is.
+        assert_eq!(file.stream_position().unwrap(), 1 << 20);
+    }
 }
