@@ -527,7 +527,13 @@ fn verify_crc(bytes: &[u8], layout: &RecordLayout) -> std::result::Result<(), De
         bytes.get(start..start + length as usize).unwrap_or_default()
     };
     let properties = slice(layout.properties_start, u32::from(layout.properties_bytes));
-    let (what, expected, found) = if let Some(stored) = appended_record_crc(properties) {
+    let of_body = || {
+        let stored = read_i32(bytes, at::BODY_CRC).unwrap_or(-1).cast_unsigned();
+        (BAD_BODY_CRC, stored, masked_crc(slice(layout.body_start, layout.body_bytes)))
+    };
+    let (what, expected, found) = if properties.len() < RECORD_CRC_BYTES {
+        of_body()
+    } else if let Some(stored) = appended_record_crc(properties) {
         let covered = slice(0, layout.size - RECORD_CRC_BYTES as u32);
         (BAD_RECORD_CRC, stored, masked_crc(covered))
     } else if let Some(stored) = damaged_record_crc(properties)
@@ -537,9 +543,7 @@ fn verify_crc(bytes: &[u8], layout: &RecordLayout) -> std::result::Result<(), De
             String::from_utf8_lossy(properties.last_chunk::<RECORD_CRC_BYTES>().map_or(&[], |b| b));
         return Err(damaged(BAD_RECORD_CRC, "__CRC32# and ten digits", found.escape_debug()));
     } else {
-        let stored = read_i32(bytes, at::BODY_CRC).unwrap_or(-1).cast_unsigned();
-        let body = slice(layout.body_start, layout.body_bytes);
-        (BAD_BODY_CRC, stored, masked_crc(body))
+        of_body()
     };
     if expected == found {
         return Ok(());

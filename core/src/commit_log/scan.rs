@@ -266,30 +266,34 @@ impl Scan {
                 self.pin = self.pin();
             }
             let at = self.position;
-            let Some(pin) = self.pin.take() else {
+            let Some(pin) = &mut self.pin else {
                 return self.queue.removed_up_to(at).map(|first| Err(was_removed(at, first)));
             };
             let parsed = parse(pin.bytes(), at, self.crc);
-            if let Err(error) = check_pages(&pin, &parsed) {
-                return Some(Err(error));
-            }
-            match parsed {
-                Ok(Parsed::Record(layout)) => {
+            let error = match (check_pages(pin, &parsed), parsed) {
+                (Ok(()), Ok(Parsed::Record(layout))) => {
+                    let message = MessageView::new(pin.clone(), layout);
                     self.position += u64::from(layout.size);
-                    let rest = pin.clone().skip(layout.size as usize);
-                    self.pin = (!rest.bytes().is_empty()).then_some(rest);
+                    if !pin.advance(layout.size as usize) {
+                        self.pin = None;
+                    }
                     self.on_boundary = true;
-                    return Some(Ok(MessageView::new(pin, layout)));
+                    return Some(Ok(message));
                 }
-                Ok(Parsed::Blank(_)) => {
+                (Ok(()), Ok(Parsed::Blank(_))) => {
                     self.position = pin.file().end();
                     self.on_boundary = true;
+                    self.pin = None;
+                    continue;
                 }
-                Err(defect) if !self.on_boundary && !defect.is_of_crc() => {
-                    return Some(Err(not_a_record(&pin, PhysicalOffset::new(at))));
+                (Ok(()), Err(defect)) if !self.on_boundary && !defect.is_of_crc() => {
+                    not_a_record(pin, PhysicalOffset::new(at))
                 }
-                Err(defect) => return Some(Err(defect_at(&pin, at, defect))),
-            }
+                (Ok(()), Err(defect)) => defect_at(pin, at, defect),
+                (Err(error), _) => error,
+            };
+            self.pin = None;
+            return Some(Err(error));
         }
     }
 }

@@ -45,36 +45,45 @@ impl<'q> Walk<'q> {
     /// Looks at the current position and, if a record or blank is there, moves behind it.
     pub(crate) fn step(&mut self) -> Found {
         let at = self.position;
-        let pin = match self.pin.take().or_else(|| self.queue.pin(at)) {
-            Some(pin) if !pin.bytes().is_empty() => pin,
-            _ => return Found::Free,
+        if self.pin.is_none() {
+            self.pin = self.queue.pin(at).filter(|pin| !pin.bytes().is_empty());
+        }
+        let Some(pin) = &mut self.pin else {
+            return Found::Free;
         };
         let parsed = parse(pin.bytes(), at, self.crc);
-        if let Err(error) = check_pages(&pin, &parsed) {
-            return Found::Damaged(error);
-        }
-        match parsed {
-            Ok(Parsed::Record(layout)) => {
+        let found = match (check_pages(pin, &parsed), parsed) {
+            (Ok(()), Ok(Parsed::Record(layout))) => {
+                let found = pin.clone();
                 self.position = at + u64::from(layout.size);
-                let rest = pin.clone().skip(layout.size as usize);
-                self.pin = (!rest.bytes().is_empty()).then_some(rest);
-                Found::Record(pin, layout)
-            }
-            Ok(Parsed::Blank(size)) => {
-                let room = pin.file().end() - at;
-                if u64::from(size) != room || size < BLANK_BYTES {
-                    let error = damage_at(pin.file(), at, "bad size of a blank");
-                    return Found::Damaged(error.expected(room, size));
+                if !pin.advance(layout.size as usize) {
+                    self.pin = None;
                 }
-                self.position = pin.file().end();
-                Found::Blank(at, size)
+                return Found::Record(found, layout);
             }
-            Err(Defect::Free) => Found::Free,
-            Err(Defect::Damaged { what, expected, found }) => {
+            (Ok(()), Ok(Parsed::Blank(size))) => blank(pin, at, size),
+            (Ok(()), Err(Defect::Free)) => Found::Free,
+            (Ok(()), Err(Defect::Damaged { what, expected, found })) => {
                 Found::Damaged(damage_at(pin.file(), at, what).expected(expected, found))
             }
+            (Err(error), _) => Found::Damaged(error),
+        };
+        if matches!(found, Found::Blank(..)) {
+            self.position = pin.file().end();
         }
+        self.pin = None;
+        found
     }
+}
+
+/// The blank that a pin begins with, if it ends the file.
+fn blank(pin: &Pin, at: u64, size: u32) -> Found {
+    let room = pin.file().end() - at;
+    if u64::from(size) != room || size < BLANK_BYTES {
+        let error = damage_at(pin.file(), at, "bad size of a blank");
+        return Found::Damaged(error.expected(room, size));
+    }
+    Found::Blank(at, size)
 }
 
 /// Fails if a page was not there when what a pin begins with was looked at: zeros were seen, which

@@ -329,9 +329,11 @@ impl Pin {
         self.range.contains(&start).then(|| Self { file: Arc::clone(&self.file), range })
     }
 
-    /// The same pin without its first `count` bytes.
-    pub(crate) fn skip(mut self, count: usize) -> Self {
+    /// Leaves out its first `count` bytes, in place: a pin that is moved was just stored, and to
+    /// load it waits for that. False if none are left.
+    #[inline]
+    pub(crate) fn advance(&mut self, count: usize) -> bool {
         self.range.start = self.range.start.saturating_add(count).min(self.range.end);
-        self
+        !self.range.is_empty()
     }
 }
