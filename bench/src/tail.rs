@@ -28,6 +28,8 @@ const ASYNC_MEDIAN: Figure = Figure {
     floor: "wake a thread that waits on a condition variable",
     target: Some(Target::AtMost(20.0)),
 };
+const RELAY_MEDIAN: Figure =
+    Figure { name: "bare: wake a thread that wakes the reader, p50", target: None, ..ASYNC_MEDIAN };
 const ASYNC_TAIL: Figure =
     Figure { name: "append to waiting reader, async store, p99", target: None, ..ASYNC_MEDIAN };
 const SYNC_MEDIAN: Figure = Figure {
@@ -52,12 +54,14 @@ pub(crate) fn prepare(path: &Path, amounts: Amounts) -> Result<Box<dyn Case>> {
 impl Case for Tail {
     fn round(&mut self, report: &mut Report) -> Result<()> {
         let Amounts { tail_async, tail_sync, .. } = self.amounts;
-        let floor = ping(tail_async, || Ok(()))?;
+        let floor = ping(tail_async, false, || Ok(()))?;
+        let relay = ping(tail_async, true, || Ok(()))?;
+        report.add(RELAY_MEDIAN, relay.microseconds(0.5), floor.microseconds(0.5));
         let tail = self.turn(FlushMode::Async, tail_async)?;
         report.add(ASYNC_MEDIAN, tail.microseconds(0.5), floor.microseconds(0.5));
         report.add(ASYNC_TAIL, tail.microseconds(0.99), floor.microseconds(0.99));
         let mut file = SyncedFile::new(&self.path.join("floor"))?;
-        let floor = ping(tail_sync, || file.write_and_sync())?;
+        let floor = ping(tail_sync, false, || file.write_and_sync())?;
         let tail = self.turn(FlushMode::Sync, tail_sync)?;
         report.add(SYNC_MEDIAN, tail.microseconds(0.5), floor.microseconds(0.5));
         report.add(SYNC_TAIL, tail.microseconds(0.99), floor.microseconds(0.99));
@@ -97,29 +101,54 @@ impl Tail {
     }
 }
 
-/// The floor: does something and wakes a thread, over and over.
-fn ping(count: usize, mut act: impl FnMut() -> Result<()>) -> Result<Latencies> {
-    let (sent, passed, changed) = (Sent::new(count), Mutex::new(0), Condvar::new());
+/// What a thread waits for.
+#[derive(Default)]
+struct Gate {
+    passed: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        *self.passed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_one();
+    }
+
+    fn wait_past(&self, number: usize) {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        while *passed <= number {
+            passed = self.changed.wait(passed).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// The floor: does something and wakes a thread, over and over. With a relay that one wakes
+/// another, as a dispatcher does, and it is the second one's waking that is measured.
+fn ping(count: usize, relayed: bool, mut act: impl FnMut() -> Result<()>) -> Result<Latencies> {
+    let (sent, first, second) = (Sent::new(count), Gate::default(), Gate::default());
     thread::scope(|scope| {
         let reading = scope.spawn(|| -> Result<Latencies> {
             let mut latencies = Latencies::new()?;
             for number in 0..count {
-                let mut seen = passed.lock().unwrap_or_else(PoisonError::into_inner);
-                while *seen <= number {
-                    seen = changed.wait(seen).unwrap_or_else(PoisonError::into_inner);
-                }
-                drop(seen);
+                (if relayed { &second } else { &first }).wait_past(number);
                 latencies.record(sent.received(number));
             }
             Ok(latencies)
         });
+        if relayed {
+            scope.spawn(|| {
+                for number in 0..count {
+                    first.wait_past(number);
+                    second.pass();
+                }
+            });
+        }
         let mut failed = None;
         for number in 0..count {
             thread::sleep(PAUSE);
             sent.send(number);
             failed = failed.or(act().err());
-            *passed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-            changed.notify_one();
+            first.pass();
         }
         let latencies = reading.join().unwrap_or_else(|_| Err("the reader failed".into()));
         failed.map_or(latencies, Err)

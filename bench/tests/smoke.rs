@@ -32,6 +32,7 @@ const NAMES: [&str; 42] = [
     "query a missing key, one index file",
     "query a key, eight index files",
     "query a missing key, eight index files",
+    "bare: wake a thread that wakes the reader, p50",
     "append to waiting reader, async store, p50",
     "append to waiting reader, async store, p99",
     "append to waiting reader, sync store, p50",
