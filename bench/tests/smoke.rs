@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const NAMES: [&str; 42] = [
+const NAMES: [&str; 43] = [
     "async append by handle into a touched file, 1 KiB",
     "async append by handle beside a bare one, 1 KiB",
     "async append by name into a touched file, 1 KiB",

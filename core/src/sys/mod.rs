@@ -104,9 +104,9 @@ pub(crate) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> 
 
 /// The length of a file.
 ///
-/// Times are not asked for: since Linux 6.13, whoever asks has the next write change them finely,
-/// and then `fdatasync` writes the inode, too, which takes half as long as all the rest of it. The
-/// descriptor's position, which this moves, nobody uses.
+/// Times are not asked for: after that, the next `fdatasync` behind a write writes the inode, too,
+/// which takes half as long as all the rest of it (ext4 on Linux 6.18, whose times are fine only
+/// when somebody looks at them). The descriptor's position, which this moves, nobody uses.
 pub(crate) fn length(file: &File) -> io::Result<u64> {
     Ok(rustix::fs::seek(file, rustix::fs::SeekFrom::End(0))?)
 }
