@@ -27,6 +27,7 @@ import java.util.concurrent.TimeUnit;
 import io.netty.channel.ChannelHandlerContext;
 
 import org.apache.rocketmq.broker.BrokerController;
+import org.apache.rocketmq.broker.transaction.queue.TransactionalMessageUtil;
 import org.apache.rocketmq.common.BrokerConfig;
 import org.apache.rocketmq.common.message.MessageConst;
 import org.apache.rocketmq.common.message.MessageDecoder;
@@ -239,7 +240,10 @@ public final class Broker {
         return out;
     }
 
-    /** Ends a transaction as a producer does; how is "commit" or "rollback". */
+    /**
+     * Ends a transaction as a producer does; how is "commit" or "rollback". The broker answers
+     * before it has stored that the transaction ended, and forgets it when it is stopped then.
+     */
     private Object end(String group, long queueOffset, long physicalOffset, String how)
         throws Exception {
         EndTransactionRequestHeader header = new EndTransactionRequestHeader();
@@ -252,8 +256,21 @@ public final class Broker {
         header.setFromTransactionCheck(false);
         header.setMsgId("");
         header.setTransactionId("");
+        long ended = storedEnds();
         succeeded(ask(RequestCode.END_TRANSACTION, header, null));
+        long until = System.currentTimeMillis() + LIMIT_MS;
+        while (storedEnds() == ended) {
+            if (System.currentTimeMillis() > until) {
+                throw new IllegalStateException("the broker does not store what ended");
+            }
+            Thread.sleep(5);
+        }
         return null;
+    }
+
+    private long storedEnds() throws Exception {
+        return broker.getMessageStore()
+            .getMaxOffsetInQueue(TransactionalMessageUtil.buildOpTopic(), 0);
     }
 
     /** Makes this client a producer of the group: it is asked about open transactions. */
