@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::scan::defect_at;
 use crate::codec::RecordView;
 use crate::codec::record::{BLANK_BYTES, CrcCheck, Defect, Parsed, RecordLayout, parse};
 use crate::error::{Error, Result};
@@ -63,9 +64,7 @@ impl<'q> Walk<'q> {
             }
             (Ok(()), Ok(Parsed::Blank(size))) => blank(pin, at, size),
             (Ok(()), Err(Defect::Free)) => Found::Free,
-            (Ok(()), Err(Defect::Damaged { what, expected, found })) => {
-                Found::Damaged(damage_at(pin.file(), at, what).expected(expected, found))
-            }
+            (Ok(()), Err(defect)) => Found::Damaged(defect_at(pin, at, defect)),
             (Err(error), _) => Found::Damaged(error),
         };
         if matches!(found, Found::Blank(..)) {

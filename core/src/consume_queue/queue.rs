@@ -135,10 +135,10 @@ impl ConsumeQueue {
     /// Tells the queue from others, and from itself with another end. Only while nothing is
     /// written.
     pub(super) fn fingerprint(&self) -> u64 {
-        let name = (self.topic.as_bytes(), self.queue_id.to_be_bytes());
+        let queue_id = self.queue_id.to_be_bytes();
         let end = self.max.get().to_be_bytes();
         let last_offset = self.last_offset.load(Ordering::Relaxed).to_be_bytes();
-        fnv_1a([name.0, &name.1, &end, &last_offset])
+        fnv_1a(&[self.topic.as_bytes(), &queue_id, &end, &last_offset])
     }
 
     /// How many files it has that begin in front of its end.
@@ -356,8 +356,8 @@ impl ConsumeQueue {
 }
 
 /// FNV-1a with 64 bits, the same on every machine (Fowler, Noll and Vo).
-fn fnv_1a<const PARTS: usize>(parts: [&[u8]; PARTS]) -> u64 {
-    parts.into_iter().flatten().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+fn fnv_1a(parts: &[&[u8]]) -> u64 {
+    parts.iter().copied().flatten().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }

@@ -413,7 +413,7 @@ impl Reading {
 
     /// The message of a unit; `None` if retention removed it. `near` pins an earlier message,
     /// which mostly lies in the same file.
-    // As `unit::decode`.
+    // A call of its own takes a tenth of what it does.
     #[inline(always)]
     fn message(
         &self,
