@@ -31,11 +31,11 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Counts an append call that took this long, its wait for the sync included.
-    pub(crate) fn append_took(&self, milliseconds: u64) {
+    /// Counts so many append calls that took this long, their wait for the sync included.
+    pub(crate) fn appends_took(&self, calls: u64, milliseconds: u64) {
         let slot = APPEND_LATENCY_BOUNDS_MS.iter().position(|&bound| milliseconds <= bound);
         if let Some(counter) = self.latencies.get(slot.unwrap_or(APPEND_LATENCY_BOUNDS_MS.len())) {
-            counter.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(calls, Ordering::Relaxed);
         }
         if milliseconds > self.latency_max_ms.load(Ordering::Relaxed) {
             self.latency_max_ms.fetch_max(milliseconds, Ordering::Relaxed);
@@ -106,7 +106,7 @@ mod tests {
     fn latencies_fall_between_their_bounds() {
         let counters = Counters::default();
         for milliseconds in [0, 1, 10, 11, 10_000, 10_001] {
-            counters.append_took(milliseconds);
+            counters.appends_took(1, milliseconds);
         }
         let stats = counters.read(0, Vec::new());
         assert_eq!(stats.append_latency_counts, [1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);

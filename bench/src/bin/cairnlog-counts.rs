@@ -25,6 +25,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 const REPETITIONS: u32 = 500;
 /// Everything is counted so often: what else the store does at the same time differs.
 const ROUNDS: usize = 5;
+/// Messages of a call that appends many: they go to the log in one turn.
+const MANY: usize = 10;
 /// Topics among which one is looked up.
 const TOPICS: u32 = 64;
 const LONG: Duration = Duration::from_secs(120);
@@ -116,6 +118,12 @@ fn appends(store: &Store, message: &Message<'_>, size: &str) -> Result<()> {
     measure(&format!("append by name, {size}"), || {
         store.append(black_box(message))?;
         Ok(())
+    })?;
+    let many = [*message; MANY];
+    let mut results = Vec::with_capacity(MANY);
+    measure(&format!("append {MANY} in a call, {size}"), || {
+        results.clear();
+        Ok(store.append_many(black_box(&many), &mut results)?)
     })?;
     Ok(store.flush()?)
 }

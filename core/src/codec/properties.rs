@@ -105,7 +105,7 @@ impl<'a> PropertySource<'a> {
 
     /// Whether there is nothing to encode.
     #[inline]
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.raw.is_empty() && self.pairs.is_empty() && self.has_no_singles()
     }
 

@@ -79,7 +79,7 @@ pub(crate) struct RecordDraft<'a> {
 /// and the sum of its head is combined with theirs; below, to sum up the whole takes less time.
 const COMBINED_FROM_BYTES: u32 = 4096;
 
-/// The fields of a draft that the caller of [`RecordDraft::new`] decides.
+/// The fields of a draft that the caller of [`RecordDraft::unmeasured`] decides.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DraftFields<'a> {
     pub(crate) topic: &'a [u8],
@@ -98,6 +98,33 @@ pub(crate) struct DraftFields<'a> {
     pub(crate) record_crc: bool,
 }
 
+impl DraftFields<'_> {
+    /// Bytes of the properties, the record's CRC included.
+    #[inline(always)]
+    fn properties_bytes(&self) -> Result<u16> {
+        match (self.properties.is_empty(), self.record_crc) {
+            (true, false) => Ok(0),
+            (true, true) => Ok(RECORD_CRC_BYTES as u16),
+            (false, _) => self.encoded_properties_bytes(),
+        }
+    }
+
+    fn encoded_properties_bytes(&self) -> Result<u16> {
+        let mut bytes = self.properties.length();
+        if self.record_crc {
+            bytes += RECORD_CRC_BYTES;
+            bytes += usize::from(self.properties.lacks_last_separator());
+        } else {
+            self.properties.check_end()?;
+        }
+        if bytes > MAX_PROPERTIES_BYTES {
+            return Err(too_long(bytes));
+        }
+        // MAX_PROPERTIES_BYTES fit.
+        Ok(bytes as u16)
+    }
+}
+
 /// What a record gets only under the append lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
@@ -107,10 +134,25 @@ pub(crate) struct Stamp {
 }
 
 impl<'a> RecordDraft<'a> {
+    /// A record that is to be [measured](Self::measure) where it stands: to hand it on takes a copy,
+    /// and that waits for what was just stored.
+    #[inline(always)]
+    pub(crate) fn unmeasured(fields: DraftFields<'a>) -> Self {
+        Self { fields, body_crc: 0, rest_crc: 0, properties_bytes: 0, size: 0 }
+    }
+
+    /// A record with its lengths and sums.
+    pub(crate) fn new(fields: DraftFields<'a>) -> Result<Self> {
+        let mut draft = Self::unmeasured(fields);
+        draft.measure()?;
+        Ok(draft)
+    }
+
     /// Computes lengths and the body CRC. V2 is chosen when the topic exceeds 127 bytes, the host
     /// bits are set from the addresses.
     #[inline(always)]
-    pub(crate) fn new(mut fields: DraftFields<'a>) -> Result<Self> {
+    pub(crate) fn measure(&mut self) -> Result<()> {
+        let fields = &mut self.fields;
         let (born_host, store_host) = (&fields.born_host, &fields.store_host);
         fields.sys_flag &= !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6);
         if born_host.is_ipv6() {
@@ -119,16 +161,7 @@ impl<'a> RecordDraft<'a> {
         if store_host.is_ipv6() {
             fields.sys_flag |= sys_flag::STORE_HOST_V6;
         }
-        let mut properties_bytes = fields.properties.length();
-        if fields.record_crc {
-            properties_bytes += RECORD_CRC_BYTES;
-            properties_bytes += usize::from(fields.properties.lacks_last_separator());
-        } else {
-            fields.properties.check_end()?;
-        }
-        if properties_bytes > MAX_PROPERTIES_BYTES {
-            return Err(too_long(properties_bytes));
-        }
+        let properties_bytes = fields.properties_bytes()?;
         let topic_width = if fields.topic.len() > MAX_V1_TOPIC_BYTES { 2 } else { 1 };
         let size = 74
             + born_host.as_bytes().len()
@@ -136,20 +169,24 @@ impl<'a> RecordDraft<'a> {
             + fields.body.len()
             + topic_width
             + fields.topic.len()
-            + properties_bytes;
-        let size = u32::try_from(size)
+            + usize::from(properties_bytes);
+        self.size = u32::try_from(size)
             .ok()
             .filter(|&size| i32::try_from(size).is_ok())
             .ok_or_else(|| Error::new(Status::MessageTooLarge, "the record exceeds 2 GiB"))?;
-        // At most MAX_PROPERTIES_BYTES.
-        let properties_bytes = properties_bytes as u16;
-        let mut draft = Self { fields, body_crc: 0, rest_crc: 0, properties_bytes, size };
-        if fields.record_crc && size >= COMBINED_FROM_BYTES {
-            draft.sum_rest();
+        self.properties_bytes = properties_bytes;
+        if self.fields.record_crc && self.size >= COMBINED_FROM_BYTES {
+            self.sum_rest();
         } else {
-            draft.body_crc = masked_crc(fields.body);
+            self.body_crc = masked_crc(self.fields.body);
         }
-        Ok(draft)
+        Ok(())
+    }
+
+    /// What the caller decided.
+    #[inline]
+    pub(crate) fn fields(&self) -> &DraftFields<'a> {
+        &self.fields
     }
 
     /// Sums up everything behind the head but the CRC at the end.

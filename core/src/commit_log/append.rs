@@ -48,6 +48,13 @@ impl CommitLogParts {
         self.queue.commit(0).map(|_| ()).inspect_err(|error| self.fence.close(error))
     }
 
+    /// Makes everything below a position readable.
+    #[inline(always)]
+    fn publish(&self, position: u64, mapped: bool) {
+        self.queue.publish(position, mapped);
+        self.allocate.appended_to(position);
+    }
+
     /// Fails if what was written at a place went nowhere. Then the fence closes: nothing is known
     /// of the file any more.
     #[inline(always)]
@@ -66,10 +73,20 @@ pub(crate) struct CommitLog {
     closed: AtomicBool,
 }
 
-/// The lock, held for one append.
+/// When records become readable.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Publish {
+    AtOnce,
+    /// With those that follow, by [`Appender::publish`].
+    Later,
+}
+
+/// The lock, held for one append or for some in a row.
 pub(crate) struct Appender<'l> {
     log: &'l CommitLog,
     state: AppendGuard<'l, AppendState>,
+    /// The time of the records in the mapping that are not published yet; none if there are none.
+    unpublished_ms: Option<i64>,
 }
 
 impl CommitLog {
@@ -121,7 +138,7 @@ impl CommitLog {
         let state = self.lock.lock();
         // Again: while this thread waited, the store may have been closed.
         self.check_open()?;
-        Ok(Appender { log: self, state })
+        Ok(Appender { log: self, state, unpublished_ms: None })
     }
 
     #[inline(always)]
@@ -164,16 +181,16 @@ impl Appender<'_> {
         topics: &TopicTable,
         (topic, queue_id): (&str, i32),
         message_count: u32,
+        publish: Publish,
     ) -> Result<AppendResult> {
         let queue = self.state.recent.take(topics, topic, queue_id);
-        let placed = self.place(drafts, &queue, message_count);
+        let placed = self.place(drafts, &queue, message_count, publish);
         self.state.recent.give_back(queue);
         placed
     }
 
     /// Writes the records one after the other into one file and counts them as `message_count`
-    /// messages of their queue. On failure nothing is in the log and no offset is used up.
-    ///
+    /// messages of their queue. On failure nothing is in the log and no offset is used up.     ///
     /// The first message of a topic tells of what kind its queues are. Records of the other kind
     /// are refused.
     #[inline(always)]
@@ -182,6 +199,7 @@ impl Appender<'_> {
         drafts: &[RecordDraft<'_>],
         queue: &QueueState,
         message_count: u32,
+        publish: Publish,
     ) -> Result<AppendResult> {
         let kind = drafts.first().map_or(QueueKind::Simple, RecordDraft::queue_kind);
         queue.topic.check_kind(kind)?;
@@ -192,7 +210,11 @@ impl Appender<'_> {
             return Err(no_target());
         };
         let first = state.position;
-        let now = self.log.parts.clock.wall_ms().max(state.last_timestamp_ms);
+        // Nothing becomes visible with an older time than when something before it did.
+        let now = match self.unpublished_ms {
+            Some(now) => now,
+            None => self.log.parts.clock.wall_ms().max(state.last_timestamp_ms),
+        };
         let takes_offset = drafts.first().is_some_and(RecordDraft::takes_queue_offset);
         let first_queue_offset = if takes_offset { queue.next_offset() } else { 0 };
         let mut stamp = Stamp {
@@ -217,8 +239,10 @@ impl Appender<'_> {
         }
         queue.topic.messages.add(u64::from(message_count));
         queue.topic.bytes.add(size);
-        self.log.parts.queue.publish(state.position, place.is_mapped());
-        self.log.parts.allocate.appended_to(state.position);
+        match (publish, &place) {
+            (Publish::Later, Place::Mapping(_)) => self.unpublished_ms = Some(now),
+            _ => self.log.parts.publish(state.position, place.is_mapped()),
+        }
         Ok(AppendResult {
             physical_offset: PhysicalOffset::new(first),
             // Everything lies in one file, and a file has at most 1 GiB.
@@ -231,9 +255,29 @@ impl Appender<'_> {
         })
     }
 
+    /// Makes what was written so far readable.
+    #[inline(always)]
+    pub(crate) fn publish(&mut self) {
+        if self.unpublished_ms.take().is_some() {
+            self.log.parts.publish(self.state.position, true);
+        }
+    }
+
     /// Makes the current file one that has reserved space for `size` bytes and a blank.
     #[inline(always)]
     fn make_room(&mut self, size: u64) -> Result<()> {
+        let end = self.state.position + size + u64::from(BLANK_BYTES);
+        match &self.state.target {
+            Some(target) if end <= target.file.reserved_end().min(target.file.end()) => Ok(()),
+            _ => self.wait_for_room(size),
+        }
+    }
+
+    /// As [`Appender::make_room`] where there may be no room yet. Nobody has to wait for what was
+    /// written before.
+    #[cold]
+    fn wait_for_room(&mut self, size: u64) -> Result<()> {
+        self.publish();
         let state = &mut *self.state;
         let parts = &self.log.parts;
         let blank = u64::from(BLANK_BYTES);
@@ -244,10 +288,9 @@ impl Appender<'_> {
                 state.target.as_ref().ok_or_else(no_target)?
             }
         };
-        let end = state.position + size;
-        if end + blank > target.file.reserved_end() {
-            let end = (end + blank).min(target.file.end());
-            parts.allocate.wait_reserved(&target.file, end)?;
+        let end = state.position + size + blank;
+        if end > target.file.reserved_end() {
+            parts.allocate.wait_reserved(&target.file, end.min(target.file.end()))?;
         }
         Ok(())
     }

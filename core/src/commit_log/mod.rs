@@ -10,7 +10,7 @@ mod topics;
 mod walk;
 mod walk_files;
 
-pub(crate) use append::{CommitLog, CommitLogParts};
+pub(crate) use append::{Appender, CommitLog, CommitLogParts, Publish};
 #[cfg(feature = "fuzzing")]
 pub(crate) use prepare::properties_of;
 pub(crate) use prepare::{Delayed, Preparer, check_queue_id, check_topic, waits};

@@ -173,19 +173,28 @@ impl Preparer {
         }
     }
 
-    /// Checks a message and makes its record for this topic and queue, which were checked.
+    /// The record of a message for this topic and queue, which were checked. Before it is used it
+    /// is to be [checked](Self::check), where it stands.
     #[inline(always)]
     pub(crate) fn message<'m>(
         &self,
         message: &Message<'m>,
         topic: &'m str,
         queue_id: i32,
-    ) -> Result<RecordDraft<'m>> {
+    ) -> RecordDraft<'m> {
+        let (body, flag) = (message.body, message.flag);
+        let properties = properties_of(message, &[]);
+        RecordDraft::unmeasured(self.fields(message, topic, queue_id, body, flag, properties, 0))
+    }
+
+    /// Checks a message's record and finds its size.
+    #[inline(always)]
+    pub(crate) fn check(&self, message: &Message<'_>, draft: &mut RecordDraft<'_>) -> Result<()> {
         self.check_body(message.body)?;
         check_sys_flag(message)?;
-        let properties = properties_of(message, &[]);
-        properties.validate()?;
-        self.draft(message, topic, queue_id, message.body, message.flag, properties, 0)
+        draft.fields().properties.validate()?;
+        draft.measure()?;
+        self.check_size(draft)
     }
 
     /// Makes the records of a plain batch.
@@ -237,7 +246,6 @@ impl Preparer {
         self.draft(shared, topic, queue_id, batch.items, shared.flag, properties, STORE_BITS)
     }
 
-    #[inline(always)]
     #[allow(clippy::too_many_arguments, reason = "the parts of a record have no common owner")]
     fn draft<'m>(
         &self,
@@ -249,7 +257,22 @@ impl Preparer {
         properties: PropertySource<'m>,
         store_bits: i32,
     ) -> Result<RecordDraft<'m>> {
-        self.checked(DraftFields {
+        self.checked(self.fields(message, topic, queue_id, body, flag, properties, store_bits))
+    }
+
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "the parts of a record have no common owner")]
+    fn fields<'m>(
+        &self,
+        message: &Message<'m>,
+        topic: &'m str,
+        queue_id: i32,
+        body: &'m [u8],
+        flag: i32,
+        properties: PropertySource<'m>,
+        store_bits: i32,
+    ) -> DraftFields<'m> {
+        DraftFields {
             topic: topic.as_bytes(),
             queue_id,
             body,
@@ -262,20 +285,23 @@ impl Preparer {
             prepared_transaction_offset: message.prepared_transaction_offset,
             properties,
             record_crc: self.record_crc,
-        })
+        }
     }
 
     /// Makes a record and checks its size.
-    #[inline(always)]
     fn checked<'m>(&self, fields: DraftFields<'m>) -> Result<RecordDraft<'m>> {
         let draft = RecordDraft::new(fields)?;
+        self.check_size(&draft)?;
+        Ok(draft)
+    }
+
+    fn check_size(&self, draft: &RecordDraft<'_>) -> Result<()> {
         let size = u64::from(draft.size_bytes());
         let most = u64::from(self.max_message_size_bytes) + RECORD_OVERHEAD_BYTES;
         if size > most {
             return Err(too_large("the record is too large", most, size));
         }
-        self.check_fits(size)?;
-        Ok(draft)
+        self.check_fits(size)
     }
 
     /// Records of one call stay in one file, in front of its blank.

@@ -287,7 +287,8 @@ impl Inner {
     pub(super) fn place_op(&self, indexes: &[u64]) -> Result<AppendResult> {
         let body: String = indexes.iter().map(|index| format!("{index},")).collect();
         let message = Message::new(OP_TOPIC, body.as_bytes()).tag(ENDED_TAG);
-        let draft = self.preparer.message(&message, OP_TOPIC, QUEUE_ID)?;
+        let mut draft = self.preparer.message(&message, OP_TOPIC, QUEUE_ID);
+        self.preparer.check(&message, &mut draft)?;
         self.put(&[draft], OP_TOPIC, QUEUE_ID, 1)
     }
 }

@@ -15,6 +15,7 @@ mod group_commit;
 mod impossible;
 mod index;
 mod limits;
+mod many;
 mod panics;
 mod parallel_recovery;
 mod pins;
