@@ -274,6 +274,9 @@ impl Scan {
                 (Ok(()), Ok(Parsed::Record(layout))) => {
                     let message = MessageView::new(pin.clone(), layout);
                     self.position += u64::from(layout.size);
+                    if self.crc == CrcCheck::Verify {
+                        pin.fetch_ahead(layout.size as usize);
+                    }
                     if !pin.advance(layout.size as usize) {
                         self.pin = None;
                     }

@@ -57,6 +57,9 @@ impl<'q> Walk<'q> {
             (Ok(()), Ok(Parsed::Record(layout))) => {
                 let found = pin.clone();
                 self.position = at + u64::from(layout.size);
+                if self.crc == CrcCheck::Verify {
+                    pin.fetch_ahead(layout.size as usize);
+                }
                 if !pin.advance(layout.size as usize) {
                     self.pin = None;
                 }

@@ -287,6 +287,11 @@ pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// How far ahead of what is looked at memory is asked for.
+const FETCH_DISTANCE_BYTES: usize = 4096;
+/// How much of it is asked for at once: a processor has only so many requests under way.
+const FETCH_MOST_BYTES: usize = 4096;
+
 /// Readable bytes of one file, which stay readable as long as the pin lives: also after the store
 /// was closed or the file removed.
 #[derive(Debug, Clone)]
@@ -327,6 +332,15 @@ impl Pin {
         let start = usize::try_from(position.checked_sub(self.file.start)?).ok()?;
         let range = start..self.range.end;
         self.range.contains(&start).then(|| Self { file: Arc::clone(&self.file), range })
+    }
+
+    /// Asks the processor for some of what it will soon look at, if it looks at all bytes in order,
+    /// at so many each time. By itself the processor looks ahead inside of a page only.
+    #[inline(always)]
+    pub(crate) fn fetch_ahead(&self, count: usize) {
+        let start = self.range.start.saturating_add(FETCH_DISTANCE_BYTES);
+        let end = start.saturating_add(count.min(FETCH_MOST_BYTES)).min(self.range.end);
+        region::fetch(&self.file.region, start..end);
     }
 
     /// Leaves out its first `count` bytes, in place: a pin that is moved was just stored, and to
