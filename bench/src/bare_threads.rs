@@ -4,9 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use crate::amounts::Amounts;
 use crate::bare::{Groups, RECORD_BYTES, ZEROS};
+use crate::latency::Latencies;
 use crate::report::{Figure, Report};
 use crate::scene::rates;
 use crate::{Case, Result};
@@ -19,6 +21,12 @@ const OF_64: Figure = Figure {
 };
 const OF_128: Figure =
     Figure { name: "bare groups of 128 threads that wait for their record", ..OF_64 };
+
+const TAIL_OF_64: Figure = Figure {
+    name: "bare groups of 64 threads that wait for their record, p99",
+    unit: "us",
+    ..OF_64
+};
 
 /// Groups that follow each other, before the floor has its turn: the threads of the last group
 /// wake up while that is measured.
@@ -33,6 +41,8 @@ struct State {
     forming: u64,
     /// Groups that are synced.
     synced: u64,
+    /// Counts the turns of the threads, between which the floor has its own.
+    turn: u64,
     stopped: bool,
 }
 
@@ -48,18 +58,24 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a thread does: hands in a record and waits until it is synced, again and again.
-    fn append(&self) {
+    /// What a thread does: hands in a record and waits until it is synced, again and again. Returns
+    /// how long each took, in nanoseconds, but for those over whose waiting a turn ended.
+    fn append(&self) -> Vec<u64> {
         let record = [7; RECORD_BYTES];
+        let mut took = Vec::new();
         let mut state = self.lock();
         while !state.stopped {
+            let (begin, turn, group) = (Instant::now(), state.turn, state.forming);
             state.group.extend_from_slice(&record);
-            let group = state.forming;
             self.asked.notify_one();
             let unsynced = |state: &mut State| state.synced <= group && !state.stopped;
             let waited = self.done.wait_while(state, unsynced);
             state = waited.unwrap_or_else(PoisonError::into_inner);
+            if state.turn == turn && !state.stopped {
+                took.push(u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            }
         }
+        took
     }
 
     /// Writes and syncs what was asked for, and returns how many records that was.
@@ -99,18 +115,35 @@ impl Case for BareThreads {
             let mut groups = Groups::new(&self.path.join("groups"), 0)?;
             let mut single = Groups::new(&self.path.join("single"), 1)?;
             let shared = Shared::default();
+            let (mut alone, mut together) = (Latencies::new()?, Latencies::new()?);
             let (value, floor) = thread::scope(|scope| {
-                for _ in 0..threads {
-                    scope.spawn(|| shared.append());
-                }
-                let mut steps =
-                    || (0..STEPS).map(|_| shared.step(&mut groups, &zeros)).sum::<Result<u64>>();
-                let mut singles = || (0..STEPS).map(|_| single.step(&zeros)).sum::<Result<u64>>();
+                let appending: Vec<_> =
+                    (0..threads).map(|_| scope.spawn(|| shared.append())).collect();
+                let mut steps = || {
+                    shared.lock().turn += 1;
+                    (0..STEPS).map(|_| shared.step(&mut groups, &zeros)).sum::<Result<u64>>()
+                };
+                let mut singles = || {
+                    let timed = |_| {
+                        let begin = Instant::now();
+                        let records = single.step(&zeros)?;
+                        alone.record(u64::try_from(begin.elapsed().as_nanos())?);
+                        Ok(records)
+                    };
+                    (0..STEPS).map(timed).sum::<Result<u64>>()
+                };
                 let measured = rates(self.amounts.turn, &mut steps, &mut singles);
                 shared.stop();
+                for thread in appending {
+                    let took = thread.join().map_err(|_| "a thread panicked")?;
+                    took.into_iter().for_each(|nanoseconds| together.record(nanoseconds));
+                }
                 measured
             })?;
             report.add(figure, value, floor);
+            if threads == 64 {
+                report.add(TAIL_OF_64, together.microseconds(0.99), alone.microseconds(0.99));
+            }
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const NAMES: [&str; 43] = [
+const NAMES: [&str; 44] = [
     "async append by handle into a touched file, 1 KiB",
     "async append by handle beside a bare one, 1 KiB",
     "async append by name into a touched file, 1 KiB",
@@ -17,6 +17,7 @@ const NAMES: [&str; 43] = [
     "bare groups of 128: pwrite and fdatasync, zeros written ahead",
     "bare groups of 512: pwrite and fdatasync, zeros written ahead",
     "bare groups of 64 threads that wait for their record",
+    "bare groups of 64 threads that wait for their record, p99",
     "bare groups of 128 threads that wait for their record",
     "dispatch to a queue, 100 B",
     "dispatch to queue and index, 100 B, one key",
