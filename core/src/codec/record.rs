@@ -134,8 +134,8 @@ pub(crate) struct Stamp {
 }
 
 impl<'a> RecordDraft<'a> {
-    /// A record that is to be [measured](Self::measure) where it stands: to hand it on takes a copy,
-    /// and that waits for what was just stored.
+    /// A record that is to be [measured](Self::measure), and to stay where it is: to hand it on
+    /// takes a copy, which waits for what was just stored.
     #[inline(always)]
     pub(crate) fn unmeasured(fields: DraftFields<'a>) -> Self {
         Self { fields, body_crc: 0, rest_crc: 0, properties_bytes: 0, size: 0 }
