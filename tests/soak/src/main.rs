@@ -13,6 +13,7 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use cairnlog::{FlushMode, Store, StoreOptions};
@@ -49,6 +50,8 @@ struct Arguments {
 
 /// From so long a run on it is said whether anything grows.
 const LONG_SECONDS: f64 = 600.0;
+/// What a closed store had is gone after that.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// One line of the output.
 #[derive(Debug, Serialize)]
@@ -119,8 +122,15 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         })?;
         store.close()?;
         drop(store);
-        // The first closing shows what stays for good: what the runtime keeps of its threads.
-        bounds.closed(Resources::now(directory)?)?;
+        // The first closing shows what stays for good: what the runtime keeps of its threads. One
+        // that ended, and was joined, is counted for a moment more.
+        let deadline = Instant::now() + ENDING;
+        while let Err(left) = bounds.closed(Resources::now(directory)?) {
+            if Instant::now() > deadline {
+                return Err(left);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
     verify(directory)?;
     sample(arguments, started, lives, load.totals(), Resources::now(directory)?, true)?;
