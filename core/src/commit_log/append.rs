@@ -190,7 +190,8 @@ impl Appender<'_> {
     }
 
     /// Writes the records one after the other into one file and counts them as `message_count`
-    /// messages of their queue. On failure nothing is in the log and no offset is used up.     ///
+    /// messages of their queue. On failure nothing is in the log and no offset is used up.
+    ///
     /// The first message of a topic tells of what kind its queues are. Records of the other kind
     /// are refused.
     #[inline(always)]
@@ -210,7 +211,7 @@ impl Appender<'_> {
             return Err(no_target());
         };
         let first = state.position;
-        // Nothing becomes visible with an older time than when something before it did.
+        // What becomes visible later never has an older time than when something before it did.
         let now = match self.unpublished_ms {
             Some(now) => now,
             None => self.log.parts.clock.wall_ms().max(state.last_timestamp_ms),

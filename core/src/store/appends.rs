@@ -18,11 +18,9 @@ use crate::flush::{CompletionSink, Waiting};
 use crate::message::{AppendResult, EncodedBatch, Message};
 use crate::status::Status;
 
-/// What `append_many` writes while it holds the lock: longer than it takes to get the lock, shorter
-/// than others who append should wait.
+/// So many bytes of records, and the rest of the last one, `append_many` writes while it holds the
+/// lock: more than it takes to get the lock, less than others who append should wait for.
 const TURN_BYTES: usize = 16 << 10;
-/// Bytes of a record besides its body, about.
-const USUAL_HEAD_BYTES: usize = 100;
 
 impl Store {
     /// Appends a message and returns where it lies, once it is as safe as the store's flush mode
@@ -489,8 +487,8 @@ impl Inner {
                 checked_topic = topic;
             }
             check_queue_id(queue_id)?;
-            bytes += message.body.len() + USUAL_HEAD_BYTES;
-            if bytes > TURN_BYTES || self.preparer.delay_level(message, topic)? > 0 {
+            let large = message.body.len() > TURN_BYTES;
+            if large || self.preparer.delay_level(message, topic)? > 0 {
                 break;
             }
             let mut draft = self.preparer.message(message, topic, queue_id);
@@ -498,6 +496,10 @@ impl Inner {
             let (drafts, queue) = (slice::from_ref(&draft), (topic, queue_id));
             let placed = appender.place_named(drafts, &self.topics, queue, 1, Publish::Later)?;
             results.push(placed);
+            bytes += placed.size_bytes as usize;
+            if bytes >= TURN_BYTES {
+                break;
+            }
         }
         Ok(())
     }

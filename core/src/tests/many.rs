@@ -4,8 +4,8 @@ use super::fault_disk::{Call, Hits};
 use super::scene::{SEGMENT, Scene};
 use crate::{AppendResult, FlushMode, Message, Status, Store};
 
-/// Messages of two topics and three queues: small ones, one that takes a turn of its own, one too
-/// large for a turn, and delayed ones.
+/// Messages of two topics and three queues: small ones, some that take a whole turn, some too large
+/// for a turn, and delayed ones.
 fn mixed(body: &[u8]) -> Vec<Message<'_>> {
     let message = |number: usize| {
         let bytes = match number % 50 {
