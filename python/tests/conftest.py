@@ -78,9 +78,7 @@ def nothing_is_left(tmp_path: Path) -> Iterator[None]:
     assert mapped_files(tmp_path) == []
     assert open_files(tmp_path) == []
     # One that ended, and was joined, is listed for a moment more.
-    deadline = time.monotonic() + 20
-    while engine_threads() and time.monotonic() < deadline:
-        time.sleep(0.001)
+    wait_until(lambda: not engine_threads())
     assert engine_threads() == []
 
 

@@ -79,8 +79,8 @@ impl Preparer {
         properties.validate()?;
         // A level is at most what an i32 holds.
         let queue_id = (level - 1).cast_signed();
-        let (body, flag) = (message.body, message.flag);
-        let draft = self.draft(message, SCHEDULE_TOPIC, queue_id, body, flag, properties, 0)?;
+        let fields = self.fields(message, SCHEDULE_TOPIC, queue_id, properties);
+        let draft = self.checked(fields)?;
         Ok(Delayed { draft, queue_id })
     }
 
@@ -104,7 +104,7 @@ impl Preparer {
         properties.validate()?;
         let message =
             Message { sys_flag: message.sys_flag & !sys_flag::TRANSACTION_TYPE, ..*message };
-        self.draft(&message, topic, queue_id, message.body, message.flag, properties, 0)
+        self.checked(self.fields(&message, topic, queue_id, properties))
     }
 
     /// Makes the record of a half message that is put once more with other properties.
@@ -182,9 +182,8 @@ impl Preparer {
         topic: &'m str,
         queue_id: i32,
     ) -> RecordDraft<'m> {
-        let (body, flag) = (message.body, message.flag);
         let properties = properties_of(message, &[]);
-        RecordDraft::unmeasured(self.fields(message, topic, queue_id, body, flag, properties, 0))
+        RecordDraft::unmeasured(self.fields(message, topic, queue_id, properties))
     }
 
     /// Checks a message's record and finds its size.
@@ -210,8 +209,9 @@ impl Preparer {
         for item in BatchItems::new(batch.items) {
             let item = item?;
             let properties = properties_of(shared, item.properties);
-            let draft = self.draft(shared, topic, queue_id, item.body, item.flag, properties, 0)?;
-            drafts.push(draft);
+            let common = self.fields(shared, topic, queue_id, properties);
+            let fields = DraftFields { body: item.body, flag: item.flag, ..common };
+            drafts.push(self.checked(fields)?);
         }
         self.check_fits(drafts.iter().map(|draft| u64::from(draft.size_bytes())).sum())?;
         Ok(drafts)
@@ -243,41 +243,26 @@ impl Preparer {
         let shared = &batch.shared;
         let mut properties = properties_of(shared, &[]);
         properties.inner_batch = Some(inner);
-        self.draft(shared, topic, queue_id, batch.items, shared.flag, properties, STORE_BITS)
+        let common = self.fields(shared, topic, queue_id, properties);
+        let sys_flag = shared.sys_flag | STORE_BITS;
+        self.checked(DraftFields { body: batch.items, sys_flag, ..common })
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of a record have no common owner")]
-    fn draft<'m>(
-        &self,
-        message: &Message<'m>,
-        topic: &'m str,
-        queue_id: i32,
-        body: &'m [u8],
-        flag: i32,
-        properties: PropertySource<'m>,
-        store_bits: i32,
-    ) -> Result<RecordDraft<'m>> {
-        self.checked(self.fields(message, topic, queue_id, body, flag, properties, store_bits))
-    }
-
+    /// What a message says, for a topic and a queue that may be others than its own.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments, reason = "the parts of a record have no common owner")]
     fn fields<'m>(
         &self,
         message: &Message<'m>,
         topic: &'m str,
         queue_id: i32,
-        body: &'m [u8],
-        flag: i32,
         properties: PropertySource<'m>,
-        store_bits: i32,
     ) -> DraftFields<'m> {
         DraftFields {
             topic: topic.as_bytes(),
             queue_id,
-            body,
-            flag,
-            sys_flag: message.sys_flag | store_bits,
+            body: message.body,
+            flag: message.flag,
+            sys_flag: message.sys_flag,
             born_timestamp_ms: message.born_timestamp_ms,
             born_host: message.born_host.map_or(self.store_host, EncodedHost::new),
             store_host: self.store_host,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::walk::{check_pages, damage_at, view};
+use super::walk::{check_pages, damage_at, move_behind, view};
 use crate::codec::record::{CrcCheck, Defect, Parsed, RecordLayout, parse};
 use crate::codec::{PropertyIter, RecordView};
 use crate::error::{Error, Result};
@@ -274,10 +274,7 @@ impl Scan {
                 (Ok(()), Ok(Parsed::Record(layout))) => {
                     let message = MessageView::new(pin.clone(), layout);
                     self.position += u64::from(layout.size);
-                    if self.crc == CrcCheck::Verify {
-                        pin.fetch_ahead(layout.size as usize);
-                    }
-                    if !pin.advance(layout.size as usize) {
+                    if !move_behind(pin, &layout, self.crc) {
                         self.pin = None;
                     }
                     self.on_boundary = true;

@@ -57,10 +57,7 @@ impl<'q> Walk<'q> {
             (Ok(()), Ok(Parsed::Record(layout))) => {
                 let found = pin.clone();
                 self.position = at + u64::from(layout.size);
-                if self.crc == CrcCheck::Verify {
-                    pin.fetch_ahead(layout.size as usize);
-                }
-                if !pin.advance(layout.size as usize) {
+                if !move_behind(pin, &layout, self.crc) {
                     self.pin = None;
                 }
                 return Found::Record(found, layout);
@@ -76,6 +73,16 @@ impl<'q> Walk<'q> {
         self.pin = None;
         found
     }
+}
+
+/// Moves a pin behind the record that it begins with; false if nothing is left. For those who sum
+/// up all bytes, memory is asked for ahead.
+#[inline(always)]
+pub(super) fn move_behind(pin: &mut Pin, layout: &RecordLayout, crc: CrcCheck) -> bool {
+    if crc == CrcCheck::Verify {
+        pin.fetch_ahead(layout.size as usize);
+    }
+    pin.advance(layout.size as usize)
 }
 
 /// The blank that a pin begins with, if it ends the file.
