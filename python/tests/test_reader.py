@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import OpenStore
+from conftest import OpenStore, wait_until
 
 import cairnlog
 from cairnlog import ClosedError, OffsetError, ReadOutcome, StoreNotFoundError, StoreReader
@@ -102,6 +102,8 @@ def test_it_follows_a_writer_that_is_killed(directory: Path) -> None:
         for queue, tail in enumerate(tails):
             follow(tail, queue, least=2000)
         assert [log.next_message(30) is not None for _ in range(4000)] == [True] * 4000
+        # The units of a batch are written before its keys.
+        wait_until(lambda: len(reader.query_key("t", "7")) == 2)
     before = listing(directory)
     ends = [follow(tail, queue, least=0, to_end=True) for queue, tail in enumerate(tails)]
     assert all(end >= 2000 for end in ends)

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -103,6 +104,14 @@ class ReaderTest extends StoreTestCase {
       for (int i = 0; i < 4000; i++) {
         assertTrue(log.next(LONG).isPresent());
       }
+      // The units of a batch are written before its keys.
+      assertTimeoutPreemptively(
+          LONG,
+          () -> {
+            while (keyed(reader) < QUEUES) {
+              Thread.sleep(1);
+            }
+          });
       kill(writer);
       Map<String, String> before = listing();
       long firstEnd = follow(first, 0, 0, true);
@@ -120,6 +129,14 @@ class ReaderTest extends StoreTestCase {
     }
   }
 
+  /** How many messages the index has for a key that each queue has once. */
+  private static int keyed(StoreReader reader) {
+    Instant end = Instant.now().plusSeconds(60);
+    try (MessageBatch batch = reader.queryKey(TOPIC, "7", Instant.EPOCH, end, 10)) {
+      return batch.size();
+    }
+  }
+
   private void allIsRead(StoreReader reader, long firstEnd, long secondEnd) {
     assertEquals(directory, reader.directory());
     assertEquals(1 << 20, reader.segmentSizeBytes());
@@ -131,10 +148,7 @@ class ReaderTest extends StoreTestCase {
       assertEquals(1, batch.size());
       assertEquals(firstEnd, batch.nextOffset());
     }
-    try (MessageBatch batch =
-        reader.queryKey(TOPIC, "7", Instant.EPOCH, Instant.now().plusSeconds(60), 10)) {
-      assertEquals(QUEUES, batch.size());
-    }
+    assertEquals(QUEUES, keyed(reader));
     try (MessageBatch batch = reader.readAt(reader.minOffset())) {
       String id = batch.get(0).offsetMessageId();
       assertTrue(reader.findByMessageId(TOPIC, id).isPresent());
