@@ -24,8 +24,9 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export CAIRNLOG_TARGET := $(release)
 
 .PHONY: build programs demo test everything check lint fmt header abi rust model c python java compat
-.PHONY: loom miri sanitize soak leaks fuzz fuzz-short faults powercut crash differential deny sbom
-.PHONY: install bench bench-quick bench-micro peers counts counts-bless doc clean
+.PHONY: loom miri miri-short sanitize sanitize-short soak leaks fuzz fuzz-short faults powercut crash
+.PHONY: differential deny sbom install bench bench-quick bench-micro peers counts counts-bless doc
+.PHONY: clean
 
 # The tool, the C libraries, the JNI library, and what is counted, in target/release.
 build:
@@ -44,7 +45,7 @@ test:
 	$(MAKE) --jobs=2 --output-sync=target EVERYTHING=1 everything
 
 everything: lint build counts rust leaks java faults python fuzz-short c loom compat crash \
-	differential
+	differential miri-short sanitize-short
 
 # Formatting and lints, and that no append takes more instructions.
 check: lint counts
@@ -91,6 +92,14 @@ miri:
 		$(CARGO) +nightly miri test --locked -p cairnlog --lib -- \
 		$(or $(TESTS),mapped::region mapped::staging codec::properties flush::group)
 
+# Some of that where there is such a compiler; where not, that is told.
+miri-short:
+	@if $(CARGO) +nightly miri --version >/dev/null 2>&1; then \
+		$(MAKE) miri TESTS='mapped::region flush::group'; \
+	else \
+		echo '*** LEFT OUT: miri: there is no nightly compiler with miri ***' >&2; \
+	fi
+
 # The tests in Rust, C and Python under AddressSanitizer and ThreadSanitizer, the engine being
 # instrumented. SANITIZER=address or thread and PART=rust, c or python are one of them, ONLY=... runs
 # those tests whose name has it. Figures go to target/sanitize.json. Needs a nightly compiler with
@@ -98,6 +107,11 @@ miri:
 sanitize:
 	$(PYTHON) tests/sanitize/run.py $(if $(SANITIZER),--sanitizer $(SANITIZER)) \
 		$(if $(PART),--part $(PART)) $(if $(ONLY),--only $(ONLY))
+
+# The tests of the C ABI in Rust under the first, where there is what it needs; where not, that is
+# told.
+sanitize-short:
+	$(PYTHON) tests/sanitize/run.py --short --sanitizer address
 
 # A store in mixed use for MINUTES (30), and whether the process grows. Draws docs/plots/soak.svg.
 soak:
