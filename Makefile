@@ -87,15 +87,15 @@ loom:
 
 # Raw memory under miri, with memory of the process in the place of mappings. Needs a nightly
 # compiler with miri and rust-src; takes minutes. TESTS=... names others.
+miri = CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/miri PROPTEST_CASES=4 \
+	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --locked -p cairnlog --lib --
 miri:
-	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/miri PROPTEST_CASES=4 MIRIFLAGS=-Zmiri-disable-isolation \
-		$(CARGO) +nightly miri test --locked -p cairnlog --lib -- \
-		$(or $(TESTS),mapped::region mapped::staging codec::properties flush::group)
+	$(miri) $(or $(TESTS),mapped::region mapped::staging codec::properties flush::group)
 
 # Some of that where there is such a compiler; where not, that is told.
 miri-short:
 	@if $(CARGO) +nightly miri --version >/dev/null 2>&1; then \
-		$(MAKE) miri TESTS='mapped::region flush::group'; \
+		$(miri) mapped::region flush::group; \
 	else \
 		echo '*** LEFT OUT: miri: there is no nightly compiler with miri ***' >&2; \
 	fi
