@@ -15,67 +15,27 @@
 use std::io;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, compiler_fence, fence};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, compiler_fence};
 use std::sync::{Once, OnceLock};
 
 use libc::{c_int, c_void, siginfo_t};
 use parking_lot::Mutex;
 
+use super::slot::Slot;
 use crate::sys::disk::Access;
 
 /// Slots that are made at a time.
 const SLOTS_PER_BLOCK: usize = 64;
 
-/// What the handler knows of one mapping. Addresses; all zero while the slot is free.
-#[derive(Debug)]
-struct Slot {
-    /// Odd while the mapping is being changed.
-    version: AtomicUsize,
-    start: AtomicUsize,
-    end: AtomicUsize,
-    writeable: AtomicBool,
-    /// The first byte that was lost.
-    lost_from: AtomicUsize,
-    /// One past the last byte that was lost; 0 while nothing was.
-    lost_to: AtomicUsize,
-}
-
-impl Slot {
-    const fn free() -> Self {
-        Self {
-            version: AtomicUsize::new(0),
-            start: AtomicUsize::new(0),
-            end: AtomicUsize::new(0),
-            writeable: AtomicBool::new(false),
-            lost_from: AtomicUsize::new(usize::MAX),
-            lost_to: AtomicUsize::new(0),
-        }
-    }
-
-    /// Makes the slot stand for a mapping, or for none. Only the slot's owner calls this.
-    fn set(&self, mapping: Range<usize>, writeable: bool) {
-        let version = self.version.load(Ordering::Relaxed);
-        self.version.store(version.wrapping_add(1), Ordering::Relaxed);
-        fence(Ordering::Release);
-        self.start.store(mapping.start, Ordering::Relaxed);
-        self.end.store(mapping.end, Ordering::Relaxed);
-        self.writeable.store(writeable, Ordering::Relaxed);
-        self.lost_from.store(usize::MAX, Ordering::Relaxed);
-        self.lost_to.store(0, Ordering::Relaxed);
-        self.version.store(version.wrapping_add(2), Ordering::Release);
-    }
-
-    /// Whether the slot's mapping holds an address, and may be written. A slot that is being
-    /// changed holds none: its mapping is not in use yet, or no more.
-    fn holds(&self, address: usize) -> Option<Access> {
-        let before = self.version.load(Ordering::Acquire);
-        let start = self.start.load(Ordering::Relaxed);
-        let end = self.end.load(Ordering::Relaxed);
-        let writeable = self.writeable.load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
-        let same = before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before;
-        let access = if writeable { Access::Write } else { Access::Read };
-        (same && (start..end).contains(&address)).then_some(access)
+/// A slot that stands for no mapping.
+const fn free_slot() -> Slot {
+    Slot {
+        version: AtomicUsize::new(0),
+        start: AtomicUsize::new(0),
+        end: AtomicUsize::new(0),
+        writeable: AtomicBool::new(false),
+        lost_from: AtomicUsize::new(usize::MAX),
+        lost_to: AtomicUsize::new(0),
     }
 }
 
@@ -88,7 +48,7 @@ struct Block {
 impl Block {
     const fn free() -> Self {
         Self {
-            slots: [const { Slot::free() }; SLOTS_PER_BLOCK],
+            slots: [const { free_slot() }; SLOTS_PER_BLOCK],
             next: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -143,16 +103,7 @@ impl Guard {
         // Behind the access, whose fault may be this thread's or another's: the handler notes
         // before it maps.
         compiler_fence(Ordering::SeqCst);
-        fence(Ordering::Acquire);
-        let to = self.slot.lost_to.load(Ordering::Relaxed);
-        to != 0 && self.is_in(to, range)
-    }
-
-    #[cold]
-    fn is_in(&self, to: usize, range: Range<usize>) -> bool {
-        let from = self.slot.lost_from.load(Ordering::Relaxed);
-        let (start, end) = (self.start.saturating_add(range.start), range.end);
-        start < to && from < self.start.saturating_add(end)
+        self.slot.lost(self.start, range)
     }
 }
 
@@ -252,8 +203,7 @@ fn replace_page(address: usize) -> bool {
 fn replace_page_of(slot: &Slot, access: Access, address: usize) -> bool {
     let page_bytes = PAGE_BYTES.load(Ordering::Relaxed);
     let page = address & !page_bytes.wrapping_sub(1);
-    slot.lost_from.fetch_min(page, Ordering::SeqCst);
-    slot.lost_to.fetch_max(page.saturating_add(page_bytes), Ordering::SeqCst);
+    slot.lose(page..page.saturating_add(page_bytes));
     let protection = match access {
         Access::Read => libc::PROT_READ,
         Access::Write => libc::PROT_READ | libc::PROT_WRITE,
@@ -350,8 +300,7 @@ mod tests {
         let first = usize::MAX / 4 * 3;
         let guard = Guard::new(base(first), 1000, Access::Read);
         assert!(!guard.lost(0..1000));
-        guard.slot.lost_from.fetch_min(first + 400, Ordering::Relaxed);
-        guard.slot.lost_to.fetch_max(first + 500, Ordering::Relaxed);
+        guard.slot.lose(first + 400..first + 500);
         assert!(guard.lost(0..1000) && guard.lost(499..600) && guard.lost(0..401));
         assert!(!guard.lost(500..600) && !guard.lost(0..400));
     }

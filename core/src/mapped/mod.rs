@@ -17,6 +17,7 @@ mod mapped_file;
 pub(crate) mod memory;
 mod queue;
 pub(crate) mod region;
+mod slot;
 mod staging;
 mod transient_pool;
 

@@ -50,6 +50,14 @@ pub(crate) mod sys {
     pub(crate) fn forked_while_open() -> bool {
         false
     }
+
+    pub(crate) mod disk {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Access {
+            Read,
+            Write,
+        }
+    }
 }
 
 /// In the place of the engine's options.

@@ -17,6 +17,8 @@ mod group;
 mod models;
 #[path = "../../../core/src/service.rs"]
 mod service;
+#[path = "../../../core/src/mapped/slot.rs"]
+mod slot;
 mod sync;
 #[path = "../../../core/src/watermark.rs"]
 mod watermark;

@@ -11,9 +11,11 @@ use crate::error::{Error, Result};
 use crate::group::{FlushGroup, FlushGroups};
 use crate::options::AppendLockKind;
 use crate::service::{self, ServiceThread, Signal};
+use crate::slot::Slot;
 use crate::status::Status;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sys::disk::Access;
 use crate::watermark::Watermark;
 
 /// Every model with its name.
@@ -28,6 +30,8 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("a group ends after a sync of what it waits for", group_is_synced),
     ("nobody waits in a closed group", closed_group),
     ("a service is stopped by two", stopped_by_two),
+    ("a slot shows no half of two mappings", slot_shows_whole_mappings),
+    ("who reads zeros of a lost page is told", lost_page_is_told),
 ];
 
 /// Bytes of two records, in memory that nobody else may look at before it is published.
@@ -280,4 +284,55 @@ fn stopped_by_two() {
     service.stop_and_join();
     assert!(over.load(Ordering::Acquire), "whoever stopped it found it running");
     second.join().unwrap();
+}
+
+fn free_slot() -> Arc<Slot> {
+    Arc::new(Slot {
+        version: AtomicUsize::new(0),
+        start: AtomicUsize::new(0),
+        end: AtomicUsize::new(0),
+        writeable: AtomicBool::new(false),
+        lost_from: AtomicUsize::new(usize::MAX),
+        lost_to: AtomicUsize::new(0),
+    })
+}
+
+/// A handler looks for addresses while the slot's owner exchanges the mapping for another.
+fn slot_shows_whole_mappings() {
+    let slot = free_slot();
+    slot.set(10..20, false);
+    let owner = {
+        let slot = Arc::clone(&slot);
+        thread::spawn(move || slot.set(30..40, true))
+    };
+    let held = slot.holds(15);
+    assert!(held.is_none_or(|access| access == Access::Read), "{held:?}");
+    let held = slot.holds(35);
+    assert!(held.is_none_or(|access| access == Access::Write), "{held:?}");
+    assert_eq!(slot.holds(25), None, "the begin of one and the end of the other");
+    owner.join().unwrap();
+    assert_eq!(slot.holds(35), Some(Access::Write));
+}
+
+/// A handler puts zeros in the place of a page, which another thread reads.
+fn lost_page_is_told() {
+    const ZEROS: u64 = 0;
+    let slot = free_slot();
+    slot.set(10..20, false);
+    let page = Arc::new(AtomicU64::new(7));
+    let handler = {
+        let (slot, page) = (Arc::clone(&slot), Arc::clone(&page));
+        thread::spawn(move || {
+            slot.lose(10..20);
+            // The system changes tables that all processors then look at.
+            fence(Ordering::SeqCst);
+            page.store(ZEROS, Ordering::Relaxed);
+        })
+    };
+    let read = page.load(Ordering::Relaxed);
+    let told = slot.lost(10, 0..5);
+    assert!(read != ZEROS || told, "zeros were taken for what was written");
+    assert!(!slot.lost(10, 10..15), "what lies behind is not lost");
+    handler.join().unwrap();
+    assert!(slot.lost(10, 9..10));
 }

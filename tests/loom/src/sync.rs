@@ -127,6 +127,10 @@ pub(crate) mod atomic {
                     strongly(order, Ordering::AcqRel, |order| self.0.fetch_sub(value, order))
                 }
 
+                pub(crate) fn fetch_min(&self, value: $value, order: Ordering) -> $value {
+                    strongly(order, Ordering::AcqRel, |order| self.0.fetch_min(value, order))
+                }
+
                 pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
                     strongly(order, Ordering::AcqRel, |order| self.0.fetch_max(value, order))
                 }
