@@ -92,12 +92,13 @@ miri = CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/miri PROPTEST_CASES=4 \
 miri:
 	$(miri) $(or $(TESTS),mapped::region mapped::staging codec::properties flush::group)
 
-# Some of that where there is such a compiler; where not, that is told.
+# Some of that where such a compiler can make its standard library ready; where not, that is told.
 miri-short:
-	@if $(CARGO) +nightly miri --version >/dev/null 2>&1; then \
+	@if test -d "$$(rustc +nightly --print sysroot 2>/dev/null)/lib/rustlib/src" && \
+		$(CARGO) +nightly miri setup </dev/null >/dev/null 2>&1; then \
 		$(miri) mapped::region flush::group; \
 	else \
-		echo '*** LEFT OUT: miri: there is no nightly compiler with miri ***' >&2; \
+		echo '*** LEFT OUT: miri: there is no nightly compiler with miri that works ***' >&2; \
 	fi
 
 # The tests in Rust, C and Python under AddressSanitizer and ThreadSanitizer, the engine being
