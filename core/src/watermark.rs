@@ -19,13 +19,25 @@ pub(crate) struct Watermark {
     closed: AtomicBool,
     registered: Mutex<Registered>,
     moved: Condvar,
+    moved_behind: Condvar,
 }
 
-/// Wakers of tasks, each with the position it waits to be exceeded.
+/// Wakers of tasks, each with the position it waits to be exceeded, and who waits in front.
 #[derive(Debug, Default)]
 struct Registered {
     next_number: u64,
     wakers: BTreeMap<u64, (u64, Waker)>,
+    front: Front,
+}
+
+/// The thread that waits in the place of the one that waits behind.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Front {
+    #[default]
+    Absent,
+    Waits,
+    /// A move has woken it, and it has not come yet.
+    Called,
 }
 
 /// Tasks that are to be woken, by whoever holds no lock: what a waker does is not known.
@@ -76,13 +88,13 @@ impl Watermark {
     /// Moves the position forward to `value`; a smaller value changes nothing.
     pub(crate) fn advance(&self, value: u64) {
         if self.moves(value) {
-            self.wake().wake_all();
+            self.wake(false).wake_all();
         }
     }
 
     /// As [`Watermark::advance`], with the waking of tasks left to the caller.
     pub(crate) fn advance_quietly(&self, value: u64) -> Woken {
-        if self.moves(value) { self.wake() } else { Woken::default() }
+        if self.moves(value) { self.wake(false) } else { Woken::default() }
     }
 
     /// Moves the position; whether somebody may wait for that.
@@ -103,7 +115,7 @@ impl Watermark {
     /// Ends every wait, now and later.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.wake().wake_all();
+        self.wake(true).wake_all();
     }
 
     /// Whether every wait was ended.
@@ -111,9 +123,11 @@ impl Watermark {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Wakes waiting threads, and takes out the tasks that wait no longer.
+    /// Wakes waiting threads, and takes out the tasks that wait no longer. Who waits behind sleeps
+    /// on while another is in front: unless that one was called before and has not come, or
+    /// `everybody` is to look.
     #[cold]
-    fn wake(&self) -> Woken {
+    fn wake(&self, everybody: bool) -> Woken {
         // As in `moves`, for what was changed before.
         fence(Ordering::SeqCst);
         if self.waiters.load(Ordering::Relaxed) == 0 {
@@ -124,9 +138,16 @@ impl Watermark {
         let (value, closed) = (self.get(), self.is_closed());
         let due = registered.wakers.extract_if(.., |_, (position, _)| closed || *position < value);
         let woken: Vec<_> = due.map(|(_, (_, waker))| waker).collect();
+        let behind = everybody || registered.front != Front::Waits;
+        if registered.front == Front::Waits {
+            registered.front = Front::Called;
+        }
         drop(registered);
         self.waiters.fetch_sub(woken.len(), Ordering::Relaxed);
         self.moved.notify_all();
+        if behind {
+            self.moved_behind.notify_all();
+        }
         Woken(woken)
     }
 
@@ -151,9 +172,15 @@ impl Watermark {
         self.waiters.load(Ordering::Relaxed)
     }
 
+    /// Whether a thread waits in front.
+    #[cfg(test)]
+    pub(crate) fn is_waited_for_in_front(&self) -> bool {
+        self.registered.lock().front == Front::Waits
+    }
+
     /// Makes every waiter look whether it is to give up.
     pub(crate) fn interrupt(&self) {
-        self.wake().wake_all();
+        self.wake(true).wake_all();
     }
 
     /// Waits until the position exceeds `position`. False when the deadline passed, or the
@@ -170,6 +197,38 @@ impl Watermark {
         deadline: Option<Instant>,
         give_up: impl Fn() -> bool,
     ) -> bool {
+        self.wait(&self.moved, position, deadline, give_up, |_, _| {})
+    }
+
+    /// As [`Watermark::wait_past_unless`] without a limit, for one thread that sleeps on while
+    /// another waits in front.
+    pub(crate) fn wait_past_behind(&self, position: u64, give_up: impl Fn() -> bool) -> bool {
+        self.wait(&self.moved_behind, position, None, give_up, |_, _| {})
+    }
+
+    /// As [`Watermark::wait_past_unless`], for one thread that does what the one that waits behind
+    /// would do. Whoever leaves something of that undone calls [`Watermark::interrupt`].
+    pub(crate) fn wait_past_in_front(
+        &self,
+        position: u64,
+        deadline: Option<Instant>,
+        give_up: impl Fn() -> bool,
+    ) -> bool {
+        self.wait(&self.moved, position, deadline, give_up, |registered, waits| {
+            registered.front = if waits { Front::Waits } else { Front::Absent };
+        })
+    }
+
+    /// Waits at `place`. `mark` is told under the lock that the thread is about to sleep, or that
+    /// it came back.
+    fn wait(
+        &self,
+        place: &Condvar,
+        position: u64,
+        deadline: Option<Instant>,
+        give_up: impl Fn() -> bool,
+        mark: impl Fn(&mut Registered, bool),
+    ) -> bool {
         if self.get() > position {
             return true;
         }
@@ -178,13 +237,15 @@ impl Watermark {
         let mut guard = self.registered.lock();
         let mut in_time = true;
         while in_time && self.get() <= position && !self.is_closed() && !give_up() {
+            mark(&mut guard, true);
             in_time = match deadline {
                 None => {
-                    self.moved.wait(&mut guard);
+                    place.wait(&mut guard);
                     true
                 }
-                Some(deadline) => !self.moved.wait_until(&mut guard, deadline).timed_out(),
+                Some(deadline) => !place.wait_until(&mut guard, deadline).timed_out(),
             };
+            mark(&mut guard, false);
         }
         drop(guard);
         self.waiters.fetch_sub(1, Ordering::Relaxed);
@@ -221,6 +282,49 @@ mod tests {
             mark.close();
             assert!(!closed.join().unwrap());
         });
+    }
+
+    /// Who waits behind is woken when nobody is in front, or who is there was called before and did
+    /// not come.
+    #[test]
+    fn who_is_in_front_is_woken_alone_once() {
+        let mark = Watermark::default();
+        std::thread::scope(|scope| {
+            let behind = scope.spawn(|| mark.wait_past_behind(0, || false));
+            while mark.waiters() == 0 {
+                std::thread::yield_now();
+            }
+            // The one in front is slow: it never looks.
+            mark.registered.lock().front = Front::Waits;
+            mark.waiters.fetch_add(1, Ordering::Relaxed);
+            mark.advance(1);
+            assert_eq!(mark.registered.lock().front, Front::Called);
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!behind.is_finished(), "both were woken");
+            mark.advance(2);
+            assert!(behind.join().unwrap());
+            mark.registered.lock().front = Front::Waits;
+            let closed = scope.spawn(|| mark.wait_past_behind(2, || false));
+            mark.close();
+            assert!(!closed.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn who_was_in_front_is_so_no_longer() {
+        let mark = Watermark::default();
+        let soon = Some(Instant::now() + Duration::from_millis(1));
+        assert!(!mark.wait_past_in_front(0, soon, || false));
+        assert_eq!((mark.registered.lock().front, mark.waiters()), (Front::Absent, 0));
+        std::thread::scope(|scope| {
+            let front = scope.spawn(|| mark.wait_past_in_front(0, None, || false));
+            while !mark.is_waited_for_in_front() {
+                std::thread::yield_now();
+            }
+            mark.advance(1);
+            assert!(front.join().unwrap());
+        });
+        assert_eq!((mark.registered.lock().front, mark.waiters()), (Front::Absent, 0));
     }
 
     struct Counter(AtomicUsize);

@@ -9,6 +9,7 @@ use super::group::{Bounds, Completed, ConsumeOrder, MemberId, QueueKey, Turn};
 use super::retry::Retry;
 use super::{Group, Groups, RETRY_TOPIC_PREFIX};
 use crate::commit_log::{MessageView, check_topic};
+use crate::dispatch::Dispatcher;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::offset::QueueOffset;
@@ -152,6 +153,7 @@ impl Delivery {
 pub struct Consumer {
     store: StoreHandle,
     reading: Reading,
+    dispatcher: Arc<Dispatcher>,
     groups: Arc<Groups>,
     group: Arc<Group>,
     member: MemberId,
@@ -166,7 +168,7 @@ impl Consumer {
     /// Joins a group.
     pub(crate) fn join(
         store: StoreHandle,
-        reading: Reading,
+        (reading, dispatcher): (Reading, Arc<Dispatcher>),
         groups: &Arc<Groups>,
         group: &str,
         mut options: ConsumerOptions,
@@ -189,6 +191,7 @@ impl Consumer {
         let consumer = Self {
             store,
             reading,
+            dispatcher,
             groups,
             group: shared,
             member,
@@ -228,7 +231,7 @@ impl Consumer {
             if self.closed.load(Ordering::Acquire) {
                 return Ok(Vec::new());
             }
-            let dispatched = self.reading.dispatched();
+            let dispatched = self.dispatcher.dispatched();
             let seen = dispatched.get();
             self.find_queues(false)?;
             let generation = self.group.state.lock().generation();
@@ -242,8 +245,7 @@ impl Consumer {
             }
             let paused = self.group.state.lock().paused_until(self.member, now);
             let until = [deadline, paused].into_iter().flatten().min();
-            let _watching = self.reading.watch();
-            dispatched.wait_past_unless(seen, until, || {
+            self.dispatcher.wait_past(dispatched, seen, until, || {
                 self.closed.load(Ordering::Acquire)
                     || self.group.state.lock().generation() != generation
             });
@@ -433,7 +435,7 @@ impl Consumer {
 
     /// Whether no message can come any more.
     pub(super) fn is_at_end(&self) -> bool {
-        self.is_closed() || self.reading.dispatched().is_closed()
+        self.is_closed() || self.dispatcher.dispatched().is_closed()
     }
 
     /// Whether this is a copy in a child made by `fork`.
@@ -446,7 +448,7 @@ impl Consumer {
     }
 
     pub(super) fn wake_others(&self) {
-        self.reading.dispatched().interrupt();
+        self.dispatcher.interrupt();
     }
 
     fn commit_queue(&self, queue: &QueueKey, committed: Option<u64>) {

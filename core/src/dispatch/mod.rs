@@ -4,18 +4,21 @@
 //!    index; it stands at a record's beginning, always.
 //! 2. It dispatches what is committed, in a synchronous store what is durable, so that no consumer
 //!    sees a message that a power cut could take back.
-//! 3. What cannot be written stops it at that place. It tries again every second and never skips.
+//! 3. Who dispatches holds the lock on the work: the dispatcher's thread, or somebody who waits for
+//!    messages and does it in its place.
+//! 4. What cannot be written stops it at that place. It tries again every second and never skips.
 //!    A damaged record stops it, too.
 
 mod flush_consume_queue;
 mod read_ahead;
+mod waiting;
 
 pub(crate) use flush_consume_queue::{FlushConsumeQueueService, QueueFlusher};
 pub(crate) use read_ahead::index_keys;
+pub(crate) use waiting::Watching;
 
-use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -85,6 +88,14 @@ struct Work {
     touched: Vec<Arc<ConsumeQueue>>,
 }
 
+/// Who is told what became of the work.
+#[derive(Debug)]
+struct Services {
+    fence: Arc<Fence>,
+    /// Wakes who makes queues durable.
+    flush: Arc<Signal>,
+}
+
 /// Brings records to their queues; see the module.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
@@ -92,7 +103,13 @@ pub(crate) struct Dispatcher {
     work: Mutex<Work>,
     dispatched: Watermark,
     blocked: Mutex<Option<Error>>,
+    /// Set when the thread starts.
+    services: OnceLock<Services>,
     watchers: AtomicUsize,
+    /// Whether one of those who wait dispatches.
+    standing_in: AtomicBool,
+    /// How often those who wait were asked to look whether to give up.
+    interrupts: AtomicU64,
     stopping: AtomicBool,
 }
 
@@ -113,7 +130,10 @@ impl Dispatcher {
             work: Mutex::new(work),
             dispatched,
             blocked: Mutex::new(None),
+            services: OnceLock::new(),
             watchers: AtomicUsize::new(0),
+            standing_in: AtomicBool::new(false),
+            interrupts: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         }
     }
@@ -159,15 +179,42 @@ impl Dispatcher {
     /// the batch that was read ahead, if it is the next.
     fn run(&self, limit: u64, ahead: Option<Batch>) -> Result<()> {
         let mut woken = Woken::default();
-        let outcome = self.run_locked(limit, ahead, &mut woken);
+        let outcome = self.run_locked(&mut self.work.lock(), limit, ahead, &mut woken);
         woken.wake_all();
         outcome
     }
 
-    /// As [`Dispatcher::run`], with the tasks that are to be woken behind the lock.
-    fn run_locked(&self, limit: u64, ahead: Option<Batch>, woken: &mut Woken) -> Result<()> {
+    /// As [`Dispatcher::run`], for others than the dispatcher's thread, behind whose end nothing is
+    /// dispatched any more.
+    fn run_unless_stopping(&self, limit: u64) -> Result<()> {
+        let mut woken = Woken::default();
         let mut work = self.work.lock();
+        if self.is_stopping() {
+            return Ok(());
+        }
+        let outcome = self.run_locked(&mut work, limit, None, &mut woken);
+        drop(work);
+        woken.wake_all();
+        outcome
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// As [`Dispatcher::run`], with the tasks that are to be woken behind the lock.
+    fn run_locked(
+        &self,
+        work: &mut Work,
+        limit: u64,
+        ahead: Option<Batch>,
+        woken: &mut Woken,
+    ) -> Result<()> {
         if work.is_written() {
+            if work.position >= limit {
+                // Somebody else was here.
+                return Ok(());
+            }
             work.stage(&self.parts, limit, ahead)?;
         }
         while let Some(queue) = work.touched.last() {
@@ -195,23 +242,7 @@ impl Dispatcher {
         }
     }
 
-    /// Counts a caller that waits for messages until the guard is dropped.
-    pub(crate) fn watch(&self) -> Watching<&Self> {
-        self.watchers.fetch_add(1, Ordering::Relaxed);
-        Watching(self)
-    }
-
-    /// As [`Dispatcher::watch`], for a caller that keeps the guard.
-    pub(crate) fn watch_shared(self: &Arc<Self>) -> Watching<Arc<Self>> {
-        self.watchers.fetch_add(1, Ordering::Relaxed);
-        Watching(Arc::clone(self))
-    }
-
-    fn is_watched(&self) -> bool {
-        self.watchers.load(Ordering::Relaxed) > 0
-    }
-
-    fn serve(&self, signal: &Signal, dispatched: &dyn Fn()) {
+    fn serve(&self, signal: &Signal, flush: &Signal) {
         loop {
             let position = self.dispatched.get();
             let limit = self.limit().get();
@@ -219,9 +250,9 @@ impl Dispatcher {
                 // Whoever waited for these records is awake behind them, and soon waits again.
                 let watched = self.is_watched();
                 match self.dispatch_to(limit) {
-                    Ok(()) => dispatched(),
+                    Ok(()) => flush.wakeup(),
                     Err(error) => {
-                        if self.stopping.load(Ordering::Acquire) {
+                        if self.is_stopping() {
                             return;
                         }
                         tracing::error!(%error, position, "the dispatcher is blocked");
@@ -233,11 +264,10 @@ impl Dispatcher {
                 }
                 continue;
             }
-            if self.stopping.load(Ordering::Acquire) || self.limit().is_closed() {
+            if self.is_stopping() || self.limit().is_closed() {
                 return;
             }
-            let give_up = || self.stopping.load(Ordering::Acquire);
-            self.limit().wait_past_unless(position, None, give_up);
+            self.limit().wait_past_behind(position, || self.is_stopping());
         }
     }
 }
@@ -273,16 +303,6 @@ fn block(cause: &Error) -> Error {
     Error::new(Status::DispatchBlocked, format!("records cannot be dispatched ({cause})"))
 }
 
-/// A caller that waits for messages.
-#[derive(Debug)]
-pub(crate) struct Watching<D: Deref<Target = Dispatcher>>(D);
-
-impl<D: Deref<Target = Dispatcher>> Drop for Watching<D> {
-    fn drop(&mut self) {
-        self.0.watchers.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// The dispatcher's thread, named after RocketMQ's.
 #[derive(Debug)]
 pub(crate) struct ReputMessageService {
@@ -291,26 +311,32 @@ pub(crate) struct ReputMessageService {
 }
 
 impl ReputMessageService {
-    /// Starts dispatching. `dispatched` is called after each run that moved the position.
+    /// Starts dispatching. `flush` is woken after each run that moved the position.
     pub(crate) fn start(
         dispatcher: Arc<Dispatcher>,
         fence: Arc<Fence>,
-        dispatched: impl Fn() + Send + 'static,
+        flush: Arc<Signal>,
     ) -> Result<Self> {
-        let shared = Arc::clone(&dispatcher);
-        let body = move |signal: &Signal| shared.serve(signal, &dispatched);
+        let (shared, told) = (Arc::clone(&dispatcher), Arc::clone(&fence));
+        let services = Services { fence, flush: Arc::clone(&flush) };
+        let body = move |signal: &Signal| shared.serve(signal, &flush);
         let name = "cairn-reput";
         let thread = ServiceThread::start(name, Arc::default(), body, move |message| {
-            fence.close_after_panic("ReputMessageService", &message);
+            told.close_after_panic("ReputMessageService", &message);
         })?;
+        // Set once: a dispatcher has one service.
+        let _ = dispatcher.services.set(services);
         Ok(Self { dispatcher, thread })
     }
 
-    /// Dispatches what there is, as far as that can be done, and ends.
+    /// Dispatches what there is, as far as that can be done, and ends; nobody dispatches in its
+    /// place any more.
     pub(crate) fn stop(&self) {
         self.dispatcher.stopping.store(true, Ordering::Release);
         self.dispatcher.limit().interrupt();
         self.thread.stop_and_join();
+        // Whoever dispatches at this moment comes to the end of its batch.
+        drop(self.dispatcher.work.lock());
     }
 
     /// As [`ReputMessageService::stop`]. Fails if not everything below `end` was dispatched.

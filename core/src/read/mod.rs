@@ -19,7 +19,7 @@ use crate::codec::properties::PROPERTY_UNIQUE_KEY;
 use crate::codec::record::{CrcCheck, Parsed, parse, sys_flag};
 use crate::commit_log::{MessageView, check_pages, defect_at};
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, Unit, Units, partition_point};
-use crate::dispatch::{Dispatcher, Watching};
+use crate::dispatch::Dispatcher;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::index::{Index, KeyQuery};
@@ -27,7 +27,6 @@ use crate::mapped::{MappedFileQueue, Pin};
 use crate::offset::QueueOffset;
 use crate::state::QueueKind;
 use crate::status::Status;
-use crate::watermark::Watermark;
 
 /// Units that one read looks at, at least; with more messages asked for, as many as those.
 const SCANNED_UNITS: u64 = 800;
@@ -482,22 +481,6 @@ impl Reading {
         Ok(queue.index_of(number)?.clamp(range.start, range.end))
     }
 
-    /// Everything below is in the queues.
-    pub(crate) fn dispatched(&self) -> &Watermark {
-        match &self.source {
-            Source::Dispatcher(dispatcher) => dispatcher.dispatched(),
-            Source::Follower(_) => self.log.committed(),
-        }
-    }
-
-    /// Counts a caller that waits for messages until the guard is dropped.
-    pub(crate) fn watch(&self) -> Option<Watching<&Dispatcher>> {
-        match &self.source {
-            Source::Dispatcher(dispatcher) => Some(dispatcher.watch()),
-            Source::Follower(_) => None,
-        }
-    }
-
     /// The queue as it is now, if it ever had a message.
     pub(crate) fn queue(&self, topic: &str, queue_id: i32) -> Result<Option<Arc<ConsumeQueue>>> {
         match &self.source {
@@ -517,12 +500,13 @@ impl Reading {
         offset: u64,
         deadline: Option<Instant>,
     ) -> bool {
-        if let Source::Follower(follower) = &self.source {
-            return follower.wait_message(topic, queue_id, offset, deadline);
+        match &self.source {
+            Source::Dispatcher(dispatcher) => {
+                let end = self.queues.end_of(topic, queue_id);
+                end.is_some_and(|end| dispatcher.wait_past(&end, offset, deadline, || false))
+            }
+            Source::Follower(follower) => follower.wait_message(topic, queue_id, offset, deadline),
         }
-        let _watching = self.watch();
-        let end = self.queues.end_of(topic, queue_id);
-        end.is_some_and(|end| end.wait_past(offset, deadline))
     }
 
     /// The newest messages with a key, at most `max_messages`, in the order of the log.

@@ -281,11 +281,8 @@ impl Dispatching {
         }
         let interval = Duration::from_millis(options.flush_consume_queue_interval_ms);
         let flush = FlushConsumeQueueService::start(Arc::clone(&flusher), interval)?;
-        let signal = flush.signal();
-        let reput =
-            ReputMessageService::start(Arc::clone(&dispatcher), Arc::clone(fence), move || {
-                signal.wakeup()
-            })?;
+        let (service, fence) = (Arc::clone(&dispatcher), Arc::clone(fence));
+        let reput = ReputMessageService::start(service, fence, flush.signal())?;
         Ok(Self { dispatcher, reput, flusher, flush })
     }
 

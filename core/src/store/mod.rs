@@ -324,6 +324,12 @@ impl Store {
         self.inner.log.is_asked_for()
     }
 
+    /// Whether a reader waits for more to dispatch while the dispatcher's thread sleeps.
+    pub(crate) fn reader_stands_in(&self) -> bool {
+        let dispatching = self.inner.dispatching.as_ref();
+        dispatching.is_some_and(|dispatching| dispatching.dispatcher.is_stood_in_for())
+    }
+
     /// Delivers the delayed messages whose time has come, as the service's thread does.
     pub(crate) fn deliver_due(&self) -> Option<Duration> {
         self.inner.schedule.as_ref()?.round(&*self.inner)

@@ -208,8 +208,8 @@ impl Store {
         let Some(before) = end.get().checked_sub(1) else {
             return Ok(true);
         };
-        let _watching = dispatcher.watch();
-        Ok(dispatcher.dispatched().wait_past(before, Instant::now().checked_add(timeout)))
+        let deadline = Instant::now().checked_add(timeout);
+        Ok(dispatcher.wait_past(dispatcher.dispatched(), before, deadline, || false))
     }
 }
 

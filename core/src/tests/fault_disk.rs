@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
@@ -133,6 +134,8 @@ pub(super) struct Made {
     pub(super) bytes: Range<u64>,
     /// Whether a fault made it fail.
     pub(super) failed: bool,
+    /// The thread that made it.
+    pub(super) by: ThreadId,
 }
 
 #[derive(Debug, Default)]
@@ -161,7 +164,8 @@ impl Shared {
             }
         }
         let failed = faults.iter().any(|fault| matches!(fault, Fault::Fail(_)));
-        self.calls.lock().push(Made { call, path: path.to_path_buf(), bytes, failed });
+        let (path, by) = (path.to_path_buf(), thread::current().id());
+        self.calls.lock().push(Made { call, path, bytes, failed, by });
         let mut met = Met::default();
         for fault in faults {
             match fault {

@@ -27,6 +27,7 @@ mod retention;
 mod retention_rounds;
 mod scene;
 mod staging;
+mod standing_in;
 mod state_crashes;
 mod state_files;
 mod time;

@@ -4,7 +4,7 @@
 //! checker (`sync.rs` here in the place of the engine's). `cairnlog-test-loom [NAME]` explores all
 //! models, or those whose name has NAME in it, and tells how many orders each has.
 //!
-//! `LOOM_MAX_PREEMPTIONS` bounds how often a thread is interrupted in one order (default 3).
+//! `LOOM_MAX_PREEMPTIONS` bounds how often a thread is interrupted in one order (default 3, or 2).
 
 // Not everything of those files is used by a model.
 #![allow(dead_code, reason = "the engine's files are compiled whole")]
@@ -32,13 +32,13 @@ use engine::{error, options, status, sys};
 
 fn main() -> ExitCode {
     let wanted = std::env::args().nth(1).unwrap_or_default();
-    let chosen: Vec<_> = models::ALL.iter().filter(|(name, _)| name.contains(&wanted)).collect();
+    let chosen: Vec<_> = models::ALL.iter().filter(|(name, ..)| name.contains(&wanted)).collect();
     if chosen.is_empty() {
         let _ = writeln!(std::io::stderr(), "there is no model {wanted}");
         return ExitCode::FAILURE;
     }
-    for (name, model) in chosen {
-        let orders = explore(*model);
+    for (name, model, preemptions) in chosen {
+        let orders = explore(*model, *preemptions);
         // There is nobody left to tell when this fails.
         let _ = writeln!(std::io::stdout(), "{name}: {orders} orders");
     }
@@ -46,11 +46,11 @@ fn main() -> ExitCode {
 }
 
 /// Runs a model in every order, and says how many there are. Panics in the first that is wrong.
-fn explore(model: fn()) -> u64 {
+fn explore(model: fn(), preemptions: usize) -> u64 {
     let orders = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&orders);
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(3));
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);
         model();
