@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::mapped::{MappedFile, MappedFileQueue, Pin};
 use crate::status::Status;
 
+/// Bytes that are compared with zeros at a time.
+const ZERO_BLOCK: usize = 4096;
+
 /// What stands at a position.
 #[derive(Debug)]
 pub(crate) enum Found {
@@ -122,14 +125,12 @@ pub(crate) fn used_range(queue: &MappedFileQueue, from: u64) -> Result<Option<Ra
         };
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let bytes = pin.bytes().get(..length).unwrap_or(pin.bytes());
-        let first = first_nonzero(bytes);
-        let last = bytes.iter().rposition(|&byte| byte != 0);
+        let found = nonzero_range(bytes);
         pin.check(length)?;
-        let (Some(first), Some(last)) = (first, last) else {
-            continue;
-        };
-        let start = used.map_or(range.start + first as u64, |used| used.start);
-        used = Some(start..range.start + last as u64 + 1);
+        if let Some(found) = found {
+            let start = used.map_or(range.start + found.start as u64, |used| used.start);
+            used = Some(start..range.start + found.end as u64);
+        }
     }
     Ok(used)
 }
@@ -156,11 +157,22 @@ pub(crate) fn data_ranges(queue: &MappedFileQueue, from: u64) -> Result<Vec<Rang
     Ok(ranges)
 }
 
-fn first_nonzero(bytes: &[u8]) -> Option<usize> {
-    let (chunks, rest) = bytes.as_chunks::<64>();
-    let at = chunks.iter().position(|chunk| *chunk != [0; 64]).unwrap_or(chunks.len());
-    let tail = bytes.get(at * 64..).unwrap_or(rest);
-    tail.iter().position(|&byte| byte != 0).map(|index| at * 64 + index)
+/// The first and one past the last byte that is not zero. As a rule there is none: what was made
+/// ahead behind the end is looked through at each opening.
+fn nonzero_range(bytes: &[u8]) -> Option<Range<usize>> {
+    let (blocks, rest) = bytes.as_chunks::<ZERO_BLOCK>();
+    let is_used = |block: &[u8; ZERO_BLOCK]| *block != [0; ZERO_BLOCK];
+    let first = blocks.iter().position(is_used).unwrap_or(blocks.len()) * ZERO_BLOCK;
+    let start = first + bytes.get(first..)?.iter().position(|&byte| byte != 0)?;
+    let end = match rest.iter().rposition(|&byte| byte != 0) {
+        Some(last) => blocks.len() * ZERO_BLOCK + last,
+        None => {
+            let block = blocks.iter().rposition(is_used)?;
+            let last = blocks.get(block)?.iter().rposition(|&byte| byte != 0)?;
+            block * ZERO_BLOCK + last
+        }
+    };
+    Some(start..end + 1)
 }
 
 /// The first whole record, its CRC verified, that begins in `range` at the physical offset it
@@ -193,4 +205,26 @@ pub(crate) fn find_record(queue: &MappedFileQueue, range: Range<u64>) -> Option<
 #[inline(always)]
 pub(crate) fn view(pin: &Pin, layout: RecordLayout) -> RecordView<'_> {
     RecordView::new(pin.bytes(), layout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_zero_is_found_wherever_it_stands() {
+        let places = [0, 1, ZERO_BLOCK - 1, ZERO_BLOCK, 2 * ZERO_BLOCK + 9, 3 * ZERO_BLOCK - 1];
+        for length in [0, 1, ZERO_BLOCK, 3 * ZERO_BLOCK, 3 * ZERO_BLOCK + 100] {
+            let within = places.iter().copied().chain([3 * ZERO_BLOCK, 3 * ZERO_BLOCK + 99]);
+            let within: Vec<_> = within.filter(|&place| place < length).collect();
+            assert_eq!(nonzero_range(&vec![0; length]), None, "{length}");
+            for &first in &within {
+                for &last in within.iter().filter(|&&last| last >= first) {
+                    let mut bytes = vec![0; length];
+                    (bytes[first], bytes[last]) = (1, 1);
+                    assert_eq!(nonzero_range(&bytes), Some(first..last + 1), "of {length}");
+                }
+            }
+        }
+    }
 }
