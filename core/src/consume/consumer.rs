@@ -168,7 +168,8 @@ impl Consumer {
     /// Joins a group.
     pub(crate) fn join(
         store: StoreHandle,
-        (reading, dispatcher): (Reading, Arc<Dispatcher>),
+        reading: Reading,
+        dispatcher: Arc<Dispatcher>,
         groups: &Arc<Groups>,
         group: &str,
         mut options: ConsumerOptions,

@@ -68,7 +68,7 @@ impl Store {
         let reading = self.inner.reading()?;
         let dispatcher = Arc::clone(&self.inner.dispatching()?.dispatcher);
         let handle = StoreHandle(Arc::clone(&self.inner));
-        Consumer::join(handle, (reading, dispatcher), self.inner.groups()?, group, options)
+        Consumer::join(handle, reading, dispatcher, self.inner.groups()?, group, options)
     }
 
     /// Joins a group as one more member, whose messages go to a listener, on threads of the

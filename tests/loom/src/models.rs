@@ -360,6 +360,7 @@ fn stopped_by_two() {
     second.join().unwrap();
 }
 
+/// As the engine's, whose slots are a constant; the model checker's atomics cannot be in one.
 fn free_slot() -> Arc<Slot> {
     Arc::new(Slot {
         version: AtomicUsize::new(0),
