@@ -1,4 +1,4 @@
-//! A thread that waits for messages dispatches them itself, in the place of the dispatcher's thread.
+//! A thread that waits for messages dispatches them itself, in the dispatcher's place.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
