@@ -1,11 +1,12 @@
 //! A thread that waits for messages dispatches them itself, in the dispatcher's place.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use super::fault_disk::{Call, Hits, Made};
 use super::scene::{Random, Scene};
+use crate::error::Result;
 use crate::{ConsumerOptions, Filter, FlushMode, Message, QueueOffset, Status, Store};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -108,38 +109,44 @@ fn nothing_is_left_undone() {
     }
 }
 
+/// Opens a store, does something to it while a reader waits for its first message, and returns
+/// whether that came.
+fn while_one_waits(scene: &Scene, act: impl FnOnce(&Store, ThreadId)) -> (Store, Result<bool>) {
+    let store = scene.open().unwrap();
+    let arrived = thread::scope(|scope| {
+        let reader = scope.spawn(|| store.wait_message("t", 0, QueueOffset::new(0), PATIENCE));
+        wait_for_reader(&store);
+        act(&store, reader.thread().id());
+        reader.join().unwrap()
+    });
+    (store, arrived)
+}
+
 #[test]
 fn the_thread_goes_on_where_a_reader_failed() {
     let scene = Scene::new(FlushMode::Async);
-    let store = scene.open().unwrap();
-    thread::scope(|scope| {
-        let wait = || store.wait_message("t", 0, QueueOffset::new(0), PATIENCE);
-        let reader = scope.spawn(wait);
-        wait_for_reader(&store);
-        scene.disk.fail(Call::WriteAt, "consumequeue", Hits::Twice(1), libc::ENOSPC);
-        append(&store, "t");
+    let (store, arrived) = while_one_waits(&scene, |store, reader| {
+        scene.disk.fail(Call::WriteAt, "consumequeue", Hits::From(1), libc::ENOSPC);
+        append(store, "t");
         wait_until("nothing is told", || store.dispatch_error().is_some());
         assert_eq!(store.dispatch_error().unwrap().status(), Status::DispatchBlocked);
         let failed = scene.disk.made().into_iter().find(|call| call.failed).unwrap();
-        assert_eq!(failed.by, reader.thread().id());
-        assert!(reader.join().unwrap().unwrap());
-        assert!(store.dispatch_error().is_none());
+        assert_eq!(failed.by, reader);
+        scene.disk.mend();
     });
+    assert!(arrived.unwrap());
+    assert!(store.dispatch_error().is_none());
     store.close().unwrap();
 }
 
 #[test]
 fn a_panic_closes_the_fence_and_the_thread_goes_on() {
     let scene = Scene::new(FlushMode::Async);
-    let store = scene.open().unwrap();
-    thread::scope(|scope| {
-        let wait = || store.wait_message("t", 0, QueueOffset::new(0), PATIENCE);
-        let reader = scope.spawn(wait);
-        wait_for_reader(&store);
+    let (store, arrived) = while_one_waits(&scene, |store, _| {
         scene.disk.panic_at(Call::WriteAt, "consumequeue", Hits::Nth(1));
-        append(&store, "t");
-        assert!(reader.join().unwrap().unwrap());
+        append(store, "t");
     });
+    assert!(arrived.unwrap());
     let refused = store.append(&Message::new("t", b"late")).unwrap_err();
     assert_eq!(refused.status(), Status::Fenced);
     assert!(refused.to_string().contains("a reader that dispatched panicked"), "{refused}");
@@ -150,19 +157,17 @@ fn a_panic_closes_the_fence_and_the_thread_goes_on() {
 #[test]
 fn closing_waits_for_who_dispatches() {
     let scene = Scene::new(FlushMode::Async);
-    let store = scene.open().unwrap();
-    thread::scope(|scope| {
-        let wait = || store.wait_message("t", 0, QueueOffset::new(0), PATIENCE);
-        let reader = scope.spawn(wait);
-        wait_for_reader(&store);
+    // Whether the reader still sees its message, or that the store was closed, is left open.
+    let _ = while_one_waits(&scene, |store, _| {
         let gate = scene.disk.hold(Call::WriteAt, "consumequeue", Hits::Nth(1));
-        append(&store, "t");
+        append(store, "t");
         gate.wait_for_call();
-        let closing = scope.spawn(|| store.close());
-        thread::sleep(Duration::from_millis(50));
-        assert!(!closing.is_finished(), "closed while a reader writes");
-        gate.open();
-        closing.join().unwrap().unwrap();
-        let _ = reader.join().unwrap();
+        thread::scope(|scope| {
+            let closing = scope.spawn(|| store.close());
+            thread::sleep(Duration::from_millis(50));
+            assert!(!closing.is_finished(), "closed while a reader writes");
+            gate.open();
+            closing.join().unwrap().unwrap();
+        });
     });
 }
