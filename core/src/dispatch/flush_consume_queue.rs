@@ -118,26 +118,23 @@ impl QueueFlusher {
 /// The service's thread.
 #[derive(Debug)]
 pub(crate) struct FlushConsumeQueueService {
-    signal: Arc<Signal>,
     thread: ServiceThread,
 }
 
 impl FlushConsumeQueueService {
-    /// Starts the service: what is dispatched is durable about `interval` later.
-    pub(crate) fn start(flusher: Arc<QueueFlusher>, interval: Duration) -> Result<Self> {
-        let signal = Arc::new(Signal::default());
+    /// Starts the service: what is dispatched is durable about `interval` after `signal` was woken.
+    pub(crate) fn start(
+        flusher: Arc<QueueFlusher>,
+        interval: Duration,
+        signal: Arc<Signal>,
+    ) -> Result<Self> {
         let body = move |signal: &Signal| serve(&flusher, interval, signal);
         let on_panic = |message: String| {
             // Queues follow from the log; only the checkpoint stays behind.
             tracing::error!(message, "FlushConsumeQueueService panicked");
         };
-        let thread = ServiceThread::start("cairn-flush-cq", Arc::clone(&signal), body, on_panic)?;
-        Ok(Self { signal, thread })
-    }
-
-    /// Says that something was dispatched.
-    pub(crate) fn signal(&self) -> Arc<Signal> {
-        Arc::clone(&self.signal)
+        let thread = ServiceThread::start("cairn-flush-cq", signal, body, on_panic)?;
+        Ok(Self { thread })
     }
 
     /// Ends the service, without a last flush.

@@ -17,11 +17,11 @@ pub(crate) use flush_consume_queue::{FlushConsumeQueueService, QueueFlusher};
 pub(crate) use read_ahead::index_keys;
 pub(crate) use waiting::Watching;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, QueueSummary, Staged};
 use crate::delay::{DelayLevels, SCHEDULE_TOPIC, ScheduleMessageService};
@@ -63,6 +63,9 @@ pub(crate) struct DispatchParts {
     /// Told of delayed messages; absent in a store that does not deliver them.
     pub(crate) schedule: Option<Arc<ScheduleMessageService>>,
     pub(crate) limit: DispatchLimit,
+    pub(crate) fence: Arc<Fence>,
+    /// Woken when something was dispatched: who makes queues durable waits for it.
+    pub(crate) flush: Arc<Signal>,
 }
 
 /// What was dispatched at one moment: the queues belong to the position.
@@ -88,14 +91,6 @@ struct Work {
     touched: Vec<Arc<ConsumeQueue>>,
 }
 
-/// Who is told what became of the work.
-#[derive(Debug)]
-struct Services {
-    fence: Arc<Fence>,
-    /// Wakes who makes queues durable.
-    flush: Arc<Signal>,
-}
-
 /// Brings records to their queues; see the module.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
@@ -103,8 +98,6 @@ pub(crate) struct Dispatcher {
     work: Mutex<Work>,
     dispatched: Watermark,
     blocked: Mutex<Option<Error>>,
-    /// Set when the thread starts.
-    services: OnceLock<Services>,
     watchers: AtomicUsize,
     /// Whether one of those who wait dispatches.
     standing_in: AtomicBool,
@@ -130,7 +123,6 @@ impl Dispatcher {
             work: Mutex::new(work),
             dispatched,
             blocked: Mutex::new(None),
-            services: OnceLock::new(),
             watchers: AtomicUsize::new(0),
             standing_in: AtomicBool::new(false),
             interrupts: AtomicU64::new(0),
@@ -163,7 +155,7 @@ impl Dispatcher {
     /// Dispatches everything below `limit`.
     pub(crate) fn dispatch_to(&self, limit: u64) -> Result<()> {
         while self.dispatched.get() < limit {
-            let outcome = self.run(limit, None);
+            let outcome = self.run(self.work.lock(), limit, None);
             self.note(&outcome);
             outcome?;
         }
@@ -177,22 +169,9 @@ impl Dispatcher {
 
     /// Dispatches one batch, unless an earlier one is partly written: then the rest of that. Takes
     /// the batch that was read ahead, if it is the next.
-    fn run(&self, limit: u64, ahead: Option<Batch>) -> Result<()> {
+    fn run(&self, mut work: MutexGuard<'_, Work>, limit: u64, ahead: Option<Batch>) -> Result<()> {
         let mut woken = Woken::default();
-        let outcome = self.run_locked(&mut self.work.lock(), limit, ahead, &mut woken);
-        woken.wake_all();
-        outcome
-    }
-
-    /// As [`Dispatcher::run`], for others than the dispatcher's thread, behind whose end nothing is
-    /// dispatched any more.
-    fn run_unless_stopping(&self, limit: u64) -> Result<()> {
-        let mut woken = Woken::default();
-        let mut work = self.work.lock();
-        if self.is_stopping() {
-            return Ok(());
-        }
-        let outcome = self.run_locked(&mut work, limit, None, &mut woken);
+        let outcome = self.run_locked(&mut work, limit, ahead, &mut woken);
         drop(work);
         woken.wake_all();
         outcome
@@ -242,7 +221,7 @@ impl Dispatcher {
         }
     }
 
-    fn serve(&self, signal: &Signal, flush: &Signal) {
+    fn serve(&self, signal: &Signal) {
         loop {
             let position = self.dispatched.get();
             let limit = self.limit().get();
@@ -250,7 +229,7 @@ impl Dispatcher {
                 // Whoever waited for these records is awake behind them, and soon waits again.
                 let watched = self.is_watched();
                 match self.dispatch_to(limit) {
-                    Ok(()) => flush.wakeup(),
+                    Ok(()) => self.parts.flush.wakeup(),
                     Err(error) => {
                         if self.is_stopping() {
                             return;
@@ -311,21 +290,14 @@ pub(crate) struct ReputMessageService {
 }
 
 impl ReputMessageService {
-    /// Starts dispatching. `flush` is woken after each run that moved the position.
-    pub(crate) fn start(
-        dispatcher: Arc<Dispatcher>,
-        fence: Arc<Fence>,
-        flush: Arc<Signal>,
-    ) -> Result<Self> {
-        let (shared, told) = (Arc::clone(&dispatcher), Arc::clone(&fence));
-        let services = Services { fence, flush: Arc::clone(&flush) };
-        let body = move |signal: &Signal| shared.serve(signal, &flush);
+    /// Starts dispatching.
+    pub(crate) fn start(dispatcher: Arc<Dispatcher>) -> Result<Self> {
+        let (shared, fence) = (Arc::clone(&dispatcher), Arc::clone(&dispatcher.parts.fence));
+        let body = move |signal: &Signal| shared.serve(signal);
         let name = "cairn-reput";
         let thread = ServiceThread::start(name, Arc::default(), body, move |message| {
-            told.close_after_panic("ReputMessageService", &message);
+            fence.close_after_panic("ReputMessageService", &message);
         })?;
-        // Set once: a dispatcher has one service.
-        let _ = dispatcher.services.set(services);
         Ok(Self { dispatcher, thread })
     }
 

@@ -215,9 +215,9 @@ impl Dispatcher {
     ) -> Result<()> {
         while self.dispatched.get() < limit {
             let outcome = match ahead.recv() {
-                Ok(read) => read.and_then(|batch| self.run(limit, Some(batch))),
+                Ok(read) => read.and_then(|batch| self.run(self.work.lock(), limit, Some(batch))),
                 // Nobody reads ahead.
-                Err(_) => self.run(limit, None),
+                Err(_) => self.run(self.work.lock(), limit, None),
             };
             self.note(&outcome);
             outcome?;

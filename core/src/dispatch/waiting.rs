@@ -66,8 +66,9 @@ impl Dispatcher {
     }
 
     /// Waits until `mark`, which the dispatcher moves, exceeds `position`; dispatches meanwhile if
-    /// nobody else does. False when the deadline passed, the mark was closed, or `give_up` said so,
-    /// which is asked anew after each [`Dispatcher::interrupt`].
+    /// nobody else does. False when the deadline passed, the mark was closed, or `give_up` said so.
+    /// That is asked anew after each [`Dispatcher::interrupt`] by those whose mark is the
+    /// dispatcher's position.
     pub(crate) fn wait_past(
         &self,
         mark: &Watermark,
@@ -86,9 +87,10 @@ impl Dispatcher {
         mark.wait_past_unless(position, deadline, give_up)
     }
 
-    /// The right to dispatch, if nobody has it and there is a thread to stand in for.
+    /// The right to dispatch, if nobody has it. What cannot be written is tried again by the thread
+    /// alone.
     fn stand_in(&self) -> Option<StandIn<'_>> {
-        if self.services.get().is_none() || self.blocked.lock().is_some() {
+        if self.blocked.lock().is_some() {
             return None;
         }
         let taken = self.standing_in.swap(true, Ordering::Acquire);
@@ -126,21 +128,21 @@ impl Dispatcher {
         }
     }
 
-    /// Dispatches a batch. What a panic leaves is the thread's to take up.
+    /// Dispatches a batch, unless the thread is to end. What a panic leaves is the thread's to take
+    /// up.
     fn dispatch_for_thread(&self, limit: u64) -> Result<()> {
-        let run = || self.run_unless_stopping(limit);
+        let run = || {
+            let work = self.work.lock();
+            if self.is_stopping() { Ok(()) } else { self.run(work, limit, None) }
+        };
         let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|cause| {
             let message = panic_message(cause);
-            if let Some(services) = self.services.get() {
-                services.fence.close_after_panic("a reader that dispatched", &message);
-            }
+            self.parts.fence.close_after_panic("a reader that dispatched", &message);
             Err(Error::new(Status::Internal, "dispatching panicked"))
         });
         self.note(&outcome);
-        if outcome.is_ok()
-            && let Some(services) = self.services.get()
-        {
-            services.flush.wakeup();
+        if outcome.is_ok() {
+            self.parts.flush.wakeup();
         }
         outcome
     }

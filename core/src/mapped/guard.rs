@@ -27,14 +27,14 @@ use crate::sys::disk::Access;
 /// Slots that are made at a time.
 const SLOTS_PER_BLOCK: usize = 64;
 
-/// A slot that stands for no mapping.
+/// A slot that stands for no mapping: its default, in a constant.
 const fn free_slot() -> Slot {
     Slot {
         version: AtomicUsize::new(0),
         start: AtomicUsize::new(0),
         end: AtomicUsize::new(0),
         writeable: AtomicBool::new(false),
-        lost_from: AtomicUsize::new(usize::MAX),
+        lost_from: AtomicUsize::new(0),
         lost_to: AtomicUsize::new(0),
     }
 }

@@ -7,7 +7,7 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::sys::disk::Access;
 
 /// One mapping, or none. Addresses; all zero while the slot is free.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Slot {
     /// Odd while the mapping is being changed.
     pub(super) version: AtomicUsize,

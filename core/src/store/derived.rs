@@ -24,6 +24,7 @@ use crate::index::{Index, IndexSettings, LastStop};
 use crate::mapped::MappedFileQueue;
 use crate::options::{FlushMode, StoreOptions};
 use crate::progress::{RecoveryPhase, Reporter};
+use crate::service::Signal;
 use crate::status::Status;
 use crate::sys::disk::{Access, Disk};
 
@@ -240,6 +241,7 @@ impl Dispatching {
             FlushMode::Sync if !options.read_uncommitted => DispatchLimit::Durable,
             _ => DispatchLimit::Committed,
         };
+        let dispatched = Arc::new(Signal::default());
         let parts = DispatchParts {
             log: Arc::clone(log),
             queues: Arc::clone(&queues),
@@ -247,6 +249,8 @@ impl Dispatching {
             delays: DelayLevels::parse(&options.message_delay_level)?,
             schedule,
             limit,
+            fence: Arc::clone(fence),
+            flush: Arc::clone(&dispatched),
         };
         let dispatcher = Arc::new(Dispatcher::new(parts, from, start.timestamp_ms));
         let flusher = Arc::new(QueueFlusher {
@@ -280,9 +284,8 @@ impl Dispatching {
             flusher.flush()?;
         }
         let interval = Duration::from_millis(options.flush_consume_queue_interval_ms);
-        let flush = FlushConsumeQueueService::start(Arc::clone(&flusher), interval)?;
-        let (service, fence) = (Arc::clone(&dispatcher), Arc::clone(fence));
-        let reput = ReputMessageService::start(service, fence, flush.signal())?;
+        let flush = FlushConsumeQueueService::start(Arc::clone(&flusher), interval, dispatched)?;
+        let reput = ReputMessageService::start(Arc::clone(&dispatcher))?;
         Ok(Self { dispatcher, reput, flusher, flush })
     }
 

@@ -14,7 +14,7 @@ use crate::service::{self, ServiceThread, Signal};
 use crate::slot::Slot;
 use crate::status::Status;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sys::disk::Access;
 use crate::watermark::Watermark;
 
@@ -360,21 +360,9 @@ fn stopped_by_two() {
     second.join().unwrap();
 }
 
-/// As the engine's, whose slots are a constant; the model checker's atomics cannot be in one.
-fn free_slot() -> Arc<Slot> {
-    Arc::new(Slot {
-        version: AtomicUsize::new(0),
-        start: AtomicUsize::new(0),
-        end: AtomicUsize::new(0),
-        writeable: AtomicBool::new(false),
-        lost_from: AtomicUsize::new(usize::MAX),
-        lost_to: AtomicUsize::new(0),
-    })
-}
-
 /// A handler looks for addresses while the slot's owner exchanges the mapping for another.
 fn slot_shows_whole_mappings() {
-    let slot = free_slot();
+    let slot = Arc::new(Slot::default());
     slot.set(10..20, false);
     let owner = {
         let slot = Arc::clone(&slot);
@@ -392,7 +380,7 @@ fn slot_shows_whole_mappings() {
 /// A handler puts zeros in the place of a page, which another thread reads.
 fn lost_page_is_told() {
     const ZEROS: u64 = 0;
-    let slot = free_slot();
+    let slot = Arc::new(Slot::default());
     slot.set(10..20, false);
     let page = Arc::new(AtomicU64::new(7));
     let handler = {
