@@ -459,7 +459,7 @@ def check_syncs(log: Path) -> None:
             continue
         if call in ("pwrite64", "unlink", "rename"):
             failed.discard(path)
-        elif call in ("fdatasync", "fsync"):
+        elif call in ("fdatasync", "fsync", "msync"):
             if path in failed:
                 raise Wrong(f"{path} is synced again after a sync that failed")
             if how == "failed":

@@ -19,6 +19,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../preload/mapping.h"
+
 static const char *fault_path, *fault_call;
 static long nth, times, number;
 static int log_file = -1;
@@ -82,6 +84,15 @@ int fdatasync(int file) {
 int fsync(int file) {
   REAL(int, "fsync", int);
   return fails_on("fsync", file) ? -1 : real(file);
+}
+
+int msync(void *address, size_t length, int flags) {
+  REAL(int, "msync", void *, size_t, int);
+  char path[PATH_MAX];
+  off_t offset;
+  if (mapped_at(address, path, sizeof path, &offset) && fails("msync", path))
+    return -1;
+  return real(address, length, flags);
 }
 
 ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t at) {

@@ -11,6 +11,7 @@
  *   L FILE BYTES         a file has this length
  *   P FILE PAGE NUMBER   a page has the bytes that stand at NUMBER pages in $CAIRN_RECORD/pages
  *   F FILE               what the file had before this operation is synced
+ *   R FILE PAGE END      so are these of its pages only
  *   G DIRECTORY          so are the names of the directory
  *   A TEXT               the program wrote this line to its standard output
  *
@@ -30,9 +31,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
+
+#include "../preload/mapping.h"
 
 #define PAGE 4096
 #define MOST_FILES 512
@@ -80,6 +84,7 @@ static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static int (*real_fsync)(int);
 static int (*real_fdatasync)(int);
+static int (*real_msync)(void *, size_t, int);
 static int (*real_ftruncate)(int, off_t);
 static int (*real_rename)(const char *, const char *);
 static int (*real_unlink)(const char *);
@@ -110,6 +115,7 @@ __attribute__((constructor)) static void begin(void) {
     real_pwrite = next("pwrite64");
     real_fsync = next("fsync");
     real_fdatasync = next("fdatasync");
+    real_msync = next("msync");
     real_ftruncate = next("ftruncate64");
     real_rename = next("rename");
     real_unlink = next("unlink");
@@ -272,18 +278,21 @@ static int is_ours(const char *path) {
     return root != NULL && strncmp(path, root, strlen(root)) == 0;
 }
 
-/* Locks if the file is below the directory. */
+/* Locks if the path is below the directory. */
+static int enter_path(const char *path) {
+    if (!is_ours(path)) return 0;
+    pthread_mutex_lock(&one_at_a_time);
+    look("store", "");
+    return 1;
+}
+
+/* As enter_path, of an open file, whose path it finds. */
 static int enter(int fd, char *path) {
     int error = errno;
     name_of(fd, path);
-    if (!is_ours(path)) {
-        errno = error;
-        return 0;
-    }
-    pthread_mutex_lock(&one_at_a_time);
-    look("store", "");
+    int entered = enter_path(path);
     errno = error;
-    return 1;
+    return entered;
 }
 
 static int leave(int result) {
@@ -316,6 +325,23 @@ int fsync(int fd) {
 
 int fdatasync(int fd) {
     return sync_with(real_fdatasync, "fdatasync", fd);
+}
+
+int msync(void *address, size_t length, int flags) {
+    char path[PATH_BYTES];
+    off_t offset;
+    if (!mapped_at(address, path, sizeof path, &offset) || !enter_path(path)) {
+        return real_msync(address, length, flags);
+    }
+    struct stat found;
+    if (stat(path, &found) != 0) give_up(path);
+    int result = real_msync(address, length, flags);
+    if (result == 0 && (flags & MS_SYNC) != 0) {
+        fprintf(events, "E msync %s\nR %lu %zu %zu\n", path + strlen(root),
+                (unsigned long)found.st_ino, (size_t)offset / PAGE,
+                ((size_t)offset + length + PAGE - 1) / PAGE);
+    }
+    return leave(result);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t offset) {
@@ -354,9 +380,7 @@ int ftruncate64(int fd, off_t length) {
 }
 
 static int names(const char *what, const char *path, int (*call)(const void *), const void *words) {
-    if (!is_ours(path)) return call(words);
-    pthread_mutex_lock(&one_at_a_time);
-    look("store", "");
+    if (!enter_path(path)) return call(words);
     int result = call(words);
     int error = errno;
     look(what, path);
@@ -404,9 +428,7 @@ int open64(const char *path, int flags, ...) {
     va_end(rest);
     const char *boot_id = getenv("CAIRN_BOOT_ID");
     if (boot_id != NULL && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0) path = boot_id;
-    if (!is_ours(path)) return real_open(path, flags, mode);
-    pthread_mutex_lock(&one_at_a_time);
-    look("store", "");
+    if (!enter_path(path)) return real_open(path, flags, mode);
     int result = real_open(path, flags, mode);
     int error = errno;
     look("open", path);

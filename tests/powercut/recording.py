@@ -8,6 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,10 +62,12 @@ class File:
     lengths: list[int] = field(default_factory=list)
     versions: dict[int, list[int]] = field(default_factory=dict)
 
+    def sync_pages(self, pages: range) -> None:
+        for page in [page for page in self.versions if page in pages]:
+            self.pages[page] = self.versions.pop(page)[-1]
+
     def sync(self) -> None:
-        for page, versions in self.versions.items():
-            self.pages[page] = versions[-1]
-        self.versions = {}
+        self.sync_pages(range(sys.maxsize))
         if self.lengths:
             self.length = self.lengths[-1]
         self.lengths = []
@@ -103,13 +106,15 @@ class Disk:
                     self.acknowledged.append(" ".join(words))
                 continue
             number = int(words[0])
-            file = self.files.setdefault(number, File()) if kind in "LPF" else File()
+            file = self.files.setdefault(number, File()) if kind in "LPFR" else File()
             if kind == "L":
                 file.lengths.append(int(words[1]))
             elif kind == "P":
                 file.versions.setdefault(int(words[1]), []).append(int(words[2]))
             elif kind == "F":
                 file.sync()
+            elif kind == "R":
+                file.sync_pages(range(int(words[1]), int(words[2])))
             elif kind == "G":
                 self._sync_names(number)
             else:
@@ -233,7 +238,7 @@ def sequences(events: list[Event]) -> dict[str, list[str]]:
                 note(path, "made")
             elif kind == "C":
                 note(f"{parents.get(int(words[0]), '')}{words[1]}", "gone")
-            elif kind == "F":
+            elif kind in "FR":
                 note(names.get(int(words[0]), "?"), "synced")
             elif kind == "G":
                 note(parents.get(int(words[0]), "/"), "synced")

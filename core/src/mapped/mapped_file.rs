@@ -1,5 +1,6 @@
 //! One file of a log and its mapping.
 
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +45,7 @@ impl MappedFile {
         let error = |what, source| Error::io(what, source).at_path(&path);
         let handle = disk.open(&path, access).map_err(|source| error("cannot open", source))?;
         let region = usize::try_from(size_bytes)
-            .map_err(|_| std::io::ErrorKind::OutOfMemory.into())
+            .map_err(|_| io::ErrorKind::OutOfMemory.into())
             .and_then(|size| handle.map(size, access))
             .map_err(|source| error("cannot map", source))?;
         Ok(Self::new(path, start, region, None))
@@ -66,7 +67,7 @@ impl MappedFile {
             .map_err(|source| error("cannot make the new file durable", source))
             .and_then(|()| {
                 usize::try_from(size_bytes)
-                    .map_err(|_| std::io::ErrorKind::OutOfMemory.into())
+                    .map_err(|_| io::ErrorKind::OutOfMemory.into())
                     .and_then(|size| handle.map(size, Access::Write))
                     .map_err(|source| error("cannot map", source))
             });
@@ -189,7 +190,7 @@ impl MappedFile {
         match std::fs::metadata(&self.path) {
             Ok(metadata) if metadata.len() < self.size_bytes() => self.shortened(metadata.len()),
             _ => {
-                let source = std::io::Error::from_raw_os_error(libc::EIO);
+                let source = io::Error::from_raw_os_error(libc::EIO);
                 Error::io("a page cannot be read or written", source)
                     .at_path(&self.path)
                     .at_offset(position)
@@ -269,9 +270,24 @@ impl MappedFile {
     /// Makes the file's bytes durable. Fails as [`MappedFile::check`] does, and when the file is
     /// shorter than it was: what was written behind its end is not in it.
     pub(crate) fn sync(&self, disk: &dyn Disk) -> Result<()> {
+        self.sync_with(disk, |handle| handle.sync_data())
+    }
+
+    /// As [`MappedFile::sync`], of a range of log positions: what was made ready behind it need not
+    /// be written, and appends there take no page faults for that.
+    pub(crate) fn sync_range(&self, disk: &dyn Disk, range: Range<u64>) -> Result<()> {
+        let indexes = self.index(range.start)..self.index(range.end);
+        self.sync_with(disk, |handle| handle.sync_range(&self.region, indexes))
+    }
+
+    fn sync_with(
+        &self,
+        disk: &dyn Disk,
+        sync: impl FnOnce(&dyn DiskFile) -> io::Result<()>,
+    ) -> Result<()> {
         let failed = |source| Error::io("cannot sync", source).at_path(&self.path);
         let handle = self.handle(disk)?;
-        handle.sync_data().map_err(failed)?;
+        sync(&*handle).map_err(failed)?;
         match handle.length().map_err(failed)? {
             Some(length) if length < self.size_bytes() => Err(self.shortened(length)),
             _ => self.check(self.start..self.end()),
@@ -280,7 +296,7 @@ impl MappedFile {
 }
 
 /// Makes the entry of a file in its directory durable.
-pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => disk.sync_directory(parent),
         _ => disk.sync_directory(Path::new(".")),

@@ -429,7 +429,12 @@ impl MappedFileQueue {
             let file = self.find(position).ok_or_else(|| missing(position))?;
             let end = to.min(file.end());
             self.syncs.fetch_add(1, Ordering::Relaxed);
-            file.sync(&*self.disk)?;
+            match self.staging() {
+                None => file.sync_range(&*self.disk, position..end)?,
+                // With the zeros that were written ahead: the next groups find their blocks
+                // written already.
+                Some(_) => file.sync(&*self.disk)?,
+            }
             self.durable.advance(end);
             if end == file.end() {
                 file.release_handle();

@@ -18,6 +18,7 @@ use super::guard::Guard;
 use super::memory::Memory;
 use crate::codec::{RecordSink, Sink};
 use crate::sys::disk::Access;
+use crate::sys::uninterrupted;
 
 /// Bytes of a page, as RocketMQ counts them on every machine.
 pub(crate) const PAGE_BYTES: u64 = 4096;
@@ -171,6 +172,17 @@ impl Region {
             // Kernels before 5.14 do not know the advice; the pages are then faulted in as they
             // are touched, which costs time and nothing else.
             let _ = mapping.advise_range(memmap2::Advice::PopulateWrite, start, end - start);
+        }
+    }
+
+    /// Makes a range durable by `msync`. On Linux that calls the same of the file system as
+    /// `fdatasync` does, for the range; elsewhere it may do less.
+    pub(crate) fn sync(&self, range: Range<usize>) -> io::Result<()> {
+        match &self.owner {
+            Owner::Mapping(mapping) => {
+                uninterrupted(|| mapping.flush_range(range.start, range.len()))
+            }
+            Owner::Heap(_) => Ok(()),
         }
     }
 

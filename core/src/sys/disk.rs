@@ -117,6 +117,10 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     /// The parts of a range that may hold something else than zeros.
     fn data_ranges(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>>;
     fn sync_data(&self) -> io::Result<()>;
+    /// As [`DiskFile::sync_data`], of a range of bytes that `region`, a mapping of the file, shows.
+    /// The rest of the file may wait for another sync; where the platform has no such call, it does
+    /// not.
+    fn sync_range(&self, region: &Region, range: Range<usize>) -> io::Result<()>;
     fn sync_all(&self) -> io::Result<()>;
     /// The file's length in bytes; `None` where files keep that which they were made with.
     fn length(&self) -> io::Result<Option<u64>> {
@@ -297,6 +301,10 @@ impl DiskFile for OsFile {
 
     fn sync_data(&self) -> io::Result<()> {
         super::sync_data(&self.0)
+    }
+
+    fn sync_range(&self, region: &Region, range: Range<usize>) -> io::Result<()> {
+        if cfg!(target_os = "linux") { region.sync(range) } else { self.sync_data() }
     }
 
     fn sync_all(&self) -> io::Result<()> {

@@ -323,3 +323,35 @@ fn f6_a_flush_says_whether_everything_is_durable() {
     assert_eq!(scene.disk.count(Call::SyncData, "commitlog"), 3);
     assert_eq!(store.stats().syncs, 3);
 }
+
+/// Each flush of an asynchronous store wrote the whole file, also what was made ready behind the
+/// end, which it protected against being written: appends had to take its pages again, one by one.
+#[test]
+fn an_asynchronous_flush_syncs_what_is_to_be_durable_and_nothing_else() {
+    let mut scene = Scene::new(FlushMode::Async);
+    scene.options.flush_timed = true;
+    scene.options.flush_interval_ms = 1_000_000;
+    let store = scene.open().unwrap();
+    let ends: Vec<u64> = [2, 1, 5]
+        .map(|count| {
+            fill(&store, count, 20_000);
+            store.flush().unwrap();
+            store.max_offset().get()
+        })
+        .to_vec();
+    let synced: Vec<_> = scene.disk.made();
+    let synced = synced.iter().filter(|made| made.call == Call::SyncData);
+    let of_log = synced.filter(|made| made.path.starts_with(scene.path().join("commitlog")));
+    let positions: Vec<_> = of_log.map(|made| (made.path.clone(), made.bytes.clone())).collect();
+    let [first, second, third] = ends[..] else { panic!("three flushes") };
+    assert!(second < SEGMENT && 2 * SEGMENT < third, "{ends:?}");
+    let expected = [
+        (scene.file(0), 0..first),
+        (scene.file(0), first..second),
+        (scene.file(0), second..SEGMENT),
+        (scene.file(SEGMENT), 0..SEGMENT),
+        (scene.file(2 * SEGMENT), 0..third - 2 * SEGMENT),
+    ];
+    assert_eq!(positions, expected);
+    store.close().unwrap();
+}

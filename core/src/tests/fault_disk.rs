@@ -33,6 +33,7 @@ pub(super) enum Call {
     WriteZeros,
     ReadAt,
     DataRanges,
+    /// Also of a range.
     SyncData,
     SyncAll,
 }
@@ -130,7 +131,7 @@ impl Gate {
 pub(super) struct Made {
     pub(super) call: Call,
     pub(super) path: PathBuf,
-    /// Which bytes were to be written.
+    /// Which bytes were to be written, or synced if it was not all of them.
     pub(super) bytes: Range<u64>,
     /// Whether a fault made it fail.
     pub(super) failed: bool,
@@ -152,7 +153,7 @@ impl Shared {
         self.meet_at(call, path, 0..0)
     }
 
-    /// As [`Shared::meet`], for a call that writes bytes.
+    /// As [`Shared::meet`], for a call on some of a file's bytes.
     fn meet_at(&self, call: Call, path: &Path, bytes: Range<u64>) -> io::Result<Met> {
         let mut faults = Vec::new();
         for rule in self.rules.lock().iter_mut() {
@@ -382,6 +383,12 @@ impl DiskFile for FaultFile {
     fn sync_data(&self) -> io::Result<()> {
         self.shared.meet(Call::SyncData, &self.path)?;
         self.file.sync_data()
+    }
+
+    fn sync_range(&self, region: &Region, range: Range<usize>) -> io::Result<()> {
+        let bytes = range.start as u64..range.end as u64;
+        self.shared.meet_at(Call::SyncData, &self.path, bytes)?;
+        self.file.sync_range(region, range)
     }
 
     fn sync_all(&self) -> io::Result<()> {

@@ -65,6 +65,8 @@ ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t offset) {
 
 SLOW_CALL(fsync, (int file), int, (file))
 SLOW_CALL(fdatasync, (int file), int, (file))
+#define RANGE void *, size_t, int
+SLOW_CALL(msync, (void *address, size_t length, int flags), RANGE, (address, length, flags))
 SLOW_CALL(unlink, (const char *path), const char *, (path))
 #define PATHS const char *, const char *
 SLOW_CALL(rename, (const char *from, const char *to), PATHS, (from, to))

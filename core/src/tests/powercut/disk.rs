@@ -444,12 +444,18 @@ impl ModelFile {
         Ok(())
     }
 
-    fn sync(&self, what: &str) -> io::Result<()> {
+    fn sync(&self, what: &str, pages: Option<Range<usize>>) -> io::Result<()> {
         self.check()?;
         let mut state = self.disk.state.lock();
         state.begin();
         let what = || format!("{what} {}", self.path.display());
-        state.end(what, vec![Change::SyncFile(self.file)]);
+        state.end(
+            what,
+            vec![match pages {
+                None => Change::SyncFile(self.file),
+                Some(pages) => Change::SyncPages { file: self.file, pages },
+            }],
+        );
         Ok(())
     }
 }
@@ -509,10 +515,15 @@ impl DiskFile for ModelFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.sync("sync data")
+        self.sync("sync data", None)
+    }
+
+    fn sync_range(&self, _region: &Region, range: Range<usize>) -> io::Result<()> {
+        let pages = range.start / PAGE..range.end.div_ceil(PAGE);
+        self.sync(&format!("sync pages {pages:?}"), Some(pages))
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.sync("sync")
+        self.sync("sync", None)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes that a file system writes together, if nothing goes wrong.
@@ -108,6 +109,8 @@ pub(super) enum Change {
     Length { file: usize, length: u64 },
     /// What a file has is durable.
     SyncFile(usize),
+    /// What a file has in these pages is durable.
+    SyncPages { file: usize, pages: Range<usize> },
     /// Names changed.
     Name(NameChange),
     /// What a directory has is durable.
@@ -174,7 +177,9 @@ impl Journal {
         for change in self.steps.iter().flat_map(|step| &step.changes) {
             match change {
                 Change::Made { .. } | Change::Page { .. } | Change::Length { .. } => {}
-                Change::SyncFile(file) => note(files[file].clone(), "synced"),
+                Change::SyncFile(file) | Change::SyncPages { file, .. } => {
+                    note(files[file].clone(), "synced")
+                }
                 Change::SyncDirectory(0) => note("/".to_owned(), "synced"),
                 Change::SyncDirectory(directory) => note(directories[*directory].clone(), "synced"),
                 Change::Name(change) => {

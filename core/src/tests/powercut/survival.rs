@@ -6,6 +6,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsString;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -130,6 +131,7 @@ impl Pending {
                 }
                 Change::Length { file, length } => self.files[*file].lengths.push(*length),
                 Change::SyncFile(file) => self.files[*file].sync(),
+                Change::SyncPages { file, pages } => self.files[*file].sync_pages(pages),
                 Change::Name(change) => {
                     change.apply(&mut self.live);
                     self.names.push(change.clone());
@@ -250,12 +252,16 @@ impl Luck {
 }
 
 impl PendingFile {
-    fn sync(&mut self) {
-        for (page, mut versions) in std::mem::take(&mut self.versions) {
+    fn sync_pages(&mut self, pages: &Range<usize>) {
+        for (page, mut versions) in self.versions.extract_if(pages.clone(), |_, _| true) {
             if let Some(last) = versions.pop() {
                 self.pages.insert(page, last);
             }
         }
+    }
+
+    fn sync(&mut self) {
+        self.sync_pages(&(0..usize::MAX));
         if let Some(last) = std::mem::take(&mut self.lengths).pop() {
             self.length = last;
         }
