@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/types.h>
 
-/* Finds the file that is mapped at an address, and which of its bytes that is. 0 if there is none. */
+/* Finds the file that is mapped at an address, and which of its bytes. 0 if there is none. */
 static int mapped_at(const void *address, char *path, size_t room, off_t *offset) {
     char line[4096 + 128];
     int found = 0;

@@ -404,16 +404,25 @@ impl<'p> Place<'p> {
     #[inline(always)]
     fn writer(&self, position: u64, length: u32) -> Result<RegionWriter<'_>> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let writer = match *self {
-            Self::Mapping(file) | Self::MappingAlone(file, _) => file.writer(position, length),
-            Self::Pool(file, buffer) => file.buffer_writer(buffer, position, length),
+        let (region, start) = match *self {
+            Self::Mapping(file) | Self::MappingAlone(file, _) => {
+                (Some(file.region()), file.index(position))
+            }
+            Self::Pool(file, buffer) => {
+                file.note_buffered(position, length);
+                (buffer.region(), file.index(position))
+            }
             Self::Staging(file, staging, index, first) => {
                 file.note_buffered(position, length);
                 let before = usize::try_from(position - first).unwrap_or(usize::MAX);
-                staging.writer(index.saturating_add(before), length)
+                (Some(staging.region()), index.saturating_add(before))
             }
         };
-        writer.ok_or_else(|| internal("a record lies outside its file", position))
+        // Made in one place: one of several would be copied to where it is used.
+        match region.and_then(|region| region.writer(start, length)) {
+            Some(writer) => Ok(writer),
+            None => Err(internal("a record lies outside its file", position)),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::region::{self, Region, RegionWriter};
+use super::region::{self, Region};
 use super::staging::StagingBuffer;
 use super::transient_pool::PoolBuffer;
 use crate::error::{Error, Result};
@@ -115,7 +115,7 @@ impl MappedFile {
     }
 
     /// A position of the log as an index into this file.
-    fn index(&self, position: u64) -> usize {
+    pub(crate) fn index(&self, position: u64) -> usize {
         usize::try_from(position.saturating_sub(self.start)).unwrap_or(usize::MAX)
     }
 
@@ -165,7 +165,7 @@ impl MappedFile {
         self.start + self.reserved.load(Ordering::Acquire)
     }
 
-    /// The mapping, for populating and locking.
+    /// The mapping.
     pub(crate) fn region(&self) -> &Region {
         &self.region
     }
@@ -202,22 +202,6 @@ impl MappedFile {
         Error::new(Status::WrongFileSize, "the file was shortened while it was in use")
             .at_path(&self.path)
             .expected(format!("{} bytes", self.size_bytes()), length)
-    }
-
-    /// A writer for bytes at a log position in the mapping.
-    pub(crate) fn writer(&self, position: u64, length: usize) -> Option<RegionWriter<'_>> {
-        self.region.writer(self.index(position), length)
-    }
-
-    /// A writer for bytes at a log position in the file's buffer.
-    pub(crate) fn buffer_writer<'b>(
-        &self,
-        buffer: &'b PoolBuffer,
-        position: u64,
-        length: usize,
-    ) -> Option<RegionWriter<'b>> {
-        self.note_buffered(position, length);
-        buffer.region()?.writer(self.index(position), length)
     }
 
     /// Says that bytes at a log position are in a buffer, to be written by

@@ -152,7 +152,7 @@ impl Region {
             start,
             position: start,
             end,
-            size: None,
+            size: [0; 4],
         })
     }
 
@@ -239,22 +239,23 @@ pub(crate) struct RegionWriter<'r> {
     start: usize,
     position: usize,
     end: usize,
-    size: Option<[u8; 4]>,
+    /// Zero until it is announced.
+    size: [u8; 4],
 }
 
 impl RegionWriter<'_> {
     /// Stores the size. True if it was there, and exactly the announced bytes were written.
     #[inline]
     pub(crate) fn finish(self) -> bool {
-        let Some(size) = self.size.filter(|_| self.position == self.end) else {
+        if self.size == [0; 4] || self.position != self.end {
             return false;
-        };
+        }
         fence(Ordering::Release);
         // SAFETY: `start` lies inside the region, four bytes before `end` or more, as there was
         // room for the size.
         let target = unsafe { self.region.base.as_ptr().add(self.start) };
         // SAFETY: as above. The write is volatile so that it stays behind the copies.
-        unsafe { target.cast::<[u8; 4]>().write_volatile(size) };
+        unsafe { target.cast::<[u8; 4]>().write_volatile(self.size) };
         true
     }
 }
@@ -264,7 +265,7 @@ impl Sink for RegionWriter<'_> {
     fn put_size(&mut self, size: [u8; 4]) {
         if self.position == self.start && self.end - self.start >= size.len() {
             self.position += size.len();
-            self.size = Some(size);
+            self.size = size;
         }
     }
 
@@ -302,11 +303,13 @@ impl RecordSink for RegionWriter<'_> {
     #[inline]
     fn sum_first(&self, length: usize) -> crc32fast::Hasher {
         let mut hasher = crc32fast::Hasher::new();
-        let Some(size) = self.size else { return hasher };
-        hasher.update(&size);
+        if self.size == [0; 4] {
+            return hasher;
+        }
+        hasher.update(&self.size);
         let end = self.start.saturating_add(length).min(self.position);
         // SAFETY: what was not published yet is written by this writer only, which is borrowed.
-        hasher.update(unsafe { self.region.slice(self.start + size.len()..end) });
+        hasher.update(unsafe { self.region.slice(self.start + self.size.len()..end) });
         hasher
     }
 }

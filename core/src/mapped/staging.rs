@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::region::{self, Region, RegionWriter};
+use super::region::{self, Region};
 use crate::error::{Error, Result};
 
 /// A ring for published bytes that are not committed. What is in it dies with the process.
@@ -53,9 +53,9 @@ impl StagingBuffer {
         usize::try_from(index).ok()
     }
 
-    /// A writer for bytes inside a piece.
-    pub(crate) fn writer(&self, index: usize, length: usize) -> Option<RegionWriter<'_>> {
-        self.region.writer(index, length)
+    /// The memory.
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
     }
 
     /// The published, uncommitted bytes of a range that begins and ends where pieces do: one slice
@@ -121,7 +121,7 @@ mod tests {
                 self.commit();
                 self.staging.place(self.position, length, self.committed)
             });
-            let mut writer = self.staging.writer(index.unwrap(), bytes.len()).unwrap();
+            let mut writer = self.staging.region.writer(index.unwrap(), bytes.len()).unwrap();
             writer.put_size(bytes[..4].try_into().unwrap());
             writer.put(&bytes[4..]);
             assert!(writer.finish());

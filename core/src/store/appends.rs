@@ -516,7 +516,8 @@ impl Inner {
             false => self.settle_unwaited(),
         };
         match waited {
-            Ok(()) => Ok(placed),
+            // The address anew: a copy of it would wait for the one that was just stored.
+            Ok(()) => Ok(AppendResult { store_host: self.options.store_host, ..placed }),
             Err(error) => Err(error.with_appended(placed)),
         }
     }

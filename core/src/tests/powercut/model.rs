@@ -117,6 +117,25 @@ fn chance_tears_pages_reorders_writes_and_leaves_renames_undone() {
 }
 
 #[test]
+fn a_sync_of_a_range_takes_no_other_pages_along() {
+    let bench = Bench::new();
+    let file = bench.disk.create(&path("f"), 4 * PAGE as u64).unwrap();
+    bench.disk.sync_directory(Path::new(ROOT)).unwrap();
+    file.sync_all().unwrap();
+    let region = file.map(4 * PAGE, Access::Write).unwrap();
+    for page in 0..4 {
+        let mut writer = region.writer(page * PAGE, 8).unwrap();
+        writer.put_size([7; 4]);
+        writer.put(&[7; 4]);
+        assert!(writer.finish());
+    }
+    file.sync_range(&region, PAGE + 4..2 * PAGE + 4).unwrap();
+    let bytes = bench.left("f", Survival::Nothing).unwrap();
+    let left: Vec<_> = (0..4).map(|page| bytes[page * PAGE]).collect();
+    assert_eq!(left, [0, 7, 7, 0]);
+}
+
+#[test]
 fn what_is_written_behind_the_end_needs_the_length() {
     let bench = Bench::new();
     let file = bench.disk.create(&path("f"), 0).unwrap();
