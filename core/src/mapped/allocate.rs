@@ -356,7 +356,7 @@ impl Shared {
         let file = &current.file;
         let to = (position + ahead).min(file.reserved_end());
         if to > from {
-            let range = index(file, from)..index(file, to);
+            let range = file.index(from)..file.index(to);
             match &current.buffer {
                 Some(buffer) => {
                     if let Some(region) = buffer.region() {
@@ -429,13 +429,13 @@ impl Shared {
             self.state.lock().leftover = !error.is_already_there();
         })?;
         if settings.warm {
-            file.region().populate(0..index(&file, file.end()));
+            file.region().populate(0..file.index(file.end()));
             if let Err(error) = file.region().lock() {
                 tracing::warn!(%error, path = %file.path().display(), "cannot lock in memory");
             }
         } else if buffer.is_none() && self.queue.staging().is_none() {
             let first = start + LEAST_POPULATED_BYTES;
-            file.region().populate(0..index(&file, first));
+            file.region().populate(0..file.index(first));
         }
         if let Some(buffer) = &buffer {
             file.attach_buffer(Arc::clone(buffer));
@@ -444,9 +444,4 @@ impl Shared {
         self.changed.notify_all();
         Ok(())
     }
-}
-
-fn index(file: &MappedFile, position: u64) -> usize {
-    let position = position.clamp(file.start(), file.end());
-    usize::try_from(position - file.start()).unwrap_or(usize::MAX)
 }

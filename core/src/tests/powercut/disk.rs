@@ -444,18 +444,12 @@ impl ModelFile {
         Ok(())
     }
 
-    fn sync(&self, what: &str, pages: Option<Range<usize>>) -> io::Result<()> {
+    fn sync(&self, what: &str, change: Change) -> io::Result<()> {
         self.check()?;
         let mut state = self.disk.state.lock();
         state.begin();
         let what = || format!("{what} {}", self.path.display());
-        state.end(
-            what,
-            vec![match pages {
-                None => Change::SyncFile(self.file),
-                Some(pages) => Change::SyncPages { file: self.file, pages },
-            }],
-        );
+        state.end(what, vec![change]);
         Ok(())
     }
 }
@@ -515,15 +509,16 @@ impl DiskFile for ModelFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.sync("sync data", None)
+        self.sync("sync data", Change::SyncFile(self.file))
     }
 
     fn sync_range(&self, _region: &Region, range: Range<usize>) -> io::Result<()> {
         let pages = range.start / PAGE..range.end.div_ceil(PAGE);
-        self.sync(&format!("sync pages {pages:?}"), Some(pages))
+        let what = format!("sync pages {pages:?}");
+        self.sync(&what, Change::SyncPages { file: self.file, pages })
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.sync("sync", None)
+        self.sync("sync", Change::SyncFile(self.file))
     }
 }
