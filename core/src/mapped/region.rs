@@ -147,13 +147,14 @@ impl Region {
     /// read-only.
     pub(crate) fn writer(&self, start: usize, length: usize) -> Option<RegionWriter<'_>> {
         let end = start.checked_add(length)?;
-        (end <= self.length && self.access == Access::Write).then_some(RegionWriter {
-            region: self,
-            start,
-            position: start,
-            end,
-            size: [0; 4],
-        })
+        if end > self.length || self.access != Access::Write {
+            return None;
+        }
+        // The next records go there. A store to memory that is not near keeps the lock from being
+        // released until it is.
+        let behind = end + FETCH_BEHIND_BYTES;
+        fetch(self, behind..behind + length.min(FETCH_MOST_BYTES));
+        Some(RegionWriter { region: self, start, position: start, end, size: [0; 4] })
     }
 
     /// Takes the page faults of a range now, so that nobody waits for them later. Its pages are
@@ -210,8 +211,8 @@ pub(super) fn published(region: &Region, range: Range<usize>) -> &[u8] {
     unsafe { region.slice(range) }
 }
 
-/// Asks the processor to have bytes ready that are looked at soon. It changes nothing else: what is
-/// not in memory is not fetched, and no fault is taken.
+/// Asks the processor to have bytes ready that are looked at or written soon. It changes nothing
+/// else: what is not in memory, or not in the region, is not fetched, and no fault is taken.
 #[inline(always)]
 #[cfg_attr(
     any(not(target_arch = "x86_64"), miri),
@@ -219,16 +220,25 @@ pub(super) fn published(region: &Region, range: Range<usize>) -> &[u8] {
 )]
 pub(super) fn fetch(region: &Region, range: Range<usize>) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    for at in range.step_by(CACHE_LINE_BYTES) {
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let line = region.base.as_ptr().cast_const().wrapping_add(at);
-        // SAFETY: a hint, which is defined for every address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+        let mut at = range.start;
+        while at < range.end {
+            let line = region.base.as_ptr().cast_const().wrapping_add(at);
+            // SAFETY: a hint, which is defined for every address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+            at += CACHE_LINE_BYTES;
+        }
     }
 }
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 const CACHE_LINE_BYTES: usize = 64;
+
+/// How far behind a record memory is asked for when it is about to be written.
+const FETCH_BEHIND_BYTES: usize = 2048;
+/// How much of it is asked for at once: a processor has only so many requests under way.
+const FETCH_MOST_BYTES: usize = 4096;
 
 /// Writes a record into a region, its first four bytes, the size, last.
 ///
