@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::append_lock::{AppendGuard, AppendLock};
 use super::topics::{QueueState, RecentQueues, TopicTable};
-use crate::clock::Clock;
+use crate::clock::{Clock, WallReading};
 use crate::codec::record::{BLANK_BYTES, RecordDraft, Stamp, encode_blank};
 use crate::error::{Error, Result};
 use crate::fence::Fence;
@@ -28,6 +28,7 @@ struct AppendState {
     /// Where the next record goes.
     position: u64,
     last_timestamp_ms: i64,
+    clock: WallReading,
     recent: RecentQueues,
 }
 
@@ -104,6 +105,7 @@ impl CommitLog {
             target,
             position,
             last_timestamp_ms: parts.last_timestamp_ms,
+            clock: WallReading::default(),
             recent: RecentQueues::default(),
         };
         Self {
@@ -214,7 +216,10 @@ impl Appender<'_> {
         // What becomes visible later never has an older time than when something before it did.
         let now = match self.unpublished_ms {
             Some(now) => now,
-            None => self.log.parts.clock.wall_ms().max(state.last_timestamp_ms),
+            None => {
+                let now = self.log.parts.clock.wall_ms_since(&mut state.clock);
+                now.max(state.last_timestamp_ms)
+            }
         };
         let takes_offset = drafts.first().is_some_and(RecordDraft::takes_queue_offset);
         let first_queue_offset = if takes_offset { queue.next_offset() } else { 0 };

@@ -6,11 +6,13 @@
 pub(crate) mod disk;
 pub(crate) mod local_time;
 mod process;
+mod ticks;
 
 pub(crate) use process::{
     ForkWatch, LockRefused, boot_id, coarse_monotonic_ms, file_identity, forked_while_open,
-    open_lock_file, try_lock, wall_ms,
+    open_lock_file, try_lock, wall_time,
 };
+pub(crate) use ticks::ticks;
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};

@@ -131,21 +131,23 @@ pub(crate) fn boot_id() -> Option<u64> {
 #[inline]
 pub(crate) fn coarse_monotonic_ms() -> Option<u64> {
     #[cfg(target_os = "linux")]
-    return Some(clock_ms(libc::CLOCK_MONOTONIC_COARSE)?.cast_unsigned());
+    return Some(time(libc::CLOCK_MONOTONIC_COARSE)?.0.cast_unsigned());
     #[cfg(not(target_os = "linux"))]
     None
 }
 
-/// Milliseconds since the Unix epoch.
+/// Milliseconds since the Unix epoch, and the nanoseconds of the millisecond that has begun.
 #[inline]
-pub(crate) fn wall_ms() -> Option<i64> {
-    clock_ms(libc::CLOCK_REALTIME)
+pub(crate) fn wall_time() -> Option<(i64, u32)> {
+    time(libc::CLOCK_REALTIME)
 }
 
 #[inline]
-fn clock_ms(clock: libc::clockid_t) -> Option<i64> {
+fn time(clock: libc::clockid_t) -> Option<(i64, u32)> {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a whole timespec; a clock the system does not know is an error.
     let failed = unsafe { libc::clock_gettime(clock, &raw mut now) };
-    (failed == 0).then_some(now.tv_sec * 1000 + now.tv_nsec / 1_000_000)
+    let milliseconds = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
+    // Less than a million.
+    (failed == 0).then_some((milliseconds, (now.tv_nsec % 1_000_000) as u32))
 }
