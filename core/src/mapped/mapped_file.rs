@@ -289,8 +289,6 @@ pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> io::Result<()> {
 
 /// How far ahead of what is looked at memory is asked for.
 const FETCH_DISTANCE_BYTES: usize = 4096;
-/// How much of it is asked for at once: a processor has only so many requests under way.
-const FETCH_MOST_BYTES: usize = 4096;
 
 /// Readable bytes of one file, which stay readable as long as the pin lives: also after the store
 /// was closed or the file removed.
@@ -339,7 +337,7 @@ impl Pin {
     #[inline(always)]
     pub(crate) fn fetch_ahead(&self, count: usize) {
         let start = self.range.start.saturating_add(FETCH_DISTANCE_BYTES);
-        let end = start.saturating_add(count.min(FETCH_MOST_BYTES)).min(self.range.end);
+        let end = start.saturating_add(count.min(region::FETCH_MOST_BYTES)).min(self.range.end);
         region::fetch(&self.file.region, start..end);
     }
 

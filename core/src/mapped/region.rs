@@ -237,8 +237,8 @@ const CACHE_LINE_BYTES: usize = 64;
 
 /// How far behind a record memory is asked for when it is about to be written.
 const FETCH_BEHIND_BYTES: usize = 2048;
-/// How much of it is asked for at once: a processor has only so many requests under way.
-const FETCH_MOST_BYTES: usize = 4096;
+/// How much memory is asked for at once: a processor has only so many requests under way.
+pub(super) const FETCH_MOST_BYTES: usize = 4096;
 
 /// Writes a record into a region, its first four bytes, the size, last.
 ///
