@@ -56,14 +56,17 @@ pub unsafe extern "C" fn cairn_store_append(
         let out_result = unsafe { OutStruct::optional(out_result, "out_result") }?;
         // SAFETY: readable as it says, says the caller.
         let parts = unsafe { MessageParts::read(message) }?;
-        // SAFETY: what it points to is readable during the call, says the caller.
-        let message = unsafe { parts.message(UseTopic::Yes) }?;
         let _inside = store.fence.enter_write()?;
-        let placed = store.writer()?.append(&message)?;
-        if let Some(out_result) = out_result {
-            out_result.write(&placed.into());
-        }
-        Ok(())
+        let writer = store.writer()?;
+        let append = |message: &Message<'_>| {
+            let placed = writer.append(message)?;
+            if let Some(out_result) = out_result {
+                out_result.write(placed.into());
+            }
+            Ok(())
+        };
+        // SAFETY: what it points to is readable during the call, says the caller.
+        unsafe { parts.with_message(UseTopic::Yes, append) }
     })
 }
 
@@ -109,7 +112,7 @@ pub unsafe extern "C" fn cairn_store_append_many(
         out_appended.set(results.len());
         for (index, placed) in results.into_iter().enumerate() {
             if let Some(out_result) = out_results.and_then(|array| array.out(index)) {
-                out_result.write(&placed.into());
+                out_result.write(placed.into());
             }
         }
         outcome
@@ -146,7 +149,7 @@ unsafe fn append_array(
     let mut messages: Vec<Message<'_>> = Vec::with_capacity(parts.len());
     for part in &parts {
         // SAFETY: what it points to is readable, says the caller.
-        match unsafe { part.message(UseTopic::Yes) } {
+        match unsafe { part.with_message(UseTopic::Yes, |message| Ok(*message)) } {
             Ok(message) => messages.push(message),
             Err(error) => {
                 refused = Err(error);
@@ -185,12 +188,13 @@ pub unsafe extern "C" fn cairn_store_append_async(
         let callback = callbacks::required(callback)?;
         // SAFETY: readable as it says, says the caller.
         let parts = unsafe { MessageParts::read(message) }?;
-        // SAFETY: what it points to is readable during the call, says the caller.
-        let message = unsafe { parts.message(UseTopic::Yes) }?;
         let _inside = store.fence.enter_write()?;
         let sink = store.callbacks.sink(callback);
         let token = callbacks::token(user_data);
-        store.writer()?.append_to_sink(&message, &sink, token)?;
+        let writer = store.writer()?;
+        let append = |message: &Message<'_>| writer.append_to_sink(message, &sink, token);
+        // SAFETY: what it points to is readable during the call, says the caller.
+        unsafe { parts.with_message(UseTopic::Yes, append) }?;
         Ok(())
     })
 }
@@ -259,14 +263,15 @@ unsafe fn append_encoded(
     let out_result = unsafe { OutStruct::optional(out_result, "out_result") }?;
     // SAFETY: readable as it says, says the caller.
     let parts = unsafe { MessageParts::read(shared) }?;
-    // SAFETY: what it points to is readable during the call, says the caller.
-    let shared = unsafe { parts.message(UseTopic::Yes) }?;
     // SAFETY: readable for its length, says the caller.
     let items = unsafe { items.slice("items") }?;
     let _inside = store.fence.enter_write()?;
-    let placed = append(store.writer()?, &EncodedBatch { shared, items })?;
+    let writer = store.writer()?;
+    let append = |shared: &Message<'_>| append(writer, &EncodedBatch { shared: *shared, items });
+    // SAFETY: what it points to is readable during the call, says the caller.
+    let placed = unsafe { parts.with_message(UseTopic::Yes, append) }?;
     if let Some(out_result) = out_result {
-        out_result.write(&placed.into());
+        out_result.write(placed.into());
     }
     Ok(())
 }

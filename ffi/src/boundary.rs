@@ -118,6 +118,13 @@ pub(crate) fn invalid(what: impl Into<std::borrow::Cow<'static, str>>) -> Error 
     Error::new(Status::InvalidArgument, what)
 }
 
+/// An error that is made out of the way: what its text needs would be stored in every call.
+#[cold]
+#[inline(never)]
+pub(crate) fn refusal(error: impl FnOnce() -> Error) -> Error {
+    error()
+}
+
 /// Borrows what an argument points to.
 ///
 /// # Safety

@@ -362,7 +362,7 @@ pub unsafe extern "C" fn cairn_assigned_queues_get(
             .queues
             .get(index)
             .ok_or_else(|| invalid(format!("the list has no queue {index}")))?;
-        out_queue.write(&cairn_assigned_queue {
+        out_queue.write(cairn_assigned_queue {
             struct_size: size_of::<cairn_assigned_queue>() as u32,
             queue_id: *queue_id,
             topic: cairn_str::of(topic.as_bytes()),

@@ -139,7 +139,7 @@ pub unsafe extern "C" fn cairn_error_appended(
             .error
             .appended()
             .ok_or_else(|| boundary::invalid("the error carries no appended record"))?;
-        out_result.write(&cairn_append_result::from(appended));
+        out_result.write(cairn_append_result::from(appended));
         Ok(())
     })
 }

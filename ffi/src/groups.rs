@@ -168,7 +168,7 @@ pub unsafe extern "C" fn cairn_group_progress_get(
             .queues
             .get(index)
             .ok_or_else(|| invalid(format!("the progress has no queue {index}")))?;
-        out_queue.write(&cairn_queue_progress {
+        out_queue.write(cairn_queue_progress {
             struct_size: size_of::<cairn_queue_progress>() as u32,
             queue_id: queue.queue_id,
             topic: cairn_str::of(queue.topic.as_bytes()),

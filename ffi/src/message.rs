@@ -121,6 +121,11 @@ impl From<AppendResult> for cairn_append_result {
 /// The parts of a message that cannot be borrowed as they come.
 pub(crate) struct MessageParts<'a> {
     source: Lent<'a, cairn_message>,
+    /// Absent where there are neither keys nor properties.
+    lists: Option<Box<Lists<'a>>>,
+}
+
+struct Lists<'a> {
     keys: Vec<&'a str>,
     properties: Vec<(&'a str, &'a str)>,
 }
@@ -150,17 +155,18 @@ impl<'a> MessageParts<'a> {
     #[inline(always)]
     pub(crate) unsafe fn new(source: Lent<'a, cairn_message>) -> Result<Self> {
         if source.key_count == 0 && source.property_count == 0 {
-            return Ok(Self { source, keys: Vec::new(), properties: Vec::new() });
+            return Ok(Self { source, lists: None });
         }
         // SAFETY: what it points to is readable, says the caller.
-        unsafe { Self::with_lists(source) }
+        let lists = unsafe { Self::lists(&source) }?;
+        Ok(Self { source, lists: Some(lists) })
     }
 
     /// # Safety
     ///
     /// - What `source` points to is readable during `'a`.
     #[inline(never)]
-    unsafe fn with_lists(source: Lent<'a, cairn_message>) -> Result<Self> {
+    unsafe fn lists(source: &cairn_message) -> Result<Box<Lists<'a>>> {
         const ILLEGAL: Status = Status::PropertiesIllegal;
         // SAFETY: readable for the count, says the caller.
         let keys = unsafe { array::<cairn_str>(source.keys, source.key_count, "message.keys") }?;
@@ -181,16 +187,22 @@ impl<'a> MessageParts<'a> {
             let value = unsafe { pair.value.text("a property's value", ILLEGAL) }?;
             properties.push((name, value));
         }
-        Ok(Self { source, keys, properties })
+        Ok(Box::new(Lists { keys, properties }))
     }
 
-    /// The engine's message, borrowing from these parts and from the caller's memory.
+    /// Runs `take` on the engine's message, which borrows from these parts and from the caller's
+    /// memory. It is put together where it is used: a copy of what was just stored in smaller
+    /// pieces waits for the stores.
     ///
     /// # Safety
     ///
     /// - What the message points to is still readable during `'a`.
     #[inline(always)]
-    pub(crate) unsafe fn message(&'a self, use_topic: UseTopic) -> Result<Message<'a>> {
+    pub(crate) unsafe fn with_message<T>(
+        &'a self,
+        use_topic: UseTopic,
+        take: impl FnOnce(&Message<'a>) -> Result<T>,
+    ) -> Result<T> {
         let source = &*self.source;
         let topic = match use_topic {
             // SAFETY: readable for its length, says the caller.
@@ -211,17 +223,22 @@ impl<'a> MessageParts<'a> {
         if source.reserved != 0 {
             return Err(invalid("message.reserved is not zero").expected(0, source.reserved));
         }
-        Ok(Message {
+        let born_host = source.born_host.socket_address("message.born_host")?;
+        let (keys, properties): (&[_], &[_]) = match &self.lists {
+            Some(lists) => (&lists.keys, &lists.properties),
+            None => (&[], &[]),
+        };
+        take(&Message {
             topic,
             queue_id: source.queue_id,
             body,
             tag,
-            keys: &self.keys,
-            properties: &self.properties,
+            keys,
+            properties,
             flag: source.flag,
             sys_flag: source.sys_flag,
             born_timestamp_ms: (source.born_timestamp_ms != 0).then_some(source.born_timestamp_ms),
-            born_host: source.born_host.socket_address("message.born_host")?,
+            born_host,
             reconsume_times: source.reconsume_times,
             prepared_transaction_offset: source.prepared_transaction_offset,
             delay_level: source.delay_level,

@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 
 use engine::Result;
 
-use crate::boundary::{invalid, null_argument};
+use crate::boundary::{invalid, null_argument, refusal};
 
 /// No struct is larger; a greater `struct_size` is an uninitialized one.
 const MAX_STRUCT_SIZE: usize = 4096;
@@ -41,8 +41,10 @@ unsafe fn checked_size<T: OpenStruct>(pointer: *const T, name: &'static str) -> 
     if (T::MIN_SIZE..=MAX_STRUCT_SIZE).contains(&size) {
         return Ok(size);
     }
-    Err(invalid(format!("struct_size of {name} is not set or too small"))
-        .expected(format!("{} to {MAX_STRUCT_SIZE}", T::MIN_SIZE), size))
+    Err(refusal(move || {
+        invalid(format!("struct_size of {name} is not set or too small"))
+            .expected(format!("{} to {MAX_STRUCT_SIZE}", T::MIN_SIZE), size)
+    }))
 }
 
 /// Copies a struct of the caller's size into one of ours.
@@ -174,19 +176,32 @@ impl<T: OpenStruct> OutStruct<T> {
     }
 
     /// Writes the fields the caller knows; its `struct_size` stays as it is.
-    #[inline]
-    pub(crate) fn write(self, value: &T) {
+    #[inline(always)]
+    pub(crate) fn write(self, value: T) {
+        if self.size == size_of::<T>() {
+            // With a length that is known here the fields go where they belong one by one.
+            self.write_bytes(&value, size_of::<T>());
+        } else {
+            self.write_known(value);
+        }
+    }
+
+    /// Writes to a struct of another size. It has a copy of its own, so that the address of the
+    /// value is not taken where nearly every call passes by.
+    #[inline(never)]
+    fn write_known(self, value: T) {
+        self.write_bytes(&value, self.size.min(size_of::<T>()));
+    }
+
+    /// Writes the first `size` bytes, which both structs have, but for the head.
+    #[inline(always)]
+    fn write_bytes(self, value: &T, size: usize) {
         const HEAD: usize = size_of::<u32>();
-        // A length that is known here makes the copy a few instructions.
-        let length = match self.size.min(size_of::<T>()) {
-            whole if whole == size_of::<T>() => size_of::<T>() - HEAD,
-            part => part - HEAD,
-        };
         let from = std::ptr::from_ref(value).cast::<u8>().wrapping_add(HEAD);
         let to = self.pointer.as_ptr().cast::<u8>().wrapping_add(HEAD);
-        // SAFETY: `value` has `HEAD + length` bytes and so has the caller's struct, as its size was
-        // checked; one is ours and the other the caller's, so they do not overlap.
-        unsafe { std::ptr::copy_nonoverlapping(from, to, length) };
+        // SAFETY: both structs have `size` bytes, of which the head is the first four, as their
+        // sizes were checked; one is ours and the other the caller's, so they do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, size - HEAD) };
     }
 }
 

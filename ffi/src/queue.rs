@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use engine::{QueueAppender, Status};
+use engine::{Message, QueueAppender, Status};
 
 use crate::append::cairn_append_callback;
 use crate::boundary;
@@ -80,14 +80,16 @@ pub unsafe extern "C" fn cairn_queue_append(
         let out_result = unsafe { OutStruct::optional(out_result, "out_result") }?;
         // SAFETY: readable as it says, says the caller.
         let parts = unsafe { MessageParts::read(message) }?;
-        // SAFETY: what it points to is readable during the call, says the caller.
-        let message = unsafe { parts.message(UseTopic::No) }?;
         let _inside = queue.fence.enter_write()?;
-        let placed = queue.appender.append(&message)?;
-        if let Some(out_result) = out_result {
-            out_result.write(&placed.into());
-        }
-        Ok(())
+        let append = |message: &Message<'_>| {
+            let placed = queue.appender.append(message)?;
+            if let Some(out_result) = out_result {
+                out_result.write(placed.into());
+            }
+            Ok(())
+        };
+        // SAFETY: what it points to is readable during the call, says the caller.
+        unsafe { parts.with_message(UseTopic::No, append) }
     })
 }
 
@@ -114,12 +116,12 @@ pub unsafe extern "C" fn cairn_queue_append_async(
         let callback = callbacks::required(callback)?;
         // SAFETY: readable as it says, says the caller.
         let parts = unsafe { MessageParts::read(message) }?;
-        // SAFETY: what it points to is readable during the call, says the caller.
-        let message = unsafe { parts.message(UseTopic::No) }?;
         let _inside = queue.fence.enter_write()?;
         let sink = queue.callbacks.sink(callback);
         let token = callbacks::token(user_data);
-        queue.appender.append_to_sink(&message, &sink, token)?;
+        let append = |message: &Message<'_>| queue.appender.append_to_sink(message, &sink, token);
+        // SAFETY: what it points to is readable during the call, says the caller.
+        unsafe { parts.with_message(UseTopic::No, append) }?;
         Ok(())
     })
 }

@@ -460,7 +460,7 @@ pub unsafe extern "C" fn cairn_batch_get(
         let message = batch
             .message(index)
             .ok_or_else(|| invalid(format!("the batch has no message {index}")))?;
-        out_view.write(&cairn_message_view::from(message));
+        out_view.write(cairn_message_view::from(message));
         Ok(())
     })
 }

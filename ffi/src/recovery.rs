@@ -110,7 +110,7 @@ pub unsafe extern "C" fn cairn_recovery_get(
         // SAFETY: null or as long as it says, says the caller.
         let out_report = unsafe { OutStruct::new(out_report, "out_report") }?;
         let report = &recovery.report;
-        out_report.write(&cairn_recovery_report {
+        out_report.write(cairn_recovery_report {
             struct_size: size_of::<cairn_recovery_report>() as u32,
             created: u32::from(report.created),
             clean_stop: u32::from(report.clean_stop),

@@ -113,7 +113,7 @@ pub unsafe extern "C" fn cairn_stats_totals(
         // SAFETY: null or as long as it says, says the caller.
         let out_totals = unsafe { OutStruct::new(out_totals, "out_totals") }?;
         let stats = &stats.stats;
-        out_totals.write(&cairn_store_stats {
+        out_totals.write(cairn_store_stats {
             struct_size: size_of::<cairn_store_stats>() as u32,
             reserved: 0,
             messages: stats.messages,
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn cairn_stats_topic(
             .topics
             .get(index)
             .ok_or_else(|| invalid(format!("the statistics have no topic {index}")))?;
-        out_topic.write(&cairn_topic_stats {
+        out_topic.write(cairn_topic_stats {
             struct_size: size_of::<cairn_topic_stats>() as u32,
             reserved: 0,
             topic: cairn_str::of(topic.topic.as_bytes()),

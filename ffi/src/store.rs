@@ -277,7 +277,7 @@ pub unsafe extern "C" fn cairn_store_positions(
         // SAFETY: null or as long as it says, says the caller.
         let out_positions = unsafe { OutStruct::new(out_positions, "out_positions") }?;
         let _inside = store.fence.enter();
-        out_positions.write(&match &store.opened {
+        out_positions.write(match &store.opened {
             Opened::Store(store) => positions_of(store),
             Opened::Reader(reader) => {
                 let max_offset = reader.max_offset().to_i64();

@@ -254,14 +254,14 @@ fn results_are_written_up_to_the_smaller_size() {
     let ours = Probe { struct_size: 16, first: 1, second: 2 };
     let mut older = Probe { struct_size: 8, first: 0, second: 77 };
     // SAFETY: as long as it says.
-    unsafe { OutStruct::new(&mut older, "older") }.unwrap().write(&ours);
+    unsafe { OutStruct::new(&mut older, "older") }.unwrap().write(ours);
     assert_eq!((older.struct_size, older.first, older.second), (8, 1, 77));
     let mut newer = NewerProbe::default();
     newer.known.struct_size = size_of::<NewerProbe>() as u32;
     newer.third = 78;
     let pointer = ptr::from_mut(&mut newer).cast::<Probe>();
     // SAFETY: as long as it says.
-    unsafe { OutStruct::new(pointer, "newer") }.unwrap().write(&ours);
+    unsafe { OutStruct::new(pointer, "newer") }.unwrap().write(ours);
     assert_eq!(newer.known.struct_size as usize, size_of::<NewerProbe>());
     assert_eq!((newer.known.second, newer.third), (2, 78));
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use engine::{Error, Result, Status};
 
-use crate::boundary::invalid;
+use crate::boundary::{invalid, refusal};
 
 /// Text: UTF-8, not terminated. With a length of zero the pointer is not looked at.
 #[derive(Debug, Clone, Copy)]
@@ -132,12 +132,16 @@ pub(crate) unsafe fn array<'a, T>(data: *const T, length: usize, name: &str) -> 
         return Ok(&[]);
     }
     if data.is_null() {
-        return Err(invalid(format!("{name} is null, but its length is {length}")));
+        return Err(refusal(move || {
+            invalid(format!("{name} is null, but its length is {length}"))
+        }));
     }
     let most = isize::MAX as usize / size_of::<T>().max(1);
     if length > most {
-        return Err(invalid(format!("the length of {name} exceeds the memory"))
-            .expected(format!("at most {most}"), length));
+        return Err(refusal(move || {
+            invalid(format!("the length of {name} exceeds the memory"))
+                .expected(format!("at most {most}"), length)
+        }));
     }
     // SAFETY: not null, aligned and readable, says the caller; the length was checked.
     Ok(unsafe { std::slice::from_raw_parts(data, length) })
@@ -153,12 +157,17 @@ impl cairn_host {
             4 => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
             16 => IpAddr::V6(Ipv6Addr::from(self.address)),
             other => {
-                return Err(invalid(format!("address_length of {name} is wrong"))
-                    .expected("0, 4 or 16", other));
+                return Err(refusal(move || {
+                    invalid(format!("address_length of {name} is wrong"))
+                        .expected("0, 4 or 16", other)
+                }));
             }
         };
-        let port = u16::try_from(self.port).map_err(|_| {
-            invalid(format!("the port of {name} is wrong")).expected("0 to 65535", self.port)
+        let given = self.port;
+        let port = u16::try_from(given).map_err(|_| {
+            refusal(move || {
+                invalid(format!("the port of {name} is wrong")).expected("0 to 65535", given)
+            })
         })?;
         Ok(Some(SocketAddr::new(address, port)))
     }

@@ -42,10 +42,15 @@ pub unsafe extern "C" fn cairn_store_begin_transaction(
         let out_half = unsafe { OutStruct::new(out_half, "out_half") }?;
         // SAFETY: readable as it says, says the caller.
         let parts = unsafe { MessageParts::read(message) }?;
-        // SAFETY: what it points to is readable during the call, says the caller.
-        let message = unsafe { parts.message(UseTopic::Yes) }?;
         let _inside = store.fence.enter_write()?;
-        out_half.write(&store.writer()?.begin_transaction(&message)?.half().into());
+        let writer = store.writer()?;
+        // SAFETY: what it points to is readable during the call, says the caller.
+        let half = unsafe {
+            parts.with_message(UseTopic::Yes, |message| {
+                Ok(writer.begin_transaction(message)?.half())
+            })
+        }?;
+        out_half.write(half.into());
         Ok(())
     })
 }
@@ -77,7 +82,7 @@ pub unsafe extern "C" fn cairn_store_commit_transaction(
         let _inside = store.fence.enter_write()?;
         let placed = store.writer()?.commit_transaction(half)?;
         if let Some(out_result) = out_result {
-            out_result.write(&placed.into());
+            out_result.write(placed.into());
         }
         Ok(())
     })

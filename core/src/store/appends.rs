@@ -265,20 +265,19 @@ impl Inner {
     #[inline(always)]
     fn timed<T>(&self, append: impl FnOnce() -> Result<T>) -> Result<T> {
         let begin = self.clock.monotonic_ms();
-        let result = match append() {
-            Ok(value) => Ok(value),
-            Err(error) => Err(self.counted(error)),
-        };
+        let result = append();
+        if let Err(error) = &result {
+            self.count_refused(error);
+        }
         self.counters.appends_took(1, self.clock.monotonic_ms().saturating_sub(begin));
         result
     }
 
     #[cold]
-    fn counted(&self, error: Error) -> Error {
+    fn count_refused(&self, error: &Error) {
         if error.appended().is_none() {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
-        error
     }
 
     /// The queue a message names, once its name was checked.
@@ -458,7 +457,7 @@ impl Inner {
         }
         let calls = results.len() - before + usize::from(outcome.is_err());
         self.counters.appends_took(calls as u64, self.clock.monotonic_ms().saturating_sub(begin));
-        outcome.map_err(|error| self.counted(error))
+        outcome.inspect_err(|error| self.count_refused(error))
     }
 
     /// Takes the append lock once, and publishes once, for as many of the messages as one turn has.
