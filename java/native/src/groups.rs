@@ -14,8 +14,8 @@ use crate::boundary::Outcome;
 use crate::handle::{BatchHandle, ConsumerHandle, Handle, StoreHandle};
 use crate::queues::{NO_INDEX, limit, queue_offset, read_filter};
 use crate::reading::Given;
-use crate::store::{milliseconds, utf8};
-use crate::wire::{Reader, Writer};
+use crate::store::milliseconds;
+use crate::wire::{Reader, Writer, utf8};
 
 fn not_negative(value: i64, what: &'static str) -> Result<u64> {
     u64::try_from(value)

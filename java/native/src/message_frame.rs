@@ -7,73 +7,91 @@ use jni::Env;
 use jni::objects::{JByteArray, JClass};
 
 use crate::boundary::Outcome;
-use crate::wire::Reader;
+use crate::wire::{Reader, utf8};
 
 /// The numbers that every message begins with.
 const HEAD_BYTES: usize = 40;
 
-/// A message and the lists it borrows.
-pub(crate) struct MessageFrame<'a> {
-    fields: Message<'a>,
+/// Whether a message's topic counts, or that of a prepared queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UseTopic {
+    Yes,
+    No,
+}
+
+/// What a message borrows besides the request it was read from.
+#[derive(Default)]
+pub(crate) struct Lists<'a> {
     keys: Vec<&'a str>,
     properties: Vec<(&'a str, &'a str)>,
 }
 
-impl<'a> MessageFrame<'a> {
-    /// Reads one message; `io.cairnlog.Message.write` wrote it.
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self> {
-        // All numbers in one look at what is left: this runs for every append.
-        let head: [u8; HEAD_BYTES] = reader.array()?;
-        let i32_at = |at: usize| i32::from_le_bytes(four(&head, at));
-        let i64_at =
-            |at: usize| i64::from(i32_at(at + 4)) << 32 | i64::from(i32_at(at).cast_unsigned());
-        let [queue_id, flag, sys_flag, reconsume_times] = [0, 4, 8, 12].map(i32_at);
-        let wait_store_ok = i32_at(16) != 0;
-        let [prepared_transaction_offset, born_timestamp_ms] = [20, 28].map(i64_at);
-        let delay_level = delay_level(i32_at(36))?;
-        let born_host = read_host(reader)?;
-        let topic = reader.text()?;
-        let tag = reader.optional_text()?;
-        let mut keys = Vec::new();
-        for _ in 0..reader.length()? {
-            keys.push(reader.text()?);
-        }
-        let mut properties = Vec::new();
-        for _ in 0..reader.length()? {
-            properties.push((reader.text()?, reader.text()?));
-        }
-        let body = reader.bytes()?;
-        let fields = Message {
-            topic,
-            queue_id,
-            body,
-            tag,
-            keys: &[],
-            properties: &[],
-            flag,
-            sys_flag,
-            born_timestamp_ms: (born_timestamp_ms != i64::MIN).then_some(born_timestamp_ms),
-            born_host,
-            reconsume_times,
-            prepared_transaction_offset,
-            delay_level,
-            wait_store_ok,
-        };
-        Ok(Self { fields, keys, properties })
+impl Lists<'_> {
+    /// Gives the message what was read with it.
+    pub(crate) fn lend<'b>(&'b self, message: &mut Message<'b>) {
+        message.keys = &self.keys;
+        message.properties = &self.properties;
     }
+}
 
-    /// Reads the only message of a request.
-    pub(crate) fn read_single(bytes: &'a [u8]) -> Result<Self> {
-        let mut reader = Reader::new(bytes);
-        let frame = Self::read(&mut reader)?;
-        reader.finish()?;
-        Ok(frame)
-    }
+/// A message without a body, for [`read_message`].
+pub(crate) const NO_MESSAGE: Message<'static> = Message::new("", &[]);
 
-    /// The message.
-    pub(crate) fn message(&self) -> Message<'_> {
-        Message { keys: &self.keys, properties: &self.properties, ..self.fields }
+/// Reads one message, which `io.cairnlog.Message.write` wrote, into where it is used: a copy of
+/// what was just stored in smaller pieces waits for the stores. `message` has been [`NO_MESSAGE`]
+/// until now, and its lists are left to be lent.
+#[inline]
+pub(crate) fn read_message<'a>(
+    reader: &mut Reader<'a>,
+    use_topic: UseTopic,
+    message: &mut Message<'a>,
+    lists: &mut Lists<'a>,
+) -> Result<()> {
+    // All numbers in one look at what is left: this runs for every append.
+    let head: &[u8; HEAD_BYTES] = reader.chunk()?;
+    let i32_at = |at: usize| i32::from_le_bytes(four(head, at));
+    let i64_at =
+        |at: usize| i64::from(i32_at(at + 4)) << 32 | i64::from(i32_at(at).cast_unsigned());
+    [message.queue_id, message.flag, message.sys_flag, message.reconsume_times] =
+        [0, 4, 8, 12].map(i32_at);
+    message.wait_store_ok = i32_at(16) != 0;
+    message.prepared_transaction_offset = i64_at(20);
+    let born_timestamp_ms = i64_at(28);
+    message.born_timestamp_ms = (born_timestamp_ms != i64::MIN).then_some(born_timestamp_ms);
+    message.delay_level = delay_level(i32_at(36))?;
+    let address = reader.bytes()?;
+    if !address.is_empty() {
+        message.born_host = Some(host(address, reader.i32()?)?);
     }
+    let topic = reader.bytes()?;
+    if use_topic == UseTopic::Yes {
+        message.topic = utf8(topic)?;
+    }
+    message.tag = reader.optional_text()?;
+    for _ in 0..reader.length()? {
+        lists.keys.push(reader.text()?);
+    }
+    for _ in 0..reader.length()? {
+        lists.properties.push((reader.text()?, reader.text()?));
+    }
+    message.body = reader.bytes()?;
+    Ok(())
+}
+
+/// Runs `take` on the only message of a request.
+#[inline]
+pub(crate) fn with_message<T>(
+    request: &[u8],
+    use_topic: UseTopic,
+    take: impl FnOnce(&Message<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut lists = Lists::default();
+    let mut message = NO_MESSAGE;
+    let mut reader = Reader::new(request);
+    read_message(&mut reader, use_topic, &mut message, &mut lists)?;
+    reader.finish()?;
+    lists.lend(&mut message);
+    take(&message)
 }
 
 /// Encodes messages as a client's batch does: flag, body and properties of each.
@@ -91,22 +109,24 @@ fn encode_items(request: &[u8]) -> Result<Vec<u8>> {
     let mut reader = Reader::new(request);
     let mut items = Vec::with_capacity(request.len());
     for _ in 0..reader.length()? {
-        let frame = MessageFrame::read(&mut reader)?;
-        if frame.fields.delay_level > 0 {
+        let mut lists = Lists::default();
+        let mut message = NO_MESSAGE;
+        read_message(&mut reader, UseTopic::Yes, &mut message, &mut lists)?;
+        if message.delay_level > 0 {
             return Err(Error::new(Status::BatchIllegal, "a message of a batch cannot be delayed"));
         }
-        let properties = encode_properties(&frame)?;
-        encode_batch_item(&mut items, frame.fields.flag, frame.fields.body, &properties)?;
+        let properties = encode_properties(message.tag, &lists)?;
+        encode_batch_item(&mut items, message.flag, message.body, &properties)?;
     }
     reader.finish()?;
     Ok(items)
 }
 
-fn encode_properties(frame: &MessageFrame<'_>) -> Result<Vec<u8>> {
-    let keys = frame.keys.join(" ");
-    let pairs = frame.properties.iter().copied();
-    let tag = frame.fields.tag.map(|tag| (PROPERTY_TAGS, tag));
-    let keys = (!frame.keys.is_empty()).then_some((PROPERTY_KEYS, keys.as_str()));
+fn encode_properties(tag: Option<&str>, lists: &Lists<'_>) -> Result<Vec<u8>> {
+    let keys = lists.keys.join(" ");
+    let pairs = lists.properties.iter().copied();
+    let tag = tag.map(|tag| (PROPERTY_TAGS, tag));
+    let keys = (!lists.keys.is_empty()).then_some((PROPERTY_KEYS, keys.as_str()));
     let mut encoded = Vec::new();
     for (name, value) in pairs.chain(tag).chain(keys) {
         if name.is_empty() || value.is_empty() || name.contains(['\u{1}', '\u{2}']) {
@@ -132,6 +152,7 @@ fn four(head: &[u8; HEAD_BYTES], at: usize) -> [u8; 4] {
     head.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
 }
 
+#[inline]
 fn delay_level(level: i32) -> Result<u32> {
     u32::try_from(level).map_err(|_| {
         Error::new(Status::InvalidArgument, "delayLevel of a message is negative")
@@ -139,11 +160,9 @@ fn delay_level(level: i32) -> Result<u32> {
     })
 }
 
-/// Reads an address: 0 for none, else 4 or 16 address bytes behind their length, then the port.
-fn read_host(reader: &mut Reader<'_>) -> Result<Option<SocketAddr>> {
-    let address = reader.bytes()?;
+/// An address of 4 or 16 bytes and a port.
+fn host(address: &[u8], port: i32) -> Result<SocketAddr> {
     let ip = match *address {
-        [] => return Ok(None),
         [a, b, c, d] => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
         _ => {
             let octets: [u8; 16] = address
@@ -152,9 +171,9 @@ fn read_host(reader: &mut Reader<'_>) -> Result<Option<SocketAddr>> {
             IpAddr::V6(Ipv6Addr::from(octets))
         }
     };
-    let port = u16::try_from(reader.i32()?)
+    let port = u16::try_from(port)
         .map_err(|_| Error::new(Status::InvalidArgument, "a port is above 65535 or negative"))?;
-    Ok(Some(SocketAddr::new(ip, port)))
+    Ok(SocketAddr::new(ip, port))
 }
 
 #[cfg(test)]
@@ -171,19 +190,25 @@ mod tests {
         writer.i32(2).text("k1").text("k2").i32(1).text("a").text("b");
         writer.bytes(b"body");
         let bytes = writer.as_slice().to_vec();
-        let frame = MessageFrame::read_single(&bytes).unwrap();
-        let message = frame.message();
-        assert_eq!((message.queue_id, message.flag, message.sys_flag), (3, -1, 8));
-        assert_eq!(message.prepared_transaction_offset, 99);
-        assert_eq!((message.born_timestamp_ms, message.delay_level), (None, 4));
-        assert_eq!(message.born_host, Some("10.0.0.1:65535".parse().unwrap()));
-        assert_eq!((message.topic, message.tag), ("orders", Some("new")));
-        assert_eq!(message.keys, ["k1", "k2"]);
-        assert_eq!(message.properties, [("a", "b")]);
-        assert_eq!(message.body, b"body");
-        assert!(!message.wait_store_ok);
+        let every_field = |message: &Message<'_>| {
+            assert_eq!((message.queue_id, message.flag, message.sys_flag), (3, -1, 8));
+            assert_eq!(message.reconsume_times, 2);
+            assert_eq!(message.prepared_transaction_offset, 99);
+            assert_eq!((message.born_timestamp_ms, message.delay_level), (None, 4));
+            assert_eq!(message.born_host, Some("10.0.0.1:65535".parse().unwrap()));
+            assert_eq!((message.topic, message.tag), ("orders", Some("new")));
+            assert_eq!(message.keys, ["k1", "k2"]);
+            assert_eq!(message.properties, [("a", "b")]);
+            assert_eq!(message.body, b"body");
+            assert!(!message.wait_store_ok);
+            Ok(())
+        };
+        with_message(&bytes, UseTopic::Yes, every_field).unwrap();
+        let topic = with_message(&bytes, UseTopic::No, |message| Ok(message.topic.to_owned()));
+        assert_eq!(topic.unwrap(), "");
         for cut in 0..bytes.len() {
-            assert!(MessageFrame::read_single(&bytes[..cut]).is_err(), "cut at {cut}");
+            let read = with_message(&bytes[..cut], UseTopic::Yes, |_| Ok(()));
+            assert!(read.is_err(), "cut at {cut}");
         }
     }
 }

@@ -25,8 +25,9 @@ fn write_host(writer: &mut Writer, host: SocketAddr) {
     writer.i32(length).i32(i32::from(host.port())).raw(&padded);
 }
 
-/// An append result in its fixed size.
-pub(crate) fn append_result(result: &AppendResult) -> [u8; APPEND_RESULT_BYTES] {
+/// Puts an append result where it belongs.
+#[inline]
+pub(crate) fn put_append_result(bytes: &mut [u8; APPEND_RESULT_BYTES], result: &AppendResult) {
     let (host, port) = (result.store_host.ip(), result.store_host.port());
     let mut address = [0; 16];
     let address_length = match host {
@@ -41,7 +42,6 @@ pub(crate) fn append_result(result: &AppendResult) -> [u8; APPEND_RESULT_BYTES] 
     };
     let size = i32::try_from(result.size_bytes).unwrap_or(i32::MAX);
     let count = i32::try_from(result.message_count).unwrap_or(i32::MAX);
-    let mut bytes = [0; APPEND_RESULT_BYTES];
     bytes[..8].copy_from_slice(&result.physical_offset.to_i64().to_le_bytes());
     bytes[8..16].copy_from_slice(&result.queue_offset.to_i64().to_le_bytes());
     bytes[16..24].copy_from_slice(&result.store_timestamp_ms.to_le_bytes());
@@ -51,12 +51,13 @@ pub(crate) fn append_result(result: &AppendResult) -> [u8; APPEND_RESULT_BYTES] 
     bytes[36..40].copy_from_slice(&i32::to_le_bytes(address_length));
     bytes[40..44].copy_from_slice(&i32::from(port).to_le_bytes());
     bytes[44..].copy_from_slice(&address);
-    bytes
 }
 
 /// Writes an append result.
 pub(crate) fn write_append_result(writer: &mut Writer, result: &AppendResult) {
-    writer.raw(&append_result(result));
+    let mut bytes = [0; APPEND_RESULT_BYTES];
+    put_append_result(&mut bytes, result);
+    writer.raw(&bytes);
 }
 
 /// Writes the fields of a message, its body left out.

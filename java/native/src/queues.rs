@@ -14,8 +14,8 @@ use crate::boundary::{Outcome, write_error};
 use crate::handle::{Handle, StoreHandle, TailHandle};
 use crate::opened::of_either;
 use crate::reading::Given;
-use crate::store::{long_array, milliseconds, physical_offset, utf8};
-use crate::wire::{Reader, Writer};
+use crate::store::{long_array, milliseconds, physical_offset};
+use crate::wire::{Reader, Writer, utf8};
 
 /// Messages that a tail hands over in one call, at most.
 const MAX_TAIL_MESSAGES: usize = 32;

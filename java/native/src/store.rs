@@ -1,6 +1,7 @@
 //! The natives of stores and prepared queues.
 
 use std::path::PathBuf;
+use std::slice;
 use std::time::Duration;
 
 use cairnlog::{
@@ -13,11 +14,11 @@ use jni::{Env, EnvUnowned};
 use crate::boundary::{self, Failure, Outcome};
 use crate::completion::completion_sink;
 use crate::handle::{Handle, QueueHandle, ScratchAddress, StoreHandle};
-use crate::message_frame::MessageFrame;
+use crate::message_frame::{Lists, NO_MESSAGE, UseTopic, read_message, with_message};
 use crate::opened::{Opened, of_either};
-use crate::outcome::{APPEND_RESULT_BYTES, append_result, write_recovery_report, write_stats};
+use crate::outcome::{APPEND_RESULT_BYTES, put_append_result, write_recovery_report, write_stats};
 use crate::progress::listen;
-use crate::wire::{Reader, Writer};
+use crate::wire::{Reader, Writer, utf8};
 
 /// The part of the scratch memory that holds the request.
 fn request(scratch: &[u8], length: jint) -> Result<&[u8]> {
@@ -35,7 +36,7 @@ fn respond(scratch: &mut [u8], results: &[AppendResult]) -> Result<()> {
         .ok_or_else(|| Error::new(Status::Internal, "results exceed the scratch memory"))?;
     let (places, _) = response.as_chunks_mut::<APPEND_RESULT_BYTES>();
     for (place, result) in places.iter_mut().zip(results) {
-        *place = append_result(result);
+        put_append_result(place, result);
     }
     Ok(())
 }
@@ -45,13 +46,12 @@ pub(crate) fn append_with(
     mut scratch: ScratchAddress,
     length: jint,
     capacity: jint,
+    use_topic: UseTopic,
     append: impl FnOnce(&Message<'_>) -> Result<AppendResult>,
 ) -> Outcome<()> {
     let scratch = scratch.bytes(capacity)?;
-    let frame = MessageFrame::read_single(request(scratch, length)?)?;
-    let result = append(&frame.message())?;
-    drop(frame);
-    respond(scratch, &[result])?;
+    let result = with_message(request(scratch, length)?, use_topic, append)?;
+    respond(scratch, slice::from_ref(&result))?;
     Ok(())
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn store_append<'local>(
 ) {
     boundary::without_env(env, || {
         let store = store.writer()?;
-        append_with(scratch, length, capacity, |message| store.append(message))
+        append_with(scratch, length, capacity, UseTopic::Yes, |message| store.append(message))
     });
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn store_append_async<'local>(
 ) {
     boundary::without_env(env, || {
         let store = store.writer()?;
-        append_with(scratch, length, capacity, |message| {
+        append_with(scratch, length, capacity, UseTopic::Yes, |message| {
             store.append_to_sink(message, completion_sink(), token.cast_unsigned())
         })
     });
@@ -177,16 +177,22 @@ pub(crate) fn store_append_all<'local>(
         let store = store.writer()?;
         let scratch = scratch.bytes(capacity)?;
         let mut reader = Reader::new(request(scratch, length)?);
-        let mut frames = Vec::new();
+        let (mut messages, mut lists) = (Vec::new(), Vec::new());
         for _ in 0..reader.length()? {
-            frames.push(MessageFrame::read(&mut reader)?);
+            let mut message = NO_MESSAGE;
+            let mut own = Lists::default();
+            read_message(&mut reader, UseTopic::Yes, &mut message, &mut own)?;
+            messages.push(message);
+            lists.push(own);
         }
         reader.finish()?;
-        let messages: Vec<_> = frames.iter().map(MessageFrame::message).collect();
+        for (message, own) in messages.iter_mut().zip(&lists) {
+            own.lend(message);
+        }
         let mut results = Vec::with_capacity(messages.len());
         let outcome = store.append_many(&messages, &mut results);
         drop(messages);
-        drop(frames);
+        drop(lists);
         match outcome {
             Ok(()) => Ok(respond(scratch, &results)?),
             Err(error) => Err(Failure::Core(error, results)),
@@ -204,7 +210,7 @@ pub(crate) fn store_append_batch<'local>(
     inner: jboolean,
 ) -> Outcome<()> {
     let store = store.writer()?;
-    append_with(scratch, length, capacity, |message| {
+    append_with(scratch, length, capacity, UseTopic::Yes, |message| {
         let batch = EncodedBatch { shared: Message { body: &[], ..*message }, items: message.body };
         if inner { store.append_inner_batch(&batch) } else { store.append_batch(&batch) }
     })
@@ -325,10 +331,6 @@ pub(crate) fn store_recovery_report<'local>(
     Ok(env.byte_array_from_slice(writer.as_slice())?)
 }
 
-pub(crate) fn utf8(bytes: &[u8]) -> Result<&str> {
-    std::str::from_utf8(bytes).map_err(|_| Error::new(Status::InvalidArgument, "text is not UTF-8"))
-}
-
 pub(crate) fn queue_open<'local>(
     env: &mut Env<'local>,
     _class: JClass<'local>,
@@ -360,7 +362,7 @@ pub(crate) fn queue_append<'local>(
 ) {
     boundary::without_env(env, || {
         let queue = queue.get()?;
-        append_with(scratch, length, capacity, |message| queue.append(message))
+        append_with(scratch, length, capacity, UseTopic::No, |message| queue.append(message))
     });
 }
 
@@ -375,7 +377,7 @@ pub(crate) fn queue_append_async<'local>(
 ) {
     boundary::without_env(env, || {
         let queue = queue.get()?;
-        append_with(scratch, length, capacity, |message| {
+        append_with(scratch, length, capacity, UseTopic::No, |message| {
             queue.append_to_sink(message, completion_sink(), token.cast_unsigned())
         })
     });

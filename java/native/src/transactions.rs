@@ -7,6 +7,7 @@ use jni::sys::{jint, jlong};
 
 use crate::boundary::Outcome;
 use crate::handle::{ScratchAddress, StoreHandle};
+use crate::message_frame::UseTopic;
 use crate::outcome::write_append_result;
 use crate::store::{append_with, long_array, physical_offset};
 use crate::wire::Writer;
@@ -20,7 +21,7 @@ pub(crate) fn store_begin_transaction<'local>(
     capacity: jint,
 ) -> Outcome<()> {
     let store = store.writer()?;
-    append_with(scratch, length, capacity, |message| {
+    append_with(scratch, length, capacity, UseTopic::Yes, |message| {
         store.begin_transaction(message).map(|transaction| transaction.half())
     })
 }

@@ -13,46 +13,49 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or_else(|| malformed("a request of the Java package ends too early"))?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(too_short)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
-        Ok(array)
+    /// So many bytes, where they lie.
+    #[inline]
+    pub(crate) fn chunk<const N: usize>(&mut self) -> Result<&'a [u8; N]> {
+        let (chunk, rest) = self.rest.split_first_chunk().ok_or_else(too_short)?;
+        self.rest = rest;
+        Ok(chunk)
     }
 
+    #[inline]
     pub(crate) fn i32(&mut self) -> Result<i32> {
-        Ok(i32::from_le_bytes(self.array()?))
+        Ok(i32::from_le_bytes(*self.chunk()?))
     }
 
     pub(crate) fn i64(&mut self) -> Result<i64> {
-        Ok(i64::from_le_bytes(self.array()?))
+        Ok(i64::from_le_bytes(*self.chunk()?))
     }
 
     /// A count or length, which is not negative.
+    #[inline]
     pub(crate) fn length(&mut self) -> Result<usize> {
         usize::try_from(self.i32()?)
             .map_err(|_| malformed("a request of the Java package has a negative length"))
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8]> {
         let length = self.length()?;
         self.take(length)
     }
 
     pub(crate) fn text(&mut self) -> Result<&'a str> {
-        std::str::from_utf8(self.bytes()?)
-            .map_err(|_| Error::new(Status::InvalidArgument, "text is not UTF-8"))
+        utf8(self.bytes()?)
     }
 
     /// Text, or none where the length is -1.
+    #[inline]
     pub(crate) fn optional_text(&mut self) -> Result<Option<&'a str>> {
         let mut ahead = Reader::new(self.rest);
         if ahead.i32()? == -1 {
@@ -69,6 +72,16 @@ impl<'a> Reader<'a> {
         }
         Err(malformed("a request of the Java package is too long"))
     }
+}
+
+/// Bytes as text.
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| Error::new(Status::InvalidArgument, "text is not UTF-8"))
+}
+
+#[cold]
+fn too_short() -> Error {
+    malformed("a request of the Java package ends too early")
 }
 
 fn malformed(what: &'static str) -> Error {

@@ -4,7 +4,9 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /** Where a message, or a batch, came to lie; immutable, usable from any thread. */
@@ -18,21 +20,25 @@ public final class AppendResult {
   private final int sizeBytes;
   private final int queueId;
   private final int messageCount;
-  private final byte[] hostAddress;
+  // The sixteen bytes of the store's host: an array would be another object for each append.
+  private final long hostAddressBegin;
+  private final long hostAddressEnd;
+  private final int hostAddressBytes;
   private final int hostPort;
 
   private AppendResult(ByteBuffer from) {
-    physicalOffset = from.getLong();
-    queueOffset = from.getLong();
-    storeTimestampMs = from.getLong();
-    sizeBytes = from.getInt();
-    queueId = from.getInt();
-    messageCount = from.getInt();
-    hostAddress = new byte[from.getInt()];
-    hostPort = from.getInt();
-    int host = from.position();
-    from.get(hostAddress);
-    from.position(host + 16);
+    int at = from.position();
+    physicalOffset = from.getLong(at);
+    queueOffset = from.getLong(at + 8);
+    storeTimestampMs = from.getLong(at + 16);
+    sizeBytes = from.getInt(at + 24);
+    queueId = from.getInt(at + 28);
+    messageCount = from.getInt(at + 32);
+    hostAddressBytes = from.getInt(at + 36);
+    hostPort = from.getInt(at + 40);
+    hostAddressBegin = from.getLong(at + 44);
+    hostAddressEnd = from.getLong(at + 52);
+    from.position(at + BYTES);
   }
 
   static AppendResult read(ByteBuffer from) {
@@ -134,7 +140,9 @@ public final class AppendResult {
    * @return the address
    */
   public InetSocketAddress storeHost() {
-    return host(hostAddress, hostPort);
+    ByteBuffer address = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN);
+    address.putLong(hostAddressBegin).putLong(hostAddressEnd);
+    return host(Arrays.copyOf(address.array(), hostAddressBytes), hostPort);
   }
 
   @Override

@@ -122,7 +122,14 @@ public final class Message {
 
   /** Puts the message with another body. */
   void writeWithBody(ByteBuffer to, ByteBuffer otherBody) {
-    to.put(head).putInt(otherBody.remaining()).put(otherBody.duplicate());
+    int length = otherBody.remaining();
+    to.put(head).putInt(length);
+    if (otherBody.hasArray()) {
+      // Without the second buffer that a copy of a buffer's place in it needs.
+      to.put(otherBody.array(), otherBody.arrayOffset() + otherBody.position(), length);
+    } else {
+      to.put(otherBody.duplicate());
+    }
   }
 
   /** Collects what a message carries; for one thread at a time. */

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -92,6 +93,25 @@ class RoundTripTest extends StoreTestCase {
   }
 
   @Test
+  void aStoreHostOfEitherFamilyComesBack() {
+    for (String address : List.of("10.1.2.3", "2001:db8::7")) {
+      boolean ipv6 = address.contains(":");
+      Path place = directory.resolve(ipv6 ? "ipv6" : "ipv4");
+      StoreOptions options =
+          StoreOptions.builder()
+              .set("store_host", ipv6 ? "[" + address + "]:65535" : address + ":65535")
+              .build();
+      try (CairnStore store = CairnStore.open(place, options)) {
+        AppendResult placed = store.append(Message.of(TOPIC, new byte[] {1}));
+        assertEquals(new InetSocketAddress(address, 65_535), placed.storeHost());
+        try (MessageBatch batch = store.readAt(placed.physicalOffset())) {
+          assertEquals(batch.get(0).storeHost(), placed.storeHost());
+        }
+      }
+    }
+  }
+
+  @Test
   void bodiesOfEverySizeAndKindComeBack() {
     Random random = new Random(7);
     StoreOptions options = StoreOptions.builder().segmentSizeBytes(16 << 20).build();
@@ -103,10 +123,13 @@ class RoundTripTest extends StoreTestCase {
         ByteBuffer direct = ByteBuffer.allocateDirect(size + 3);
         direct.position(3);
         direct.put(body).position(3);
+        byte[] wider = new byte[size + 5];
+        System.arraycopy(body, 0, wider, 3, size);
         List<Message> forms =
             List.of(
                 Message.of(TOPIC, body),
                 Message.builder(TOPIC, direct).build(),
+                Message.builder(TOPIC, ByteBuffer.wrap(wider, 3, size)).build(),
                 Message.builder(TOPIC, ByteBuffer.wrap(body).asReadOnlyBuffer()).build());
         for (Message form : forms) {
           AppendResult placed = store.append(form);
