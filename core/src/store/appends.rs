@@ -515,13 +515,20 @@ impl Inner {
             false => self.settle_unwaited(),
         };
         match waited {
-            // The address anew: a copy of it would wait for the one that was just stored.
-            Ok(()) => Ok(AppendResult { store_host: self.options.store_host, ..placed }),
+            Ok(()) => Ok(self.with_host(placed)),
             Err(error) => Err(error.with_appended(placed)),
         }
     }
 
+    /// The result with its address put in anew: a copy of it would wait for the one that was just
+    /// stored.
+    #[inline(always)]
+    fn with_host(&self, placed: AppendResult) -> AppendResult {
+        AppendResult { store_host: self.options.store_host, ..placed }
+    }
+
     /// Leaves the wait to the caller.
+    #[inline(always)]
     fn acknowledge_later(
         &self,
         placed: AppendResult,
@@ -529,7 +536,7 @@ impl Inner {
     ) -> Result<(AppendResult, Pending)> {
         if !self.waits_for_sync(message) {
             self.settle_unwaited().map_err(|error| error.with_appended(placed))?;
-            return Ok((placed, Pending::done()));
+            return Ok((self.with_host(placed), Pending::done()));
         }
         Ok((placed, self.pending(placed, Caller::WaitsLater)))
     }
