@@ -68,17 +68,20 @@ pub(crate) type Begun<T> = cairnlog::Result<(T, Pending)>;
 
 /// Begins an append and waits for its acknowledgement, both detached from the interpreter; the
 /// first slice of the wait needs no second detaching.
-pub(crate) fn acknowledged<T: Send>(
+pub(crate) fn acknowledged<T: Copy + Send>(
     py: Python<'_>,
     begin: impl FnOnce() -> Begun<T> + Send,
 ) -> PyResult<T> {
     let begun = run(py, || {
-        let (value, pending) = begin()?;
-        // What is over needs no more than its value to come back.
-        match pending.wait_for(SLICE) {
-            Some(outcome) => outcome.map(|()| (value, None)),
-            None => Ok((value, Some(Box::new(pending)))),
+        let begun = begin();
+        // What is over needs no more than its value to come back, which is copied from where it
+        // lies: to move the rest with it waits until all of it is stored.
+        if let Ok((value, pending)) = &begun
+            && let Some(outcome) = pending.wait_for(SLICE)
+        {
+            return outcome.map(|()| (*value, None));
         }
+        begun.map(|(value, pending)| (value, Some(Box::new(pending))))
     });
     let (value, pending) = begun.or_raise(py)?;
     if let Some(pending) = pending {

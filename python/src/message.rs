@@ -38,8 +38,10 @@ impl<'py> FromPyObject<'_, 'py> for Body<'py> {
     }
 }
 
-/// Keys: several strings, not one.
-pub(crate) struct Keys(Vec<PyBackedStr>);
+/// Keys: several strings, not one. Boxed, as properties are: few messages have them, and an
+/// absent vector is moved as slowly as one that is there.
+#[expect(clippy::box_collection, reason = "an argument that is one pointer stays in a register")]
+pub(crate) struct Keys(Box<Vec<PyBackedStr>>);
 
 impl FromPyObject<'_, '_> for Keys {
     type Error = PyErr;
@@ -49,12 +51,13 @@ impl FromPyObject<'_, '_> for Keys {
             return Err(PyTypeError::new_err("keys are a list of str, not one str"));
         }
         let keys = object.try_iter()?.map(|key| key?.extract());
-        Ok(Self(keys.collect::<PyResult<_>>()?))
+        Ok(Self(Box::new(keys.collect::<PyResult<_>>()?)))
     }
 }
 
 /// Properties: a mapping from names to values.
-pub(crate) struct Properties(Vec<(PyBackedStr, PyBackedStr)>);
+#[expect(clippy::box_collection, reason = "an argument that is one pointer stays in a register")]
+pub(crate) struct Properties(Box<Vec<(PyBackedStr, PyBackedStr)>>);
 
 impl FromPyObject<'_, '_> for Properties {
     type Error = PyErr;
@@ -64,11 +67,11 @@ impl FromPyObject<'_, '_> for Properties {
             PyResult::Ok((name.extract()?, value.extract()?))
         };
         if let Ok(dict) = object.cast::<PyDict>() {
-            return Ok(Self(dict.iter().map(pair).collect::<PyResult<_>>()?));
+            return Ok(Self(Box::new(dict.iter().map(pair).collect::<PyResult<_>>()?)));
         }
         let items = object.cast::<PyMapping>()?.items()?;
         let items = items.iter().map(|item| pair(item.extract()?));
-        Ok(Self(items.collect::<PyResult<_>>()?))
+        Ok(Self(Box::new(items.collect::<PyResult<_>>()?)))
     }
 }
 
@@ -90,9 +93,9 @@ pub(crate) struct Fields {
 }
 
 /// The arguments that most calls give; see [`RareFields`] for the others.
-pub(crate) struct CommonFields {
+pub(crate) struct CommonFields<'py> {
     pub(crate) queue_id: i32,
-    pub(crate) tag: Option<PyBackedStr>,
+    pub(crate) tag: Option<Bound<'py, PyString>>,
     pub(crate) keys: Option<Keys>,
     pub(crate) properties: Option<Properties>,
     pub(crate) wait_store_ok: bool,
@@ -147,16 +150,22 @@ impl Given {
     }
 }
 
-impl CommonFields {
+impl CommonFields<'_> {
     /// Whatever was given.
+    #[inline(always)]
     pub(crate) fn given(self, py: Python<'_>, rare: RareFields<'_, '_>) -> PyResult<Given> {
         let plain = self.tag.is_none() && self.keys.is_none() && self.properties.is_none();
         if plain && !rare.are_given() {
             let Self { queue_id, wait_store_ok, .. } = self;
             return Ok(Given::Plain { queue_id, wait_store_ok });
         }
+        Ok(Given::Full(self.with_rare(py, rare)?))
+    }
+
+    #[inline(never)]
+    fn with_rare(self, py: Python<'_>, rare: RareFields<'_, '_>) -> PyResult<Box<Fields>> {
         let born_host = rare.born_host.map(|host| address(py, host)).transpose()?;
-        Ok(Given::Full(Box::new(Fields {
+        Ok(Box::new(Fields {
             flag: rare.flag,
             sys_flag: rare.sys_flag,
             born_timestamp_ms: rare.born_timestamp_ms,
@@ -164,24 +173,24 @@ impl CommonFields {
             reconsume_times: rare.reconsume_times,
             prepared_transaction_offset: rare.prepared_transaction_offset,
             delay_level: rare.delay_level,
-            ..self.fields()
-        })))
+            ..self.fields()?
+        }))
     }
 
-    fn fields(self) -> Fields {
-        Fields {
+    fn fields(self) -> PyResult<Fields> {
+        Ok(Fields {
             queue_id: self.queue_id,
-            tag: self.tag,
-            keys: self.keys.map(|keys| keys.0).unwrap_or_default(),
-            properties: self.properties.map(|pairs| pairs.0).unwrap_or_default(),
+            tag: self.tag.map(PyBackedStr::try_from).transpose()?,
+            keys: self.keys.map(|keys| *keys.0).unwrap_or_default(),
+            properties: self.properties.map(|pairs| *pairs.0).unwrap_or_default(),
             no_wait: !self.wait_store_ok,
             ..Fields::default()
-        }
+        })
     }
 
     /// All fields; `rare` holds the keyword arguments that few calls give.
     pub(crate) fn with(self, py: Python<'_>, rare: Option<&Bound<'_, PyDict>>) -> PyResult<Fields> {
-        let mut fields = self.fields();
+        let mut fields = self.fields()?;
         for (name, value) in rare.into_iter().flatten() {
             match name.cast::<PyString>()?.to_str()? {
                 "flag" => fields.flag = value.extract()?,
@@ -205,20 +214,25 @@ impl CommonFields {
     }
 }
 
-/// The lists of borrowed strings that a message of the engine refers to.
-pub(crate) struct Lists<'a> {
-    keys: Vec<&'a str>,
-    properties: Vec<(&'a str, &'a str)>,
-}
+/// The lists of borrowed strings that a message of the engine refers to. Nothing where there are
+/// neither keys nor properties, which is the common case.
+pub(crate) struct Lists<'a>(Option<Box<KeysAndProperties<'a>>>);
+
+type KeysAndProperties<'a> = (Vec<&'a str>, Vec<(&'a str, &'a str)>);
 
 impl Fields {
-    /// The lists to lend to the engine; they allocate nothing when there are no keys and
-    /// properties.
+    fn keys(&self) -> Vec<&str> {
+        self.keys.iter().map(|key| &**key).collect()
+    }
+
+    /// The lists to lend to the engine.
+    #[inline]
     pub(crate) fn lists(&self) -> Lists<'_> {
-        Lists {
-            keys: self.keys.iter().map(|key| &**key).collect(),
-            properties: self.properties.iter().map(|(n, v)| (&**n, &**v)).collect(),
+        if self.keys.is_empty() && self.properties.is_empty() {
+            return Lists(None);
         }
+        let properties = self.properties.iter().map(|(name, value)| (&**name, &**value));
+        Lists(Some(Box::new((self.keys(), properties.collect()))))
     }
 
     /// The engine's message.
@@ -228,13 +242,17 @@ impl Fields {
         body: &'a [u8],
         lists: &'a Lists<'a>,
     ) -> cairnlog::Message<'a> {
+        let (keys, properties): (&[_], &[_]) = match &lists.0 {
+            Some(lists) => (&lists.0, &lists.1),
+            None => (&[], &[]),
+        };
         cairnlog::Message {
             topic,
             queue_id: self.queue_id,
             body,
             tag: self.tag.as_deref(),
-            keys: &lists.keys,
-            properties: &lists.properties,
+            keys,
+            properties,
             flag: self.flag,
             sys_flag: self.sys_flag,
             born_timestamp_ms: self.born_timestamp_ms,
@@ -282,7 +300,7 @@ impl Message {
         topic: PyBackedStr,
         body: Body<'_>,
         queue_id: i32,
-        tag: Option<PyBackedStr>,
+        tag: Option<Bound<'_, PyString>>,
         keys: Option<Keys>,
         properties: Option<Properties>,
         wait_store_ok: bool,
@@ -319,7 +337,7 @@ impl Message {
     /// The keys.
     #[getter]
     fn keys(&self) -> Vec<&str> {
-        self.lists().keys
+        self.fields.keys()
     }
 
     /// The properties besides tag and keys.
@@ -373,7 +391,7 @@ pub(crate) fn encode_batch<'py>(
 /// The properties of a batch item in the form of the format: name, 0x01, value, 0x02.
 fn item_properties(message: &Message) -> cairnlog::Result<Vec<u8>> {
     let fields = &message.fields;
-    let keys = message.lists().keys.join(" ");
+    let keys = fields.keys().join(" ");
     let mut encoded = Vec::new();
     let tag = fields.tag.as_deref().map(|tag| (cairnlog::PROPERTY_TAGS, tag));
     let keys = (!keys.is_empty()).then_some((cairnlog::PROPERTY_KEYS, &*keys));

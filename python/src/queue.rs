@@ -1,7 +1,7 @@
 //! A prepared topic and queue, for many appends.
 
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
+use pyo3::types::PyString;
 
 use crate::append_result::AppendResult;
 use crate::blocking::acknowledged;
@@ -45,7 +45,7 @@ impl QueueAppender {
         &self,
         py: Python<'_>,
         body: Body<'_>,
-        tag: Option<PyBackedStr>,
+        tag: Option<Bound<'_, PyString>>,
         keys: Option<Keys>,
         properties: Option<Properties>,
         wait_store_ok: bool,
@@ -81,7 +81,7 @@ impl QueueAppender {
         &self,
         py: Python<'py>,
         body: Body<'py>,
-        tag: Option<PyBackedStr>,
+        tag: Option<Bound<'_, PyString>>,
         keys: Option<Keys>,
         properties: Option<Properties>,
         wait_store_ok: bool,

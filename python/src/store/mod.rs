@@ -12,8 +12,7 @@ use std::time::Duration;
 use cairnlog::{CompletionSink, EncodedBatch, PhysicalOffset, QueueOffset, Status};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyDict, PyList, PyType};
+use pyo3::types::{PyDict, PyList, PyString, PyType};
 
 use crate::append_result::{self, AppendResult};
 use crate::blocking::{self, Limit, acknowledged, finish};
@@ -207,7 +206,7 @@ impl Store {
         topic: &str,
         body: Body<'_>,
         queue_id: i32,
-        tag: Option<PyBackedStr>,
+        tag: Option<Bound<'_, PyString>>,
         keys: Option<Keys>,
         properties: Option<Properties>,
         wait_store_ok: bool,
@@ -279,7 +278,7 @@ impl Store {
         topic: &str,
         items: Body<'_>,
         queue_id: i32,
-        tag: Option<PyBackedStr>,
+        tag: Option<Bound<'_, PyString>>,
         keys: Option<Keys>,
         properties: Option<Properties>,
         wait_store_ok: bool,
@@ -299,7 +298,7 @@ impl Store {
         topic: &str,
         items: Body<'_>,
         queue_id: i32,
-        tag: Option<PyBackedStr>,
+        tag: Option<Bound<'_, PyString>>,
         keys: Option<Keys>,
         properties: Option<Properties>,
         wait_store_ok: bool,
@@ -324,7 +323,7 @@ impl Store {
         topic: &str,
         body: Body<'py>,
         queue_id: i32,
-        tag: Option<PyBackedStr>,
+        tag: Option<Bound<'_, PyString>>,
         keys: Option<Keys>,
         properties: Option<Properties>,
         wait_store_ok: bool,
