@@ -9,37 +9,29 @@ use crate::wire::Writer;
 /// The bytes of one append result.
 pub(crate) const APPEND_RESULT_BYTES: usize = 60;
 
-/// Writes an address: the length of the address bytes (4 or 16), the port, 16 bytes.
-fn write_host(writer: &mut Writer, host: SocketAddr) {
-    let mut padded = [0; 16];
-    let length = match host.ip() {
+/// The length of an address (4 or 16), and its bytes with zeros behind them.
+#[inline]
+fn padded(address: IpAddr) -> (i32, [u8; 16]) {
+    match address {
         IpAddr::V4(ip) => {
-            padded[..4].copy_from_slice(&ip.octets());
-            4
+            let [a, b, c, d] = ip.octets();
+            (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
         }
-        IpAddr::V6(ip) => {
-            padded = ip.octets();
-            16
-        }
-    };
+        IpAddr::V6(ip) => (16, ip.octets()),
+    }
+}
+
+/// Writes an address: the length of the address bytes, the port, 16 bytes.
+fn write_host(writer: &mut Writer, host: SocketAddr) {
+    let (length, padded) = padded(host.ip());
     writer.i32(length).i32(i32::from(host.port())).raw(&padded);
 }
 
 /// Puts an append result where it belongs.
 #[inline]
 pub(crate) fn put_append_result(bytes: &mut [u8; APPEND_RESULT_BYTES], result: &AppendResult) {
-    let (host, port) = (result.store_host.ip(), result.store_host.port());
-    let mut address = [0; 16];
-    let address_length = match host {
-        IpAddr::V4(ip) => {
-            address[..4].copy_from_slice(&ip.octets());
-            4
-        }
-        IpAddr::V6(ip) => {
-            address = ip.octets();
-            16
-        }
-    };
+    let (address_length, address) = padded(result.store_host.ip());
+    let port = result.store_host.port();
     let size = i32::try_from(result.size_bytes).unwrap_or(i32::MAX);
     let count = i32::try_from(result.message_count).unwrap_or(i32::MAX);
     bytes[..8].copy_from_slice(&result.physical_offset.to_i64().to_le_bytes());
