@@ -347,7 +347,8 @@ enum cairn_read_outcome
     CAIRN_READ_OUTCOME_NO_MATCHED_MESSAGE = 1,
     // Retention removed the messages that were looked at; go on at the batch's next offset.
     CAIRN_READ_OUTCOME_MESSAGE_WAS_REMOVING = 2,
-    // The queue has no file there; go on at the batch's next offset.
+    // The queue has no file there; go on at the batch's next offset. A store that is only read
+    // stays at the same offset while the log has messages that the file had: wait for them.
     CAIRN_READ_OUTCOME_OFFSET_FOUND_NULL = 3,
     // The offset lies behind the end of the queue, which is the batch's next offset.
     CAIRN_READ_OUTCOME_OFFSET_OVERFLOW_BADLY = 4,

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use cairnlog::{
-    Filter, FlushMode, LogReader, Message, PhysicalOffset, QueueOffset, ReadOutcome, ReadRequest,
-    Status, Store, StoreOptions, StoreReader, TimeBoundary,
+    EncodedBatch, Filter, FlushMode, LogReader, Message, PhysicalOffset, QueueOffset, ReadOutcome,
+    ReadRequest, Status, Store, StoreOptions, StoreReader, TimeBoundary, encode_batch_item,
 };
 
 const DIRECTORY: &str = "CAIRNLOG_READER_TEST_DIRECTORY";
@@ -536,11 +536,111 @@ fn nothing_is_passed_over_that_is_about_to_come_back() {
         }
     }
     assert_eq!(seen, 950);
-    // RocketMQ's queues can miss a file.
-    std::fs::remove_file(file(4)).unwrap();
-    let reader = Store::open_reader(path, &options(0)).unwrap();
-    let batch = reader.read(&ReadRequest::new("t", 0, 420)).unwrap();
-    assert_eq!((batch.outcome(), batch.next_offset()), (ReadOutcome::OffsetFoundNull, 500));
+}
+
+/// Whoever removes the files of a queue does so one after the other, in any order, and may take
+/// long. A reader that looked meanwhile went on with what was left: behind files that were missing,
+/// or with the first that was there, and did so also when all were there again.
+#[test]
+fn what_the_log_has_and_a_queue_lacks_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let store = Store::open(path, &options(0)).unwrap();
+    for index in 0..950 {
+        store.append(&Message::new("t", &body(0, index))).unwrap();
+        store.append(&Message::new("t", &body(1, index)).queue_id(1)).unwrap();
+    }
+    store.close().unwrap();
+    let file = |number: u64| path.join(format!("consumequeue/t/0/{:020}", number * 2000));
+    let whole: Vec<_> = (0..10).map(|number| std::fs::read(file(number)).unwrap()).collect();
+    for left in [vec![9], vec![4, 9], vec![0, 9], vec![2, 3, 5, 9], vec![0, 1, 2, 7, 8, 9]] {
+        let reader = Store::open_reader(path, &options(0)).unwrap();
+        let mut tails: Vec<_> = (0..9)
+            .map(|hundred| {
+                let from = QueueOffset::new(100 * hundred + 50);
+                (from.get(), reader.tail("t", 0, from, Filter::all()).unwrap())
+            })
+            .collect();
+        let mut read_on = || {
+            for (seen, tail) in &mut tails {
+                while let Some(message) = tail.next_timeout(Duration::from_millis(2)).unwrap() {
+                    assert_eq!(message.queue_offset().get(), *seen, "left are {left:?}");
+                    *seen += 1;
+                }
+            }
+        };
+        let gone = (0..10).filter(|number| !left.contains(number));
+        for number in gone.clone() {
+            std::fs::remove_file(file(number)).unwrap();
+            read_on();
+        }
+        for number in gone.clone() {
+            let offset = 100 * number as i64 + 50;
+            let batch = reader.read(&ReadRequest::new("t", 0, offset)).unwrap();
+            let expected = (ReadOutcome::OffsetFoundNull, offset);
+            assert_eq!((batch.outcome(), batch.next_offset()), expected, "left are {left:?}");
+            let (offset, short) =
+                (QueueOffset::from_i64(offset).unwrap(), Duration::from_millis(2));
+            assert!(!reader.wait_message("t", 0, offset, short).unwrap(), "left are {left:?}");
+        }
+        // Who comes now waits as well.
+        let late = Store::open_reader(path, &options(0)).unwrap();
+        let mut tail = late.tail("t", 0, QueueOffset::new(0), Filter::all()).unwrap();
+        let there = tail.by_ref().count();
+        assert_eq!(there, 100 * (0..10).take_while(|number| left.contains(number)).count());
+        for number in gone.rev() {
+            std::fs::write(file(number), &whole[number as usize]).unwrap();
+            read_on();
+        }
+        read_on();
+        assert!(tails.iter().all(|(seen, _)| *seen == 950), "left are {left:?}");
+        assert_eq!(there + tail.count(), 950);
+        assert_eq!(reader.queue_range("t", 0).unwrap().unwrap().start.get(), 0);
+    }
+}
+
+/// The units of a batch queue are not numbered as its messages: what is found behind a missing file
+/// was taken for the next message.
+#[test]
+fn what_a_batch_queue_lacks_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut options = options(0);
+    options.batch_consume_queue_file_size_bytes = 46 * 4;
+    let store = Store::open(path, &options).unwrap();
+    let mut items = Vec::new();
+    for number in 0..3 {
+        encode_batch_item(&mut items, 0, &body(0, number), b"").unwrap();
+    }
+    for _ in 0..18 {
+        let batch = EncodedBatch { shared: Message::new("t", b""), items: &items };
+        store.append_inner_batch(&batch).unwrap();
+    }
+    store.close().unwrap();
+    let file = |number: u64| path.join(format!("batchconsumequeue/t/0/{:020}", number * 46 * 4));
+    let mut waited = 0;
+    for missing in 0..5 {
+        let reader = Store::open_reader(path, &options).unwrap();
+        assert_eq!(reader.queue_range("t", 0).unwrap().unwrap().end.get(), 54);
+        let tail = |unit| reader.tail("t", 0, QueueOffset::new(3 * unit), Filter::all()).unwrap();
+        let mut tails = [0, 3, 6, 13].map(|unit| (unit, tail(unit)));
+        let mut read_on = || {
+            for (seen, tail) in &mut tails {
+                while let Some(message) = tail.next_timeout(Duration::from_millis(2)).unwrap() {
+                    assert_eq!(message.queue_offset().get(), 3 * *seen, "{missing} is missing");
+                    *seen += 1;
+                }
+            }
+            tails.iter().filter(|(seen, _)| *seen < 18).count()
+        };
+        let whole = std::fs::read(file(missing)).unwrap();
+        std::fs::remove_file(file(missing)).unwrap();
+        // A file that is open can be read.
+        waited += read_on();
+        std::fs::write(file(missing), &whole).unwrap();
+        assert_eq!(read_on(), 0, "{missing} is missing");
+    }
+    assert!(waited > 5);
 }
 
 /// A message is seen a moment after the append, and one that comes late not much later.

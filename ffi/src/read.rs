@@ -27,7 +27,8 @@ pub enum cairn_read_outcome {
     NoMatchedMessage = 1,
     /// Retention removed the messages that were looked at; go on at the batch's next offset.
     MessageWasRemoving = 2,
-    /// The queue has no file there; go on at the batch's next offset.
+    /// The queue has no file there; go on at the batch's next offset. A store that is only read
+    /// stays at the same offset while the log has messages that the file had: wait for them.
     OffsetFoundNull = 3,
     /// The offset lies behind the end of the queue, which is the batch's next offset.
     OffsetOverflowBadly = 4,

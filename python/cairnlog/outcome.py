@@ -13,7 +13,8 @@ class ReadOutcome(IntEnum):
     MESSAGE_WAS_REMOVING = 2
     """Retention removed the messages that were looked at."""
     OFFSET_FOUND_NULL = 3
-    """The queue has no file there; go on at the next offset."""
+    """The queue has no file there; go on at the next offset. A ``StoreReader`` stays at the same
+    offset while the log has messages that the file had: wait for them."""
     OFFSET_OVERFLOW_BADLY = 4
     """The offset lies behind the end of the queue."""
     OFFSET_OVERFLOW_ONE = 5

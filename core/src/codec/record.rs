@@ -40,7 +40,6 @@ pub(crate) mod at {
 pub(crate) mod sys_flag {
     pub(crate) const TRANSACTION_TYPE: i32 = 0xC;
     pub(crate) const TRANSACTION_NONE: i32 = 0;
-    pub(crate) const TRANSACTION_PREPARED: i32 = 4;
     pub(crate) const TRANSACTION_COMMIT: i32 = 8;
     pub(crate) const TRANSACTION_ROLLBACK: i32 = 0xC;
     pub(crate) const BORN_HOST_V6: i32 = 0x10;

@@ -210,6 +210,13 @@ impl<'a> RecordView<'a> {
             .collect()
     }
 
+    /// Whether the record goes to a queue: what prepares a transaction, or takes it back, does not.
+    #[inline]
+    pub(crate) fn is_queued(&self) -> bool {
+        let transaction = self.sys_flag() & sys_flag::TRANSACTION_TYPE;
+        [sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction)
+    }
+
     /// The kind of queue the record goes to.
     pub(crate) fn queue_kind(&self) -> QueueKind {
         queue_kind(self.sys_flag())

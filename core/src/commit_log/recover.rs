@@ -18,7 +18,7 @@ use super::walk::{damage_at, data_ranges, find_record, used_range};
 use super::walk_files::{Walked, useful_threads, walk_files};
 use crate::checkpoint::{NO_BOOT, Notes};
 use crate::codec::RecordView;
-use crate::codec::record::{CrcCheck, sys_flag};
+use crate::codec::record::CrcCheck;
 use crate::consume_queue::MAX_INDEX;
 use crate::error::{Error, Result};
 use crate::mapped::{MappedFileQueue, sync_parent};
@@ -269,9 +269,7 @@ fn durable_is_missing(queue: &MappedFileQueue, end: u64, durable: u64) -> Error 
 /// Makes sure that the queue goes on behind this record. The first record of a topic that goes to a
 /// queue tells of what kind its queues are.
 pub(crate) fn count_in_queue(record: &RecordView<'_>, topics: &TopicTable) {
-    let transaction = record.sys_flag() & sys_flag::TRANSACTION_TYPE;
-    let counts = [sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction);
-    if !counts || record.queue_offset().get() > MAX_INDEX {
+    if !record.is_queued() || record.queue_offset().get() > MAX_INDEX {
         return;
     }
     let next = record.queue_offset().get().saturating_add(u64::from(record.message_count()));

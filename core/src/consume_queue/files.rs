@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, RwLock};
 
 use super::handles::HandleCache;
-use super::unit::{Slot, Units, partition_point};
+use super::unit::{Slot, Unit, Units, partition_point};
 use crate::error::{Error, Result};
 use crate::mapped::sync_parent;
 use crate::state::QueueKind;
@@ -106,6 +106,11 @@ impl QueueFiles {
     /// The number of the first unit in the file that holds a unit.
     pub(super) fn first_beside(&self, number: u64) -> u64 {
         self.first_in(self.start_of(number))
+    }
+
+    /// One past the number of the last unit in the file that holds a unit.
+    pub(super) fn end_beside(&self, number: u64) -> u64 {
+        self.first_beside(number) + self.units_per_file()
     }
 
     /// The number of the first unit of the oldest file.
@@ -240,6 +245,19 @@ impl QueueFiles {
     pub(super) fn unit(&self, number: u64) -> Result<Slot> {
         let units = self.read(number, number + 1)?;
         Ok(units.iter().next().map_or(Slot::Free, |(_, slot)| slot))
+    }
+
+    /// The last unit in front of a number, where a file that is missing has none.
+    pub(super) fn unit_before(&self, number: u64) -> Result<Option<Unit>> {
+        let starts = self.starts.read().clone();
+        let firsts = starts.into_iter().rev().map(|start| self.first_in(start));
+        for first in firsts.filter(|first| *first < number) {
+            let last = (first + self.units_per_file()).min(number) - 1;
+            if let Slot::Unit(unit) = self.unit(last)? {
+                return Ok(Some(unit));
+            }
+        }
+        Ok(None)
     }
 
     /// One past the number of the last unit that is as asked for. In no file does such a unit stand

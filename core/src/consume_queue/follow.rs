@@ -19,12 +19,13 @@ pub(crate) trait ReadableLog {
 }
 
 impl ConsumeQueues {
-    /// Looks whether a queue came, grew, was built again or lost files. Returns it if it has had
-    /// messages.
+    /// Looks whether a queue came, grew, was built again or lost files; `anew` takes in all files
+    /// that there are. Returns it if it has had messages.
     pub(crate) fn follow(
         &self,
         topic: &str,
         queue_id: i32,
+        anew: bool,
         log: &dyn ReadableLog,
     ) -> Result<Option<Arc<ConsumeQueue>>> {
         if !names_a_directory(topic) || queue_id < 0 {
@@ -32,7 +33,7 @@ impl ConsumeQueues {
         }
         if let Some(known) = self.find(topic, queue_id) {
             let followed = known.follow(log.min(), &|| log.end_now());
-            if passing(followed)? == Some(Followed::Changed)
+            if (passing(followed)? == Some(Followed::Changed) || anew)
                 && let Some(found) = self.look(topic, queue_id)?
                 && found.place.kind == known.kind()
                 && found.place.file_bytes == known.file_bytes()
@@ -62,7 +63,7 @@ impl ConsumeQueues {
             let root = self.store_path.join(kind.directory());
             for_each_queue(&*self.shared.disk, &root, |topic, queue_id, _| {
                 if self.find(topic, queue_id).is_none() {
-                    self.follow(topic, queue_id, log)?;
+                    self.follow(topic, queue_id, false, log)?;
                 }
                 Ok(())
             })?;

@@ -185,25 +185,35 @@ impl ConsumeQueue {
             QueueKind::Simple => (unit.index, u64::from(unit.messages), unit.messages),
             QueueKind::Batch => (end, 1, unit.messages.min(MAX_BATCH_MESSAGES)),
         };
-        let fill_from = end.max(self.files.first_beside(number));
-        if let Some(unused) = staging.runs.last_mut().filter(|run| run.bytes.is_empty()) {
-            unused.first = fill_from;
+        // A file that was begun is filled up; those without any message are not made.
+        let (begun, beside) = (self.files.first_beside(end), self.files.first_beside(number));
+        if begun < end && begun < beside {
+            let bytes = self.staged_from(&mut staging, end);
+            (end..self.files.end_beside(end)).for_each(|_| put_filler(bytes));
         }
-        let run_end = |run: &Run| run.first + self.files.units_in(run);
-        if staging.runs.last().is_none_or(|run| run_end(run) != fill_from) {
-            staging.runs.push(Run { first: fill_from, bytes: Vec::new() });
-        }
-        if let Some(Run { bytes, .. }) = staging.runs.last_mut() {
-            (fill_from..number).for_each(|_| put_filler(bytes));
-            unit.encode(kind, bytes);
-            (1..units).for_each(|_| put_filler(bytes));
-        }
+        let fill_from = end.max(beside);
+        let bytes = self.staged_from(&mut staging, fill_from);
+        (fill_from..number).for_each(|_| put_filler(bytes));
+        unit.encode(kind, bytes);
+        (1..units).for_each(|_| put_filler(bytes));
         if staged == Staged::First {
             staging.first = unit.index;
         }
         staging.end = Some((number + units, unit.index + u64::from(messages)));
         staging.last_offset = if units == 1 { unit.physical_offset } else { NOWHERE };
         staged
+    }
+
+    /// Where the unit that has a number is put behind what is staged.
+    fn staged_from<'s>(&self, staging: &'s mut Staging, number: u64) -> &'s mut Vec<u8> {
+        let run_end = |run: &Run| run.first + self.files.units_in(run);
+        match staging.runs.last_mut() {
+            Some(unused) if unused.bytes.is_empty() => unused.first = number,
+            Some(run) if run_end(run) == number => {}
+            _ => staging.runs.push(Run { first: number, bytes: Vec::new() }),
+        }
+        let last = staging.runs.len() - 1;
+        &mut staging.runs[last].bytes
     }
 
     /// Writes what is staged and makes it readable. On failure nothing becomes readable, and the
@@ -252,11 +262,12 @@ impl ConsumeQueue {
         match self.kind() {
             QueueKind::Simple => Ok(index),
             QueueKind::Batch => partition_point(self.files.first()..end, |number| {
-                // Where a file is missing, retention removed it from the front.
-                Ok(match self.files.unit(number)? {
-                    Slot::Unit(unit) => unit.index_end() <= index,
-                    Slot::Free | Slot::Filler => true,
-                })
+                let unit = match self.files.unit(number)? {
+                    Slot::Unit(unit) => Some(unit),
+                    // Retention removed its file from the front, or somebody another one.
+                    Slot::Free | Slot::Filler => self.files.unit_before(number)?,
+                };
+                Ok(unit.is_none_or(|unit| unit.index_end() <= index))
             }),
         }
     }

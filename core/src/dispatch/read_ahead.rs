@@ -85,8 +85,7 @@ impl Reader {
         if parts.index.is_some() {
             index_keys(record, &mut batch.keys);
         }
-        let transaction = record.sys_flag() & sys_flag::TRANSACTION_TYPE;
-        if ![sys_flag::TRANSACTION_NONE, sys_flag::TRANSACTION_COMMIT].contains(&transaction) {
+        if !record.is_queued() {
             return;
         }
         let index = record.queue_offset().get();

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::gap::Lacking;
 use crate::codec::record::{CrcCheck, Parsed, parse};
 use crate::commit_log::recover::ends_in_zero;
 use crate::commit_log::{FollowLog, view};
@@ -24,8 +25,6 @@ use crate::sys::disk::Access;
 const LEAST_PAUSE: Duration = Duration::from_micros(200);
 /// The pause when nothing has come for long.
 const MAX_PAUSE: Duration = Duration::from_millis(50);
-/// How often it is looked, in such pauses, whether files in the middle of a queue stay away.
-const LOOKS: u32 = 4;
 /// How often directories are listed while the next file is missing, or somebody asks for the
 /// beginning.
 const LIST_SOON: Duration = Duration::from_millis(10);
@@ -36,11 +35,12 @@ const LIST_LATER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Follower {
     paths: QueuePaths,
-    log: Arc<MappedFileQueue>,
+    pub(super) log: Arc<MappedFileQueue>,
     queues: Arc<ConsumeQueues>,
     index: Option<Arc<Index>>,
     /// When the log's files were last listed. Held by whoever looks.
     listed: Mutex<Instant>,
+    pub(super) lacking: Lacking,
     closed: AtomicBool,
 }
 
@@ -55,9 +55,9 @@ impl Follower {
         let used = |file: &&Arc<MappedFile>| log.size_stored_at(file.start()) > 0;
         let newest = log.files().iter().rev().find(used).map(|file| file.start());
         log.set_end(newest.unwrap_or_else(|| log.min_offset()));
+        let (listed, lacking) = (Mutex::new(Instant::now()), Lacking::default());
         let closed = AtomicBool::new(false);
-        let follower =
-            Self { paths, log, queues, index, listed: Mutex::new(Instant::now()), closed };
+        let follower = Self { paths, log, queues, index, listed, lacking, closed };
         follower.look();
         follower
     }
@@ -78,10 +78,23 @@ impl Follower {
         self.list(&mut listed, LIST_SOON);
     }
 
+    /// Looks which files there are now.
+    pub(super) fn list_now(&self) {
+        let mut listed = self.listed.lock();
+        self.list(&mut listed, Duration::ZERO);
+    }
+
     /// A queue as it is now; `None` if it never had a message.
     pub(crate) fn queue(&self, topic: &str, queue_id: i32) -> Result<Option<Arc<ConsumeQueue>>> {
-        let queue = self.queues.follow(topic, queue_id, self)?;
-        Ok(queue.filter(|queue| queue.exists()))
+        let lacked = self.lacking.find(topic, queue_id);
+        let queue = self.queues.follow(topic, queue_id, lacked.is_some(), self)?;
+        let queue = queue.filter(|queue| queue.exists());
+        if let (Some(queue), Some(lacked)) = (&queue, lacked)
+            && queue.has(lacked.index)?
+        {
+            self.lacking.note(queue, None);
+        }
+        Ok(queue)
     }
 
     /// Looks for queues that came.
@@ -95,24 +108,8 @@ impl Follower {
         self.index.as_ref().map_or(Ok(()), |index| index.refresh())
     }
 
-    /// Waits until a queue has an index. What cannot be read is left to the read that follows.
-    pub(crate) fn wait_message(
-        &self,
-        topic: &str,
-        queue_id: i32,
-        offset: u64,
-        deadline: Option<Instant>,
-    ) -> bool {
-        self.wait(deadline, || {
-            let queue = self.queue(topic, queue_id);
-            queue
-                .and_then(|queue| queue.map_or(Ok(false), |queue| queue.has(offset)))
-                .unwrap_or(true)
-        })
-    }
-
     /// Looks again and again, in pauses that double while the log does not grow.
-    fn wait(&self, deadline: Option<Instant>, there: impl Fn() -> bool) -> bool {
+    pub(super) fn wait(&self, deadline: Option<Instant>, there: impl Fn() -> bool) -> bool {
         let mut pause = LEAST_PAUSE;
         let mut end = self.log.committed().get();
         loop {
@@ -228,33 +225,5 @@ impl ReadableLog for Follower {
     fn end_now(&self) -> u64 {
         self.look();
         self.log.committed().get()
-    }
-}
-
-/// Whether something is so, and stays so for a moment: somebody who removes all files of a queue
-/// removes one after the other.
-pub(super) fn stays(mut is_so: impl FnMut() -> Result<bool>) -> Result<bool> {
-    for _ in 0..LOOKS {
-        if !is_so()? {
-            return Ok(false);
-        }
-        std::thread::sleep(MAX_PAUSE);
-    }
-    is_so()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_so_for_a_moment_does_not_stay() {
-        let mut looks = 0;
-        let mut until = |last| {
-            looks += 1;
-            Ok(looks <= last)
-        };
-        assert!(!stays(|| until(0)).unwrap() && !stays(|| until(LOOKS)).unwrap());
-        assert!(stays(|| until(u32::MAX)).unwrap());
     }
 }

@@ -2,11 +2,11 @@
 
 mod async_tail;
 mod follow;
+mod gap;
 mod tail;
 
 pub use async_tail::AsyncTail;
 pub(crate) use follow::Follower;
-use follow::stays;
 pub use tail::Tail;
 
 use std::ops::ControlFlow;
@@ -16,7 +16,7 @@ use std::time::Instant;
 use crate::codec::RecordView;
 use crate::codec::message_id::decode_offset_message_id;
 use crate::codec::properties::PROPERTY_UNIQUE_KEY;
-use crate::codec::record::{CrcCheck, Parsed, parse, sys_flag};
+use crate::codec::record::{CrcCheck, Parsed, parse};
 use crate::commit_log::{MessageView, check_pages, defect_at};
 use crate::consume_queue::{ConsumeQueue, ConsumeQueues, Slot, Unit, Units, partition_point};
 use crate::dispatch::Dispatcher;
@@ -44,7 +44,8 @@ pub enum ReadOutcome {
     NoMatchedMessage = 1,
     /// Retention removed the messages that were looked at.
     MessageWasRemoving = 2,
-    /// The queue has no file there; go on at the next offset.
+    /// The queue has no file there; go on at the next offset. A [`crate::StoreReader`] stays at the
+    /// same offset while the log has messages that the file had: they are to be waited for.
     OffsetFoundNull = 3,
     /// The offset lies behind the end of the queue.
     OffsetOverflowBadly = 4,
@@ -257,10 +258,13 @@ impl Reading {
         if range.end == 0 {
             return end(ReadOutcome::NoMessageInQueue, 0, range);
         }
-        let Some(offset) = u64::try_from(request.offset).ok().filter(|at| *at >= range.start)
-        else {
+        let offset = u64::try_from(request.offset).unwrap_or(0);
+        if offset < range.start && self.will_come(&queue, offset..range.start)? {
+            return end(ReadOutcome::OffsetFoundNull, request.offset, range);
+        }
+        if offset < range.start || request.offset < 0 {
             return end(ReadOutcome::OffsetTooSmall, signed(range.start), range);
-        };
+        }
         if offset == range.end {
             return end(ReadOutcome::OffsetOverflowOne, request.offset, range);
         }
@@ -284,25 +288,13 @@ impl Reading {
         let first = wanted.saturating_add(1).max(FIRST_UNITS).min(most);
         let units = queue.read(offset, first)?;
         let count = units.len();
-        if count == 0 {
-            let missing = match &self.source {
-                Source::Dispatcher(_) => true,
-                // The queue may be about to be built again, up to here or beyond.
-                Source::Follower(follower) => stays(|| {
-                    follower.queue(request.topic, request.queue_id)?;
-                    // Retention never removes a queue's last file: it is being made again.
-                    Ok(offset < queue.range().end
-                        && queue.has_unit_behind_file(units.first)?
-                        && queue.read(offset, most)?.len() == 0)
-                })?,
-            };
-            let next = match missing {
-                true => queue.index_behind_file(units.first)?.max(offset),
-                false => offset,
-            };
-            let next_offset = signed(next);
-            let (outcome, messages) = (ReadOutcome::OffsetFoundNull, Vec::new());
-            return Ok(QueueBatch { outcome, messages, next_offset, range });
+        if let Some(next) = self.index_behind_gap(queue, offset, &units)? {
+            let will_come = self.will_come(queue, offset..next)?;
+            if will_come || count == 0 {
+                let next_offset = signed(if will_come { offset } else { next });
+                let (outcome, messages) = (ReadOutcome::OffsetFoundNull, Vec::new());
+                return Ok(QueueBatch { outcome, messages, next_offset, range });
+            }
         }
         let mut batch = QueueBatch {
             outcome: ReadOutcome::NoMatchedMessage,
@@ -505,7 +497,11 @@ impl Reading {
                 let end = self.queues.end_of(topic, queue_id);
                 end.is_some_and(|end| dispatcher.wait_past(&end, offset, deadline, || false))
             }
-            Source::Follower(follower) => follower.wait_message(topic, queue_id, offset, deadline),
+            Source::Follower(follower) => {
+                // What cannot be read is left to the read that follows.
+                let brings = || self.brings(topic, queue_id, offset).unwrap_or(true);
+                follower.wait(deadline, brings)
+            }
         }
     }
 
@@ -597,7 +593,7 @@ fn belongs(record: &RecordView<'_>, queue: &ConsumeQueue, index: u64) -> bool {
     record.queue_offset().get() == index
         && record.queue_id() == queue.queue_id()
         && record.topic_bytes() == queue.topic().as_bytes()
-        && record.sys_flag() & sys_flag::TRANSACTION_TYPE != sys_flag::TRANSACTION_PREPARED
+        && record.is_queued()
 }
 
 fn mismatch(queue: &ConsumeQueue, number: u64, what: &'static str) -> Error {

@@ -34,10 +34,11 @@ use crate::sys::disk::{Access, Disk, OsDisk};
 /// The writer may close the store, die, and open it again: the reader goes on. What retention
 /// removes can be read no longer once a listing of the directory, at most a second later, shows
 /// that it is gone; views that were read stay valid. While queues that were lost are built again, a
-/// queue ends where building has come to. A file that is missing in the middle of a queue is passed
-/// over once it stayed away for 0.2 s, for which the call that meets it waits. If the writer cuts
-/// the log below what was read (only after damage, with `damage_policy = truncate`), the reader
-/// reports [`Status::Corruption`] there and has to be opened again.
+/// queue ends where building has come to. Where files of a queue are missing, in front or in the
+/// middle, the log is looked through: messages that it has are waited for, until a writer has built
+/// the files again, and nothing is passed over but what it does not have. If the writer cuts the
+/// log below what was read (only after damage, with `damage_policy = truncate`), the reader reports
+/// [`Status::Corruption`] there and has to be opened again.
 ///
 /// Every method may be called from any thread.
 pub struct StoreReader {

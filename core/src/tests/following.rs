@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault_disk::{FaultDisk, Hits};
+use super::impossible::log_of;
 use super::scene::{SEGMENT, Scene, fill};
 use crate::consume_queue::{ConsumeQueues, QueueSettings, ReadableLog, Slot};
 use crate::sys::disk::Access;
-use crate::{FlushMode, LogReader, Message, Status, Store};
+use crate::{
+    Filter, FlushMode, LogReader, Message, QueueOffset, ReadOutcome, ReadRequest, Status, Store,
+};
 
 struct Whole;
 
@@ -40,14 +43,60 @@ fn a_listing_that_lacks_a_file_makes_no_hole_in_a_queue() {
         let disk = FaultDisk::default();
         disk.hide("consumequeue/t/0", &format!("{:020}", lacked * 200), Hits::Nth(1));
         let queues = ConsumeQueues::new(Arc::new(disk), scene.path(), settings);
-        let queue = queues.follow("t", 0, &Whole).unwrap().unwrap();
+        let queue = queues.follow("t", 0, false, &Whole).unwrap().unwrap();
         let there = if lacked == 9 { 90 } else { 95 };
         assert_eq!(queue.range(), 0..there, "file {lacked} was lacked");
         for number in 0..there {
             assert!(matches!(queue.unit(number).unwrap(), Slot::Unit(_)), "{lacked}: {number}");
         }
-        queues.follow("t", 0, &Whole).unwrap();
+        queues.follow("t", 0, false, &Whole).unwrap();
         assert_eq!(queue.range(), 0..95);
+    }
+}
+
+/// Where a log skips indexes, no message is to be waited for. Where the next one lies in another
+/// file of the queue, the rest of the first file was left free, and neither the store nor a reader
+/// came beyond it.
+#[test]
+fn a_reader_goes_on_behind_indexes_that_the_log_skips() {
+    let indexes = [25, 26, 27, 28, 29, 60, 61, 75];
+    let records: Vec<_> =
+        indexes.iter().flat_map(|index| [("other", *index), ("t", *index)]).collect();
+    let mut scene = log_of(&records);
+    scene.options.consume_queue_file_size_bytes = 200;
+    let store = scene.open().unwrap();
+    let seen = store.tail("t", 0, QueueOffset::new(0), Filter::all()).unwrap();
+    let seen: Vec<_> = seen.map(|message| message.unwrap().queue_offset().get()).collect();
+    assert_eq!(seen, indexes);
+    store.close().unwrap();
+    let file = |number: u64| scene.path().join(format!("consumequeue/t/0/{:020}", number * 200));
+    assert!([2, 6, 7].map(file).iter().all(|file| file.exists()));
+    assert!([0, 1, 3, 4, 5].map(file).iter().all(|file| !file.exists()));
+    let reader = Store::open_reader(scene.path(), &scene.options).unwrap();
+    let read = |offset| {
+        let batch = reader.read(&ReadRequest::new("t", 0, offset)).unwrap();
+        (batch.outcome(), batch.next_offset())
+    };
+    assert_eq!(read(-1), (ReadOutcome::OffsetTooSmall, 25));
+    assert_eq!(read(3), (ReadOutcome::OffsetTooSmall, 25));
+    assert_eq!(read(33), (ReadOutcome::OffsetFoundNull, 60));
+    let mut tail = reader.tail("t", 0, QueueOffset::new(0), Filter::all()).unwrap();
+    let long = Duration::from_secs(60);
+    for index in indexes {
+        let message = tail.next_timeout(long).unwrap().unwrap();
+        assert_eq!(message.queue_offset().get(), index);
+    }
+    // All this is known at once, by what the queue has in front or by a walk over the log.
+    let there = |index| reader.wait_message("t", 0, QueueOffset::new(index), Duration::ZERO);
+    assert!([0, 25, 33, 61, 75].into_iter().all(|index| there(index).unwrap()));
+    assert!(!there(76).unwrap());
+    // What the log has is missed.
+    std::fs::remove_file(file(6)).unwrap();
+    let reader = Store::open_reader(scene.path(), &scene.options).unwrap();
+    for index in [30, 59, 61] {
+        let batch = reader.read(&ReadRequest::new("t", 0, index)).unwrap();
+        let found = (batch.outcome(), batch.next_offset());
+        assert_eq!(found, (ReadOutcome::OffsetFoundNull, index));
     }
 }
 

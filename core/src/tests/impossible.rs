@@ -34,7 +34,7 @@ fn record(topic: &str, index: u64, physical_offset: u64) -> Vec<u8> {
 }
 
 /// A directory with a log of records, of which topic and index are given, and nothing else.
-fn log_of(records: &[(&str, u64)]) -> Scene {
+pub(super) fn log_of(records: &[(&str, u64)]) -> Scene {
     let scene = Scene::new(FlushMode::Async);
     let mut bytes = Vec::new();
     for (topic, index) in records {

@@ -80,21 +80,27 @@ impl ConsumeQueue {
 
     /// Whether an index can be read now.
     pub(crate) fn has(&self, index: u64) -> Result<bool> {
-        let range = self.range();
-        if index < range.start {
-            // Reading tells that it is gone.
-            return Ok(true);
-        }
-        Ok(index < range.end
-            && self.read(index, 1)?.iter().next().is_some_and(|(_, slot)| slot != Slot::Free))
+        let there = |slot| match slot {
+            Slot::Free => false,
+            Slot::Filler => true,
+            Slot::Unit(unit) => unit.index <= index,
+        };
+        Ok(self.range().contains(&index)
+            && self.read(index, 1)?.iter().any(|(_, slot)| there(slot)))
     }
 
-    /// Whether there is a unit now in the file behind the one that holds, or held, another.
-    pub(crate) fn has_unit_behind_file(&self, number: u64) -> Result<bool> {
-        let Some(next) = self.files.first_behind(number) else {
-            return Ok(false);
-        };
-        Ok(self.files.read_now(next, 1)?.iter().any(|(_, slot)| slot != Slot::Free))
+    /// Whether the unit in front of the first index is there: retention removed its message.
+    pub(crate) fn begins_behind_a_unit(&self) -> Result<bool> {
+        let first = self.number_of(self.range().start, self.end.load(Ordering::Acquire))?;
+        let before = first.checked_sub(1).map(|before| self.files.unit(before)).transpose()?;
+        Ok(matches!(before, Some(Slot::Unit(_))))
+    }
+
+    /// Where a message in front of an index lies, as near as the files tell at once; `None` if they
+    /// tell of none.
+    pub(crate) fn physical_offset_before(&self, index: u64) -> Result<Option<u64>> {
+        let number = self.number_of(index, self.end.load(Ordering::Acquire))?;
+        Ok(self.files.unit_before(number)?.map(|unit| unit.physical_offset))
     }
 
     /// Takes these files for those that were known, and finds the range anew.

@@ -8,7 +8,10 @@ public enum ReadOutcome {
   NO_MATCHED_MESSAGE(1),
   /** Retention removed the messages that were looked at; go on at the next offset. */
   MESSAGE_WAS_REMOVING(2),
-  /** The queue has no file there; go on at the next offset. */
+  /**
+   * The queue has no file there; go on at the next offset. A {@link StoreReader} stays at the same
+   * offset while the log has messages that the file had: wait for them.
+   */
   OFFSET_FOUND_NULL(3),
   /** The offset lies behind the end of the queue, which is the next offset. */
   OFFSET_OVERFLOW_BADLY(4),
