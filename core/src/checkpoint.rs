@@ -105,6 +105,15 @@ impl CheckpointFile {
         *content = (fields, notes);
         Ok(())
     }
+
+    /// Notes that the log is durable up to `offset`, if that is not known yet. What is not noted,
+    /// an opening after a crash has to write again.
+    pub(crate) fn note_durable(&self, offset: u64) -> Result<()> {
+        if offset <= self.content.lock().1.durable_offset {
+            return Ok(());
+        }
+        self.update(|_, notes| notes.durable_offset = notes.durable_offset.max(offset))
+    }
 }
 
 /// Reads fields and notes; the notes are missing in a file of RocketMQ's.

@@ -186,7 +186,7 @@ options! {
     /// What opening does with damage in the middle of the log. Default [`DamagePolicy::Refuse`].
     damage_policy: DamagePolicy = DamagePolicy::Refuse, "damage_policy" | "", parse_damage_policy;
     /// Whether records are dispatched to consume queues: without, the store is a log that is read
-    /// by physical offset only. Default true.
+    /// by physical offset only, and each opening walks all of it. Default true.
     consume_queue_enable: bool = true, "consume_queue_enable" | "", parse_bool;
     /// The size of a consume queue file in bytes, for a store that has none yet, rounded up to a
     /// multiple of 20; from 20 to 1 GiB. Default 6000000.
@@ -198,8 +198,9 @@ options! {
         "batch_consume_queue_file_size_bytes" | "mapperFileSizeBatchConsumeQueue", parse_size;
     /// Consume queue files kept open at the same time, at least 1. Default 512.
     max_open_queue_files: usize = 512, "max_open_queue_files" | "", parse_count;
-    /// How soon dispatched records are made durable in consume queues, in milliseconds, at least 1.
-    /// Default 1000.
+    /// How soon dispatched records are made durable in consume queues, and what is durable is noted
+    /// in the checkpoint, in milliseconds, at least 1. An opening after a crash goes on from what
+    /// is noted. Default 1000.
     flush_consume_queue_interval_ms: u64 = 1000,
         "flush_consume_queue_interval_ms" | "flushIntervalConsumeQueue", parse_positive;
     /// Whether keys are put into the key index. Default true.

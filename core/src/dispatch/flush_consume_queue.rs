@@ -59,7 +59,7 @@ impl QueueFlusher {
         let durable = self.log.durable().get();
         if durable < snapshot.position {
             *self.synced.lock() = Some(snapshot);
-            return Ok(());
+            return self.checkpoint.note_durable(durable);
         }
         self.checkpoint.update(|fields, notes| {
             fields.logics_msg_timestamp_ms = self.rebuilt_from(snapshot.timestamp_ms);

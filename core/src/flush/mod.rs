@@ -5,6 +5,7 @@
 //! [`CommitRealTimeService`] runs beside it in pool mode. After the first failure the fence is
 //! closed, every waiter gets the error, and nothing is tried again.
 
+mod checkpoint;
 mod commit_real_time;
 mod completion;
 mod flush_real_time;
@@ -14,6 +15,7 @@ mod group_commit;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+pub(crate) use checkpoint::CheckpointService;
 pub(crate) use commit_real_time::CommitRealTimeService;
 pub use completion::{Completion, CompletionSink};
 pub(crate) use completion::{CompletionService, Waiting, flush_timeout};
@@ -50,6 +52,8 @@ pub(crate) struct FlushContext {
     pub(crate) fence: Arc<Fence>,
     /// Told after each run of the flush service, also of one that failed.
     pub(crate) completions: Arc<CompletionService>,
+    /// Told whenever the durable position has moved.
+    pub(crate) moved: Arc<Signal>,
 }
 
 impl FlushContext {
@@ -60,7 +64,11 @@ impl FlushContext {
 
     /// Syncs at least `least_pages` pages of what is committed, or anything if that is 0.
     fn flush(&self, least_pages: u64) -> Result<bool> {
-        self.guarded(|| self.queue.flush(least_pages))
+        let moved = self.guarded(|| self.queue.flush(least_pages))?;
+        if moved {
+            self.moved.wakeup();
+        }
+        Ok(moved)
     }
 
     /// Commits and syncs everything published.

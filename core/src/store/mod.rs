@@ -38,7 +38,7 @@ use crate::consume::ConfigService;
 use crate::delay::ScheduleMessageService;
 use crate::error::{Error, Result};
 use crate::fence::Fence;
-use crate::flush::{CompletionService, FlushService};
+use crate::flush::{CheckpointService, CompletionService, FlushService};
 use crate::lock::{AbortMarker, StoreLock};
 use crate::offset::{PhysicalOffset, QueueOffset};
 use crate::options::{FlushMode, StoreOptions};
@@ -74,6 +74,7 @@ pub(crate) struct Inner {
     dispatching: Option<Dispatching>,
     /// Absent in a store without consume queues.
     config: Option<ConfigService>,
+    noting: Option<CheckpointService>,
     /// Absent in a store that delivers no delayed messages.
     schedule: Option<Arc<ScheduleMessageService>>,
     cleaner: Arc<Cleaner>,
@@ -456,6 +457,9 @@ impl Inner {
         }
         if let Some(config) = &self.config {
             config.stop();
+        }
+        if let Some(noting) = &self.noting {
+            noting.shutdown();
         }
     }
 

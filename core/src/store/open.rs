@@ -23,8 +23,8 @@ use crate::delay::{DelayLevels, Redeliver, ScheduleMessageService, ScheduleParts
 use crate::error::{Error, Result};
 use crate::fence::Fence;
 use crate::flush::{
-    CommitRealTimeService, CompletionService, FlushContext, FlushRealTimeService, FlushService,
-    GroupCommitService,
+    CheckpointService, CommitRealTimeService, CompletionService, FlushContext,
+    FlushRealTimeService, FlushService, GroupCommitService,
 };
 use crate::lock::{AbortMarker, StoreLock};
 use crate::mapped::allocate::{AllocateMappedFileService, AllocateSettings};
@@ -35,6 +35,7 @@ use crate::mapped::{
 use crate::options::{FlushMode, StoreOptions};
 use crate::progress::Reporter;
 use crate::retention::{CleanCommitLogService, Cleaner, CleanerParts, RetentionRules};
+use crate::service::Signal;
 use crate::state::delay_offsets::DelayOffsets;
 use crate::state::{ConsumerOffsets, Topics};
 use crate::stats::Counters;
@@ -331,10 +332,12 @@ fn start_with(
             on_panic.close_after_panic("AllocateMappedFileService", &message);
         })?;
     let completions = Arc::clone(completions);
+    let moved = Arc::new(Signal::default());
     let context = Arc::new(FlushContext {
         queue: Arc::clone(&queue),
         fence: Arc::clone(&fence),
         completions: Arc::clone(&completions),
+        moved: Arc::clone(&moved),
     });
     let flush: Arc<dyn FlushService> = match options.flush_mode {
         FlushMode::Sync => Arc::new(GroupCommitService::start(Arc::clone(&context))?),
@@ -363,6 +366,13 @@ fn start_with(
         config = Some(ConfigService::start(groups, interval)?);
         dispatching = Some(parts);
     }
+    let noting = if options.consume_queue_enable {
+        None
+    } else {
+        let interval = Duration::from_millis(options.flush_consume_queue_interval_ms);
+        let (log, checkpoint) = (Arc::clone(&queue), Arc::clone(&checkpoint));
+        Some(CheckpointService::start(log, checkpoint, interval, moved)?)
+    };
     let cleaner = Arc::new(Cleaner::new(CleanerParts {
         log: Arc::clone(&queue),
         paths,
@@ -401,6 +411,7 @@ fn start_with(
         completions,
         dispatching,
         config,
+        noting,
         schedule,
         cleaner,
         cleaning,

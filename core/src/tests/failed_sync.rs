@@ -1,7 +1,10 @@
 //! A force that fails: who is told, what moves, and what the store does afterwards.
 
 use super::fault_disk::{Call, Hits, Made};
+use super::retention::eventually;
 use super::scene::{SEGMENT, Scene, bodies, fill};
+use crate::checkpoint;
+use crate::sys::disk::OsDisk;
 use crate::{FlushMode, Message, Status};
 
 /// F1. RocketMQ's `DefaultMappedFile.flush` logged an exception of the force and moved the flushed
@@ -138,6 +141,36 @@ fn f1_reopening_writes_again_what_a_failed_sync_may_have_dropped() {
     scene.disk.forget_calls();
     scene.open().unwrap().close().unwrap();
     assert_eq!(scene.disk.count(Call::WriteAt, "commitlog"), 0);
+}
+
+/// An opening after a kill writes again what is not known to be durable. A store without consume
+/// queues noted that at opening and closing only, so that all of its log was written again; one
+/// with them noted nothing as long as the last of what they had was not synced.
+#[test]
+fn what_was_durable_is_not_written_again_after_a_kill() {
+    for queues in [false, true] {
+        let mut scene = Scene::new(FlushMode::Async);
+        scene.options.consume_queue_enable = queues;
+        scene.options.flush_consume_queue_interval_ms = 200;
+        let store = scene.open().unwrap();
+        fill(&store, 5, 20_000);
+        store.flush().unwrap();
+        let durable = store.durable_offset().get();
+        fill(&store, 2, 1000);
+        eventually("it was noted how far the log is durable", || {
+            let (_, notes) = checkpoint::read(&OsDisk, scene.path()).unwrap().unwrap();
+            notes.unwrap().durable_offset == durable
+        });
+        let (killed, end) = (scene.copy(), store.max_offset().get());
+        let opened = killed.open().unwrap();
+        assert_eq!(opened.durable_offset().get(), end);
+        let made = killed.disk.made();
+        let written = made.iter().filter(|made| made.call == Call::WriteAt);
+        let of_log: Vec<_> = written.filter(|made| made.path == killed.file(SEGMENT)).collect();
+        assert_eq!(of_log.len(), 1, "{of_log:?}");
+        assert_eq!(of_log[0].bytes, durable - SEGMENT..end - SEGMENT);
+        assert_eq!(bodies(&opened).len(), 7);
+    }
 }
 
 /// Of pages that could not be written some may be dropped and others kept: then a hole is in the

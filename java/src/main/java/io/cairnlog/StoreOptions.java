@@ -215,7 +215,7 @@ public final class StoreOptions {
 
     /**
      * Sets whether messages come into consume queues; call on the building thread. Without, the
-     * store is a log that is read by physical offset only.
+     * store is a log that is read by physical offset only, and each opening walks all of it.
      *
      * @param enable default true
      * @return this builder
@@ -247,7 +247,8 @@ public final class StoreOptions {
     }
 
     /**
-     * Sets how soon what was dispatched is made durable in the consume queues; call on the building
+     * Sets how soon what was dispatched is made durable in the consume queues, and what is durable
+     * is noted in the checkpoint, from which an opening after a crash goes on; call on the building
      * thread.
      *
      * @param intervalMs milliseconds, at least 1; default 1000
