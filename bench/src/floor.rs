@@ -89,15 +89,27 @@ impl TouchedFile {
         at + record.len()
     }
 
-    /// That so many times, one record behind the other.
-    pub(crate) fn copy(&mut self, record: &[u8], body_bytes: usize, count: u64) {
-        (0..count).fold(0, |at, _| self.copy_one(at, record, body_bytes));
+    /// That so many times, one record behind the other; where the next one goes.
+    pub(crate) fn copy(
+        &mut self,
+        at: usize,
+        record: &[u8],
+        body_bytes: usize,
+        count: u64,
+    ) -> usize {
+        (0..count).fold(at, |at, _| self.copy_one(at, record, body_bytes))
     }
 
     /// So many appends with nothing but what none can do without: the CRC, and under a lock the
-    /// clock, the head, the copy, and a position for others to see.
-    pub(crate) fn append(&mut self, record: &[u8], body_bytes: usize, count: u64) {
-        let (position, published) = (Mutex::new(0), AtomicU64::new(0));
+    /// clock, the head, the copy, and a position for others to see; where the next one goes.
+    pub(crate) fn append(
+        &mut self,
+        at: usize,
+        record: &[u8],
+        body_bytes: usize,
+        count: u64,
+    ) -> usize {
+        let (position, published) = (Mutex::new(at), AtomicU64::new(0));
         for number in 0..count {
             let body = black_box(record.get(..body_bytes).unwrap_or(record));
             let crc = crc32fast::hash(body);
@@ -118,6 +130,7 @@ impl TouchedFile {
             *position = end;
             published.store(end as u64, Ordering::SeqCst);
         }
+        position.into_inner()
     }
 }
 

@@ -4,14 +4,18 @@
 //!
 //! The log grows by BYTES at least, with one message in any case. One JSON object goes to the
 //! output when all is appended and, in a synchronous store, durable. A program that reads it can
-//! then look at the process from outside, end its input, which closes the store, or kill it.
+//! then look at the process from outside, have everything made durable by a line of its input
+//! (answered by one with the offset), end its input, which closes the store, or kill it.
 #![deny(unsafe_code)]
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,7 +54,6 @@ fn run(arguments: &[String]) -> Result<()> {
         store_options.set(name, value)?;
     }
     let resident_before = resident_bytes()?;
-    let floor = floor_bytes_per_second(&Path::new(directory).join("commitlog"))?;
     let started = Instant::now();
     let store = Store::open(directory, &store_options)?;
     let opened = started.elapsed();
@@ -59,6 +62,8 @@ fn run(arguments: &[String]) -> Result<()> {
     let appended = started.elapsed();
     let report = store.recovery_report();
     let end = report.end_offset.get();
+    let walked = report.walked_from.get()..end;
+    let floor = floor_bytes_per_second(&Path::new(directory).join("commitlog"), walked.clone())?;
     while store.max_offset().get() < end + bytes {
         queue.append(&Message::new(TOPIC, &body))?;
     }
@@ -66,7 +71,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "open_seconds": opened.as_secs_f64(),
         "first_append_seconds": appended.as_secs_f64(),
         "walk_seconds": report.duration.as_secs_f64(),
-        "walked_bytes": end - report.walked_from.get(),
+        "walked_bytes": walked.end - walked.start,
         "walked_records": report.records,
         "clean_stop": report.clean_stop,
         "files": report.files,
@@ -74,7 +79,11 @@ fn run(arguments: &[String]) -> Result<()> {
         "floor_bytes_per_second": floor,
     });
     writeln!(io::stdout(), "{said}")?;
-    io::stdin().read_to_end(&mut Vec::new())?;
+    for line in io::stdin().lines() {
+        line?;
+        store.flush()?;
+        writeln!(io::stdout(), "{}", store.durable_offset().get())?;
+    }
     Ok(store.close()?)
 }
 
@@ -86,44 +95,39 @@ fn resident_bytes() -> Result<u64> {
     Ok(kilobytes.parse::<u64>()? * 1024)
 }
 
-/// How fast the log's files are read and a CRC of all bytes is computed, half of the files by each
-/// of two threads; none where there is no log.
-fn floor_bytes_per_second(log: &Path) -> Result<Option<f64>> {
-    let Ok(entries) = fs::read_dir(log) else {
-        return Ok(None);
-    };
+/// How fast these bytes of the log are read and a CRC of them is computed, by threads that take
+/// a block in turn; none where there is nothing.
+fn floor_bytes_per_second(log: &Path, walked: Range<u64>) -> Result<Option<f64>> {
     let mut files = Vec::new();
-    for entry in entries {
-        files.push(entry?.path());
+    for entry in fs::read_dir(log)? {
+        let entry = entry?;
+        let start: u64 = entry.file_name().to_str().ok_or("not a log's file")?.parse()?;
+        files.push((start, File::open(entry.path())?));
     }
-    files.sort();
-    let halves: Vec<&[PathBuf]> =
-        files.chunks(files.len().div_ceil(FLOOR_THREADS).max(1)).collect();
-    let started = Instant::now();
-    let read: Vec<Result<u64>> = thread::scope(|scope| {
-        let threads: Vec<_> =
-            halves.into_iter().map(|half| scope.spawn(move || read_all(half))).collect();
-        let ended = threads.into_iter().map(thread::ScopedJoinHandle::join);
-        ended.map(|ended| ended.unwrap_or_else(|_| Err("a thread failed".into()))).collect()
-    });
+    files.sort_by_key(|file| file.0);
+    let (started, next) = (Instant::now(), AtomicU64::new(walked.start));
+    thread::scope(|scope| {
+        let read = || read_blocks(&files, &next, walked.end);
+        let threads = [(); FLOOR_THREADS].map(|()| scope.spawn(read));
+        let mut ended = threads.into_iter().map(thread::ScopedJoinHandle::join);
+        ended.try_for_each(|ended| ended.unwrap_or_else(|_| Err("a thread failed".into())))
+    })?;
     let elapsed = started.elapsed().max(Duration::from_nanos(1));
-    let bytes = read.into_iter().sum::<Result<u64>>()?;
+    let bytes = walked.end - walked.start;
     Ok((bytes > 0).then(|| bytes as f64 / elapsed.as_secs_f64()))
 }
 
-fn read_all(files: &[PathBuf]) -> Result<u64> {
-    let (mut block, mut bytes, mut crcs) = (vec![0; BLOCK_BYTES], 0, 0);
-    for path in files {
-        let mut file = File::open(path)?;
-        loop {
-            let count = file.read(&mut block)?;
-            let Some(read) = block.get(..count).filter(|read| !read.is_empty()) else {
-                break;
-            };
-            crcs ^= crc32fast::hash(read);
-            bytes += count as u64;
+fn read_blocks(files: &[(u64, File)], next: &AtomicU64, end: u64) -> Result<()> {
+    let mut block = vec![0; BLOCK_BYTES];
+    loop {
+        let at = next.fetch_add(BLOCK_BYTES as u64, Ordering::Relaxed);
+        if at >= end {
+            return Ok(());
         }
+        // Files are whole blocks, and the last one goes on behind the end.
+        let (start, file) = files.iter().rfind(|file| file.0 <= at).ok_or("no file")?;
+        let count = file.read_at(&mut block, at - start)?;
+        let read = block.get(..count).unwrap_or_default();
+        std::hint::black_box(crc32fast::hash(read));
     }
-    std::hint::black_box(crcs);
-    Ok(bytes)
 }
