@@ -18,7 +18,11 @@ use crate::sys::disk::{Access, Disk, DiskFile};
 /// A file of fixed size, mapped whole, whose first byte has the physical offset `start`.
 ///
 /// The descriptor is kept only while the file may still have to be written or synced.
+///
+/// It begins with lines of its own: whoever reads the log moves the count of references in front of
+/// it for each record, and an append looks at the file for each record, too.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct MappedFile {
     path: PathBuf,
     start: u64,
