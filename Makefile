@@ -28,9 +28,11 @@ export CAIRNLOG_TARGET := $(release)
 .PHONY: differential deny sbom install bench bench-quick bench-micro peers counts counts-bless doc
 .PHONY: clean
 
-# The tool, the C libraries, the JNI library, and what is counted, in target/release.
+# The C libraries, the JNI library, and what is counted, in target/release; and the tool, which the
+# tests take from target/debug.
 build:
-	$(CARGO) build --release --locked $(product) --lib --bin cairnlog --bin cairnlog-counts
+	$(CARGO) build --release --locked $(product) --lib --bin cairnlog-counts \
+		$(if $(EVERYTHING),,--bin cairnlog)
 
 # The same, the programs of tests and benchmarks, and the tests in Rust, in target/debug.
 programs:

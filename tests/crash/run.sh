@@ -3,7 +3,7 @@
 #
 #   KILLS=200 [SEED=n] [STORE=n] tests/crash/run.sh
 #
-# CAIRNLOG_TARGET holds the libraries and the tool (default target/release). The Python package must
+# CAIRNLOG_TARGET holds the libraries (default target/release). The Python package must
 # be in target/venv (python/run-tests.sh build); CAIRNLOG_VENV names another environment. Stores are
 # made below target/crash and, where there is one, in memory below /dev/shm.
 set -euo pipefail
@@ -19,7 +19,7 @@ rm -rf "$work"
 mkdir -p "$hosts/lib" "$work/classes"
 
 # The engine's own assertions are on in the writer in Rust, and in what looks at the stores.
-read -ra packages <<<"${CAIRNLOG_PACKAGES:--p cairnlog-crash}"
+read -ra packages <<<"${CAIRNLOG_PACKAGES:--p cairnlog-crash -p cairnlog-cli}"
 "${CARGO:-cargo}" build --quiet --manifest-path "$root/Cargo.toml" --locked "${packages[@]}" \
   --bins --tests
 
@@ -52,7 +52,7 @@ fi
 
 status=0
 "$cargo_target/debug/cairnlog-crash" run --kills "${KILLS:-200}" \
-  ${SEED:+--seed "$SEED"} ${STORE:+--store "$STORE"} --tool "$built/cairnlog" \
+  ${SEED:+--seed "$SEED"} ${STORE:+--store "$STORE"} --tool "$cargo_target/debug/cairnlog" \
   --hosts "$hosts" "${directories[@]}" --report "$root/target/crash.json" || status=$?
 # A store that failed stays there to be looked at.
 if [[ -n $memory ]] && ! compgen -G "$memory/store-*" >/dev/null; then
