@@ -43,12 +43,13 @@ demo: build
 	$(PYTHON) tests/demo/demo.py $(if $(FILE),--file "$(FILE)")
 
 # Everything that must pass before a change lands, two at a time: much of it waits for a disk. What
-# cargo would make wait for `programs` comes behind it.
+# takes longest one after the other comes first, and what cargo would make wait for `programs`
+# behind it; the next in the list is begun when one ends.
 test:
 	$(MAKE) --jobs=2 --output-sync=target EVERYTHING=1 everything
 
-everything: lint build counts loom miri-short sanitize-short rust leaks java faults python \
-	fuzz-short c compat crash differential
+everything: programs build loom miri-short python sanitize-short compat rust lint faults java c \
+	fuzz-short differential leaks crash counts
 
 # Formatting and lints, and that no append takes more instructions.
 check: lint counts

@@ -153,10 +153,10 @@ def large_store(context: Context, directory: pathlib.Path) -> dict:
 @in_directory
 def crash(context: Context, directory: pathlib.Path) -> dict:
     """Kills the process that appends, and opens what it left: everything synced, then nothing."""
+    options = ["consume_queue_enable=false", f"flush_interval_ms={HOURS_MS}"]
     found = {}
     for state, bytes_ in ("synced", CRASHED_BYTES), ("not_synced", UNSYNCED_BYTES):
         store = directory / state
-        options = ["consume_queue_enable=false", f"flush_interval_ms={HOURS_MS}"]
         first = Held(context, store, bytes_[context.amount], *options)
         if state == "synced":
             first.flush()

@@ -98,21 +98,29 @@ impl CheckpointFile {
         &self,
         change: impl FnOnce(&mut StoreCheckpoint, &mut Notes),
     ) -> Result<()> {
-        let mut content = self.content.lock();
-        let (mut fields, mut notes) = *content;
-        change(&mut fields, &mut notes);
-        write(&*self.disk, &self.store_path, &fields, &notes)?;
-        *content = (fields, notes);
-        Ok(())
+        self.write_changed(&mut self.content.lock(), change)
     }
 
     /// Notes that the log is durable up to `offset`, if that is not known yet. What is not noted,
     /// an opening after a crash has to write again.
     pub(crate) fn note_durable(&self, offset: u64) -> Result<()> {
-        if offset <= self.content.lock().1.durable_offset {
+        let mut content = self.content.lock();
+        if offset <= content.1.durable_offset {
             return Ok(());
         }
-        self.update(|_, notes| notes.durable_offset = notes.durable_offset.max(offset))
+        self.write_changed(&mut content, |_, notes| notes.durable_offset = offset)
+    }
+
+    fn write_changed(
+        &self,
+        content: &mut (StoreCheckpoint, Notes),
+        change: impl FnOnce(&mut StoreCheckpoint, &mut Notes),
+    ) -> Result<()> {
+        let (mut fields, mut notes) = *content;
+        change(&mut fields, &mut notes);
+        write(&*self.disk, &self.store_path, &fields, &notes)?;
+        *content = (fields, notes);
+        Ok(())
     }
 }
 
