@@ -42,9 +42,8 @@ programs:
 demo: build
 	$(PYTHON) tests/demo/demo.py $(if $(FILE),--file "$(FILE)")
 
-# Everything that must pass before a change lands, two at a time: much of it waits for a disk. What
-# takes longest one after the other comes first, and what cargo would make wait for `programs`
-# behind it; the next in the list is begun when one ends.
+# Everything that must pass before a change lands, two at a time: much of it waits for a disk.
+# `programs`, which most of it waits for, comes first, and beside it what does not.
 test:
 	$(MAKE) --jobs=2 --output-sync=target EVERYTHING=1 everything
 
