@@ -155,23 +155,18 @@ impl Dispatcher {
     /// Dispatches everything below `limit`.
     pub(crate) fn dispatch_to(&self, limit: u64) -> Result<()> {
         while self.dispatched.get() < limit {
-            let outcome = self.run(self.work.lock(), limit, None);
-            self.note(&outcome);
-            outcome?;
+            self.run(self.work.lock(), limit, None)?;
         }
         Ok(())
     }
 
-    /// Notes whether it goes on.
-    fn note(&self, outcome: &Result<()>) {
-        *self.blocked.lock() = outcome.as_ref().err().map(block);
-    }
-
     /// Dispatches one batch, unless an earlier one is partly written: then the rest of that. Takes
-    /// the batch that was read ahead, if it is the next.
+    /// the batch that was read ahead, if it is the next. Notes whether that went on, before somebody
+    /// else may.
     fn run(&self, mut work: MutexGuard<'_, Work>, limit: u64, ahead: Option<Batch>) -> Result<()> {
         let mut woken = Woken::default();
         let outcome = self.run_locked(&mut work, limit, ahead, &mut woken);
+        *self.blocked.lock() = outcome.as_ref().err().map(block);
         drop(work);
         woken.wake_all();
         outcome

@@ -213,13 +213,9 @@ impl Dispatcher {
         progress: &mut dyn FnMut(u64),
     ) -> Result<()> {
         while self.dispatched.get() < limit {
-            let outcome = match ahead.recv() {
-                Ok(read) => read.and_then(|batch| self.run(self.work.lock(), limit, Some(batch))),
-                // Nobody reads ahead.
-                Err(_) => self.run(self.work.lock(), limit, None),
-            };
-            self.note(&outcome);
-            outcome?;
+            // What could not be read ahead is read here, which notes the error.
+            let batch = ahead.recv().ok().and_then(Result::ok);
+            self.run(self.work.lock(), limit, batch)?;
             progress(self.dispatched.get());
         }
         Ok(())

@@ -140,11 +140,6 @@ impl Dispatcher {
             self.parts.fence.close_after_panic("a reader that dispatched", &message);
             Err(Error::new(Status::Internal, "dispatching panicked"))
         });
-        if self.is_stopping() {
-            // What stopped the thread, if something did, is told when the store is closed.
-            return outcome;
-        }
-        self.note(&outcome);
         if outcome.is_ok() {
             self.parts.flush.wakeup();
         }
