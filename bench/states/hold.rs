@@ -98,6 +98,9 @@ fn resident_bytes() -> Result<u64> {
 /// How fast these bytes of the log are read and a CRC of them is computed, by threads that take
 /// a block in turn; none where there is nothing.
 fn floor_bytes_per_second(log: &Path, walked: Range<u64>) -> Result<Option<f64>> {
+    if walked.is_empty() {
+        return Ok(None);
+    }
     let mut files = Vec::new();
     for entry in fs::read_dir(log)? {
         let entry = entry?;
@@ -113,8 +116,7 @@ fn floor_bytes_per_second(log: &Path, walked: Range<u64>) -> Result<Option<f64>>
         ended.try_for_each(|ended| ended.unwrap_or_else(|_| Err("a thread failed".into())))
     })?;
     let elapsed = started.elapsed().max(Duration::from_nanos(1));
-    let bytes = walked.end - walked.start;
-    Ok((bytes > 0).then(|| bytes as f64 / elapsed.as_secs_f64()))
+    Ok(Some((walked.end - walked.start) as f64 / elapsed.as_secs_f64()))
 }
 
 fn read_blocks(files: &[(u64, File)], next: &AtomicU64, end: u64) -> Result<()> {

@@ -3,9 +3,9 @@
 #
 #   KILLS=200 [SEED=n] [STORE=n] tests/crash/run.sh
 #
-# CAIRNLOG_TARGET holds the libraries (default target/release). The Python package must
-# be in target/venv (python/run-tests.sh build); CAIRNLOG_VENV names another environment. Stores are
-# made below target/crash and, where there is one, in memory below /dev/shm.
+# CAIRNLOG_TARGET holds the libraries (default target/release). The Python package must be in
+# target/venv (python/run-tests.sh build); CAIRNLOG_VENV names another environment. Stores are made
+# below target/crash and, where there is one, in memory below /dev/shm.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

@@ -75,6 +75,25 @@ pub(crate) fn java_hash(text: &str) -> i32 {
     text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
+/// Whether a topic or group has letters, digits, `%`, `-`, `_` and `|` alone.
+#[inline]
+pub(crate) fn is_name(text: &str) -> bool {
+    text.bytes().all(|byte| LEGAL_IN_NAME[usize::from(byte)])
+}
+
+/// A table, for each byte of the topic is asked for in each append by name.
+static LEGAL_IN_NAME: [bool; 256] = {
+    let mut legal = [false; 256];
+    let mut byte = 0;
+    while byte < legal.len() {
+        let character = byte as u8;
+        legal[byte] =
+            character.is_ascii_alphanumeric() || matches!(character, b'%' | b'-' | b'_' | b'|');
+        byte += 1;
+    }
+    legal
+};
+
 #[cfg(test)]
 mod tests {
     use super::java_hash;

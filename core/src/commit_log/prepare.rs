@@ -1,12 +1,12 @@
 //! The checks before an append, in RocketMQ's order, and the making of records.
 
-use crate::codec::RecordView;
 use crate::codec::batch::BatchItems;
 use crate::codec::host::EncodedHost;
 use crate::codec::properties::{
     HalfMark, InnerBatch, PROPERTY_DELAY, PROPERTY_UNIQUE_KEY, PropertySource, RealQueue,
 };
 use crate::codec::record::{BLANK_BYTES, DraftFields, RecordDraft, sys_flag};
+use crate::codec::{RecordView, is_name};
 use crate::consume_queue::MAX_BATCH_MESSAGES;
 use crate::delay::{DelayLevels, SCHEDULE_TOPIC};
 use crate::error::{Error, Result};
@@ -392,25 +392,12 @@ pub(crate) fn check_topic(topic: &str) -> Result<()> {
         return Err(Error::new(Status::TopicTooLong, "the topic is too long")
             .expected(format!("at most {MAX_TOPIC_BYTES} bytes"), topic.len()));
     }
-    if !topic.bytes().all(|byte| LEGAL_IN_TOPIC[usize::from(byte)]) {
+    if !is_name(topic) {
         return Err(Error::new(Status::TopicIllegal, "the topic has an illegal character")
             .expected("letters, digits, %, -, _ and |", format!("{topic:?}")));
     }
     Ok(())
 }
-
-/// Which bytes a topic may have. Asked for each byte of each append by name.
-static LEGAL_IN_TOPIC: [bool; 256] = {
-    let mut legal = [false; 256];
-    let mut byte = 0;
-    while byte < legal.len() {
-        let character = byte as u8;
-        legal[byte] =
-            character.is_ascii_alphanumeric() || matches!(character, b'%' | b'-' | b'_' | b'|');
-        byte += 1;
-    }
-    legal
-};
 
 /// Checks a queue's number.
 pub(crate) fn check_queue_id(queue_id: i32) -> Result<()> {

@@ -24,14 +24,10 @@ impl CheckpointService {
         signal: Arc<Signal>,
     ) -> Result<Self> {
         let body = move |signal: &Signal| {
-            let mut failed = false;
-            loop {
-                let limit = failed.then_some(interval);
-                if signal.wait(limit) == Wake::Stopped || signal.rest(interval) {
-                    return;
-                }
+            let mut again = None;
+            while signal.wait(again) != Wake::Stopped && !signal.rest(interval) {
                 let noted = checkpoint.note_durable(log.durable().get());
-                failed = noted.is_err();
+                again = noted.is_err().then_some(interval);
                 if let Err(error) = noted {
                     tracing::error!(%error, "it cannot be noted how far the log is durable");
                 }

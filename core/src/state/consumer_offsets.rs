@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{Content, State, json};
+use crate::codec::is_name;
 use crate::error::{Error, Result};
 use crate::offset::QueueOffset;
 use crate::status::Status;
@@ -93,8 +94,7 @@ pub(crate) fn check_group(group: &str) -> Result<()> {
         return Err(Error::new(Status::GroupIllegal, "the group name has an illegal length")
             .expected(format!("1 to {MAX_GROUP_BYTES} bytes"), group.len()));
     }
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"%-_|".contains(&byte);
-    if !group.bytes().all(legal) {
+    if !is_name(group) {
         return Err(Error::new(Status::GroupIllegal, "the group name has an illegal character")
             .expected("letters, digits, %, -, _ and |", format!("{group:?}")));
     }

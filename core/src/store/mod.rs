@@ -74,6 +74,7 @@ pub(crate) struct Inner {
     dispatching: Option<Dispatching>,
     /// Absent in a store without consume queues.
     config: Option<ConfigService>,
+    /// Only in a store without consume queues.
     noting: Option<CheckpointService>,
     /// Absent in a store that delivers no delayed messages.
     schedule: Option<Arc<ScheduleMessageService>>,

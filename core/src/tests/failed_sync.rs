@@ -3,8 +3,6 @@
 use super::fault_disk::{Call, Hits, Made};
 use super::retention::eventually;
 use super::scene::{SEGMENT, Scene, bodies, fill};
-use crate::checkpoint;
-use crate::sys::disk::OsDisk;
 use crate::{FlushMode, Message, Status};
 
 /// F1. RocketMQ's `DefaultMappedFile.flush` logged an exception of the force and moved the flushed
@@ -158,8 +156,7 @@ fn what_was_durable_is_not_written_again_after_a_kill() {
         let durable = store.durable_offset().get();
         fill(&store, 2, 1000);
         eventually("it was noted how far the log is durable", || {
-            let (_, notes) = checkpoint::read(&OsDisk, scene.path()).unwrap().unwrap();
-            notes.unwrap().durable_offset == durable
+            scene.notes().durable_offset == durable
         });
         let (killed, end) = (scene.copy(), store.max_offset().get());
         let opened = killed.open().unwrap();

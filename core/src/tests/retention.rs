@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use super::fault_disk::{Call, Hits};
 use super::scene::{SEGMENT, Scene, bodies, fill};
-use crate::checkpoint;
-use crate::sys::disk::OsDisk;
 use crate::{
     EncodedBatch, FlushMode, Message, PhysicalOffset, ReadOutcome, ReadRequest, RemovedFiles,
     Status, Store, encode_batch_item,
@@ -43,12 +41,6 @@ pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
     panic!("never: {what}");
-}
-
-/// Up to where the checkpoint says that queues are durable.
-fn noted(scene: &Scene) -> u64 {
-    let (_, notes) = checkpoint::read(&OsDisk, scene.path()).unwrap().unwrap();
-    notes.unwrap().dispatched_offset
 }
 
 pub(super) fn min(store: &Store) -> u64 {
@@ -303,7 +295,7 @@ fn what_is_not_durable_or_not_dispatched_stays() {
     assert_eq!(store.durable_offset().get(), 0);
     assert_eq!(store.remove_before(end).unwrap(), removed(0));
     store.flush().unwrap();
-    eventually("noted", || noted(&scene) == end.get());
+    eventually("noted", || scene.notes().dispatched_offset == end.get());
     scene.disk.fail(Call::WriteAt, "consumequeue", Hits::From(1), libc::ENOSPC);
     fill(&store, 3, THIRD);
     store.flush().unwrap();
@@ -338,7 +330,7 @@ fn the_next_index_of_a_queue_survives_a_power_cut() {
         store.append(&Message::new("rare", b"body")).unwrap();
     }
     fill_files(&store, 1);
-    eventually("noted", || noted(&scene) == store.max_offset().get());
+    eventually("noted", || scene.notes().dispatched_offset == store.max_offset().get());
     scene.disk.fail(Call::WriteAt, "rare/0/00000000000000000040", Hits::From(1), libc::ENOSPC);
     let third = store.append(&Message::new("rare", b"lost")).unwrap();
     eventually("the dispatcher is blocked", || store.dispatch_error().is_some());

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fault_disk::{FaultDisk, TurnableClock};
+use crate::checkpoint::{self, Notes};
 use crate::store::open::{Environment, open};
+use crate::sys::disk::OsDisk;
 use crate::{FlushMode, Message, PhysicalOffset, Result, Store, StoreOptions};
 
 /// The size of the log's files in these tests.
@@ -98,6 +100,12 @@ impl Scene {
         let path = self.file(offset / SEGMENT * SEGMENT);
         let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
         file.write_all_at(bytes, offset % SEGMENT).unwrap();
+    }
+
+    /// What the store noted of itself.
+    pub(super) fn notes(&self) -> Notes {
+        let (_, notes) = checkpoint::read(&OsDisk, self.path()).unwrap().unwrap();
+        notes.unwrap()
     }
 
     /// Takes away what the store noted of itself, so that opening reads the whole log.

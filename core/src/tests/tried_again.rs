@@ -5,8 +5,6 @@ use std::time::Duration;
 use super::fault_disk::{Call, Hits};
 use super::retention::eventually;
 use super::scene::{SEGMENT, Scene, bodies, fill};
-use crate::checkpoint;
-use crate::sys::disk::OsDisk;
 use crate::{ConsumerOffsets, FlushMode, Message, QueueOffset, Status};
 
 /// A next file was made, found no space, and could not be removed again, or, in a store that warms
@@ -77,8 +75,7 @@ fn a_queue_that_cannot_be_opened_is_synced_later() {
     assert!(store.remove_before(store.max_offset()).unwrap().files > 0);
     assert_eq!(store.min_offset().get() % SEGMENT, 0);
     store.close().unwrap();
-    let (_, notes) = checkpoint::read(&OsDisk, scene.path()).unwrap().unwrap();
-    assert_eq!(notes.unwrap().dispatched_offset, store.max_offset().get());
+    assert_eq!(scene.notes().dispatched_offset, store.max_offset().get());
 }
 
 /// Retention said that there is nothing to remove when a queue could not be made durable, as long
