@@ -161,8 +161,8 @@ impl Dispatcher {
     }
 
     /// Dispatches one batch, unless an earlier one is partly written: then the rest of that. Takes
-    /// the batch that was read ahead, if it is the next. Notes whether that went on, before somebody
-    /// else may.
+    /// the batch that was read ahead, if it is the next. Notes whether that went on, before
+    /// somebody else may.
     fn run(&self, mut work: MutexGuard<'_, Work>, limit: u64, ahead: Option<Batch>) -> Result<()> {
         let mut woken = Woken::default();
         let outcome = self.run_locked(&mut work, limit, ahead, &mut woken);
