@@ -1214,7 +1214,8 @@ cairn_status cairn_options_set_check_crc_on_recover(struct cairn_options *option
                                                     int32_t value);
 
 // Sets whether records are dispatched to consume queues: 0 or 1. Without them the store is a log
-// that is read by physical offset only, and each opening walks all of it. Default 1.
+// that is read by physical offset only, and an opening walks all of it if it was not closed
+// before. Default 1.
 //
 // Gives `CAIRN_STATUS_INVALID_ARGUMENT` for any other value; the options are then as before.
 //

@@ -45,6 +45,7 @@ SCENARIOS = (
     "sync-pool",
     "transactions",
     "several-directories",
+    "no-queues",
 )
 # Killed, then recovered and continued by cairnlog.
 RECOVERED = ("plain", "batch", "sync-flush", "transient-pool", "transactions")
@@ -52,7 +53,7 @@ RECOVERED = ("plain", "batch", "sync-flush", "transient-pool", "transactions")
 ROLLOVERS = tuple(f"edges@{side}{number}" for number in range(8) for side in ("before", "after"))
 CONTINUED = ("v533-basic", "v498-basic", "v533-running", "v498-running")
 # Opened and closed by RocketMQ, then by cairnlog, then by RocketMQ again.
-RETURNED = ("plain", "edges", "batch", "ipv6", "transactions")
+RETURNED = ("plain", "edges", "batch", "ipv6", "transactions", "no-queues")
 LOG_DIRECTORIES = {"several-directories": ("log-a", "log-b")}
 OPTIONS: dict[str, dict[str, Any]] = {
     "several-directories": {"log_directories": ("log-a", "log-b")},

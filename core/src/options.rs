@@ -186,7 +186,8 @@ options! {
     /// What opening does with damage in the middle of the log. Default [`DamagePolicy::Refuse`].
     damage_policy: DamagePolicy = DamagePolicy::Refuse, "damage_policy" | "", parse_damage_policy;
     /// Whether records are dispatched to consume queues: without, the store is a log that is read
-    /// by physical offset only, and each opening walks all of it. Default true.
+    /// by physical offset only, and an opening walks all of it if it was not closed before. Default
+    /// true.
     consume_queue_enable: bool = true, "consume_queue_enable" | "", parse_bool;
     /// The size of a consume queue file in bytes, for a store that has none yet, rounded up to a
     /// multiple of 20; from 20 to 1 GiB. Default 6000000.

@@ -2,6 +2,7 @@
 
 mod append;
 mod append_lock;
+pub(crate) mod next_offsets;
 mod prepare;
 mod reader;
 pub(crate) mod recover;

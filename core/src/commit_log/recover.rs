@@ -47,7 +47,8 @@ pub struct RecoveryReport {
     pub clean_stop: bool,
     /// Commit log files found.
     pub files: u64,
-    /// Where the walk began: everything before was known to be good and dispatched.
+    /// Where the walk began: everything before was known to be good, and dispatched if there are
+    /// queues.
     pub walked_from: PhysicalOffset,
     /// Records walked.
     pub records: u64,

@@ -143,6 +143,12 @@ impl TopicTable {
         }
     }
 
+    /// Every queue.
+    pub(crate) fn queues(&self) -> Vec<Arc<QueueState>> {
+        let topics = self.topics.read();
+        topics.values().flat_map(|topic| topic.queues.values().cloned()).collect()
+    }
+
     /// The counters of topics that were appended to, sorted by name.
     pub(crate) fn stats(&self) -> Vec<TopicStats> {
         let topics = self.topics.read();
@@ -215,9 +221,8 @@ impl TopicTable {
     pub(crate) fn all(
         &self,
     ) -> std::collections::BTreeMap<(String, i32), (Option<QueueKind>, u64)> {
-        let topics = self.topics.read();
-        let queues = topics.values().flat_map(|topic| topic.queues.values());
-        queues
+        self.queues()
+            .iter()
             .map(|queue| {
                 let name = (queue.topic_name().to_owned(), queue.queue_id);
                 (name, (queue.topic.kind(), queue.next_offset()))

@@ -11,12 +11,10 @@ use super::json;
 use crate::error::{Error, Result};
 use crate::mapped::sync_parent;
 use crate::status::Status;
-use crate::sys::disk::{Access, Disk, DiskFile};
+use crate::sys::disk::{Disk, DiskFile};
 
 /// The largest file that is read or written.
 pub(super) const MAX_STATE_FILE_BYTES: usize = 64 << 20;
-/// How much is read at first; it doubles from there.
-const FIRST_READ_BYTES: usize = 64 * 1024;
 
 /// Where a state file is and what is known of it.
 #[derive(Debug)]
@@ -151,7 +149,7 @@ fn find<T>(
         let what = format!("the state cannot be read: {what}");
         Found::Damaged(Error::new(Status::Corruption, what).at_path(path))
     };
-    let bytes = match read(disk, path) {
+    let bytes = match disk.read_whole(path, MAX_STATE_FILE_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(Error::io("cannot read", error).at_path(path)),
@@ -164,23 +162,4 @@ fn find<T>(
         Ok(Some(fields)) => decode(fields).map_or_else(damaged, Found::Content),
         Err(error) => damaged(error),
     })
-}
-
-/// The file's bytes; at most one more than a state file may have.
-fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
-    let file = disk.open(path, Access::Read)?;
-    let mut bytes = Vec::new();
-    let mut length = FIRST_READ_BYTES;
-    loop {
-        let filled = bytes.len();
-        bytes.resize(length, 0);
-        let rest = bytes.get_mut(filled..).unwrap_or_default();
-        let wanted = rest.len();
-        let count = file.read_full_at(rest, filled as u64)?;
-        bytes.truncate(filled + count);
-        if count < wanted || length > MAX_STATE_FILE_BYTES {
-            return Ok(bytes);
-        }
-        length = (length * 2).min(MAX_STATE_FILE_BYTES + 1);
-    }
 }

@@ -33,7 +33,9 @@ use transactions::Transactions;
 use crate::checkpoint::{CheckpointFile, NO_BOOT};
 use crate::clock::Clock;
 use crate::commit_log::recover::RecoveryReport;
-use crate::commit_log::{self, Batch, CommitLog, MessageView, Preparer, Scan, TopicTable};
+use crate::commit_log::{
+    self, Batch, CommitLog, MessageView, Preparer, Scan, TopicTable, next_offsets,
+};
 use crate::consume::ConfigService;
 use crate::delay::ScheduleMessageService;
 use crate::error::{Error, Result};
@@ -504,11 +506,23 @@ impl Inner {
             }
             notes.durable_offset = durable;
         })?;
+        if self.noting.is_some() {
+            self.note_next_offsets(newest);
+        }
         if !ending.keep_abort {
             ending.abort.clear(queue.disk())?;
         }
         // Last, for log and queues are whole without: messages would only be delivered again.
         self.schedule.as_ref().map_or(Ok(()), |schedule| schedule.store_all())
+    }
+
+    /// Keeps the next offsets for the opening that comes, which walks the whole log without.
+    fn note_next_offsets(&self, newest_ms: i64) {
+        let log = self.log.queue();
+        let noted = next_offsets::write(log.disk(), &self.path, log, &self.topics, newest_ms);
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the next opening will walk the log");
+        }
     }
 
     /// Whether `append` waits for the sync of a message that wants it.

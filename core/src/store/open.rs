@@ -13,6 +13,7 @@ use super::transactions::Transactions;
 use super::{Ending, Inner, Store};
 use crate::checkpoint::{self, CheckpointFile, Notes, StoreCheckpoint};
 use crate::clock::{Clock, SystemClock};
+use crate::commit_log::next_offsets;
 use crate::commit_log::recover::{self, Before, Plan, RecoveryReport};
 use crate::commit_log::{
     CommitLog, CommitLogParts, Preparer, TopicTable, check_places, open_read_only, paths_of,
@@ -132,6 +133,7 @@ pub(crate) fn open(
     check_last_is_writable(&found.files, plan.end)?;
     let state = StateFiles::load(disk, &path, options)?;
     let abort = AbortMarker::set(&**disk, &path)?;
+    next_offsets::remove(&**disk, &path)?;
     remove_empty_last_files(&**disk, &found)?;
     recover::apply(&mut plan, found.before, &queue, &path)?;
     let boot_id = environment.boot_id.unwrap_or(0);
@@ -213,12 +215,18 @@ fn decide(
     found: &Found,
     reporter: &mut Reporter,
 ) -> Result<(FoundQueues, TopicTable, Plan)> {
+    let DerivedFiles { disk, path, options, .. } = derived;
+    let before = found.before;
+    let mut counted = match options.consume_queue_enable {
+        true => None,
+        false => next_offsets::read(&**disk, path, log, before)?,
+    };
     let mut notes = found.notes;
     loop {
         let queues = FoundQueues::look(derived, log, notes)?;
-        let topics = TopicTable::default();
-        let (walk, before) = (queues.walk, found.before);
-        let plan = recover::plan(log, derived.options, before, walk, &topics, reporter)?;
+        let from_queues = || (TopicTable::default(), queues.walk);
+        let (topics, walk) = counted.take().unwrap_or_else(from_queues);
+        let plan = recover::plan(log, options, before, walk, &topics, reporter)?;
         if queues.are_within(plan.end) {
             return Ok((queues, topics, plan));
         }

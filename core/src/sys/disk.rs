@@ -132,7 +132,29 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
 /// file system that says so for ever must not keep a thread for ever.
 const MOST_INTERRUPTIONS: u32 = 1000;
 
+/// How much of a whole file is read at first; it doubles from there.
+const FIRST_READ_BYTES: usize = 64 * 1024;
+
 impl dyn Disk + '_ {
+    /// A file's bytes; at most one more than `most_bytes`.
+    pub(crate) fn read_whole(&self, path: &Path, most_bytes: usize) -> io::Result<Vec<u8>> {
+        let file = self.open(path, Access::Read)?;
+        let mut bytes = Vec::new();
+        let mut length = FIRST_READ_BYTES;
+        loop {
+            let filled = bytes.len();
+            bytes.resize(length, 0);
+            let rest = bytes.get_mut(filled..).unwrap_or_default();
+            let wanted = rest.len();
+            let count = file.read_full_at(rest, filled as u64)?;
+            bytes.truncate(filled + count);
+            if count < wanted || length > most_bytes {
+                return Ok(bytes);
+            }
+            length = (length * 2).min(most_bytes + 1);
+        }
+    }
+
     /// Whether there is a directory, as far as that can be seen.
     pub(crate) fn has_directory(&self, path: &Path) -> bool {
         self.find(path).is_ok_and(|found| found.is_some_and(|found| !found.is_file))

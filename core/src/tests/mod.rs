@@ -16,6 +16,7 @@ mod impossible;
 mod index;
 mod limits;
 mod many;
+mod next_offsets;
 mod panics;
 mod parallel_recovery;
 mod pins;

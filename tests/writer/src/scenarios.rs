@@ -39,6 +39,7 @@ impl Scenario {
         Self { name: "sync-pool", configure: sync_pool, write: plain },
         Self { name: "transactions", configure: as_it_is, write: transactions },
         Self { name: "several-directories", configure: several_directories, write: plain },
+        Self { name: "no-queues", configure: no_queues, write: plain },
     ];
 }
 
@@ -80,6 +81,10 @@ fn sync_pool(options: &mut StoreOptions, directory: &Path) {
 
 fn several_directories(options: &mut StoreOptions, directory: &Path) {
     options.commit_log_paths = vec![directory.join("log-a"), directory.join("log-b")];
+}
+
+fn no_queues(options: &mut StoreOptions, _: &Path) {
+    options.consume_queue_enable = false;
 }
 
 /// One of everything a single message can have, over four files.

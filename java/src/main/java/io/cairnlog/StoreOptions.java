@@ -215,7 +215,8 @@ public final class StoreOptions {
 
     /**
      * Sets whether messages come into consume queues; call on the building thread. Without, the
-     * store is a log that is read by physical offset only, and each opening walks all of it.
+     * store is a log that is read by physical offset only, and an opening walks all of it if it was
+     * not closed before.
      *
      * @param enable default true
      * @return this builder
