@@ -122,9 +122,14 @@ impl CompletionService {
         }
     }
 
+    /// Whether an append waits to be acknowledged.
+    pub(crate) fn are_awaited(&self) -> bool {
+        !self.waiting.lock().entries.is_empty()
+    }
+
     /// The durable position moved, or never will again.
     pub(crate) fn wakeup(&self) {
-        if !self.waiting.lock().entries.is_empty() {
+        if self.are_awaited() {
             self.signal.wakeup();
         }
     }

@@ -2,6 +2,7 @@
 //! the append position, so that no append waits for them while the service keeps up.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,9 @@ const ALLOCATION_TIMEOUT: Duration = Duration::from_secs(5);
 const UNLOCK_DELAY: Duration = Duration::from_secs(6);
 /// How many times as much as is used is reserved before the next file is made.
 const RESERVED_BEFORE_A_FILE: u64 = 4;
+/// While so many bytes wait for a sync, no zeros are written ahead: they cost the device more than
+/// the journal entry that they save. Of more bytes than that a sync takes longer without.
+const SYNCED_WITHOUT_ZEROS: Range<u64> = 384 << 10..3 << 20;
 /// How many times as much is populated for a fast appender before the next file is made.
 const POPULATED_BEFORE_A_FILE: u64 = 4;
 /// The next file is made when this part of the current one is used: making it takes as long as the
@@ -363,7 +367,11 @@ impl Shared {
                         region.populate(range);
                     }
                 }
-                None if self.queue.staging().is_some() => self.queue.write_zeros(file, from..to),
+                None if self.queue.staging().is_some() => {
+                    if !SYNCED_WITHOUT_ZEROS.contains(&self.queue.unsynced_bytes()) {
+                        self.queue.write_zeros(file, from..to);
+                    }
+                }
                 None => file.region().populate(range),
             }
             self.state.lock().populated = to;

@@ -221,6 +221,13 @@ impl MappedFileQueue {
         self.published.load(Ordering::Acquire)
     }
 
+    /// What is published and not yet durable.
+    pub(crate) fn unsynced_bytes(&self) -> u64 {
+        // In this order: both only grow.
+        let durable = self.durable.get();
+        self.published() - durable
+    }
+
     /// Everything below is readable and survives the death of the process.
     pub(crate) fn committed(&self) -> &Watermark {
         &self.committed

@@ -80,6 +80,41 @@ fn records_of_every_size_keep_their_order() {
     assert!(bodies(&scene.open().unwrap()) == expected);
 }
 
+/// The calls that write the first megabyte of zeros; behind its middle the next is asked for.
+const FIRST_ZEROS: usize = 8;
+
+fn wait_for_zeros(scene: &Scene, calls: usize) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while scene.disk.count(Call::WriteZeros, "commitlog") < calls {
+        assert!(Instant::now() < patience, "no zeros were written");
+        std::thread::yield_now();
+    }
+}
+
+/// Where a sync has much to write, it does not have to write zeros as well.
+#[test]
+fn no_zeros_are_written_ahead_of_large_groups() {
+    let mut scene = Scene::new(FlushMode::Sync);
+    scene.options.segment_size_bytes = 8 << 20;
+    let store = scene.open().unwrap();
+    store.append(&Message::new("t", b"first")).unwrap();
+    wait_for_zeros(&scene, FIRST_ZEROS);
+    let gate = scene.disk.hold(Call::SyncData, "commitlog", Hits::Nth(1));
+    let large = vec![1; 600_000];
+    let (_, pending) = store.begin_append(&Message::new("t", &large)).unwrap();
+    gate.wait_for_call();
+    // Long enough for zeros that do not wait for the sync.
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(scene.disk.count(Call::WriteZeros, "commitlog"), FIRST_ZEROS);
+    gate.open();
+    pending.wait().unwrap();
+    for _ in 0..20 {
+        store.append(&Message::new("t", &large[..100_000])).unwrap();
+    }
+    wait_for_zeros(&scene, FIRST_ZEROS + 1);
+    store.close().unwrap();
+}
+
 /// Zeros are written ahead of the log's end. What is appended meanwhile, through the staging buffer
 /// or the mapping, is not overwritten.
 #[test]
@@ -88,16 +123,13 @@ fn zeros_that_are_late_overwrite_nothing() {
         let mut scene = Scene::new(FlushMode::Sync);
         scene.options.segment_size_bytes = 4 << 20;
         let store = scene.open().unwrap();
-        let mut expected = vec![vec![1; 100], vec![2; 600_000]];
+        let mut expected = vec![vec![1; 100], vec![2; 300_000], vec![2; 300_000]];
         store.append(&Message::new("t", &expected[0])).unwrap();
-        // The first megabyte is written; behind its middle the next is asked for.
-        let patience = Instant::now() + Duration::from_secs(20);
-        while scene.disk.count(Call::WriteZeros, "commitlog") < 8 && Instant::now() < patience {
-            std::thread::yield_now();
-        }
+        wait_for_zeros(&scene, FIRST_ZEROS);
+        store.append(&Message::new("t", &expected[1])).unwrap();
         let gate = scene.disk.hold(Call::WriteZeros, "commitlog", Hits::Nth(1));
         // Its own sync may have to wait for the zeros that it asks for.
-        let (_, pending) = store.begin_append(&Message::new("t", &expected[1])).unwrap();
+        let (_, pending) = store.begin_append(&Message::new("t", &expected[2])).unwrap();
         gate.wait_for_call();
         let late: Vec<_> = sizes.iter().map(|size| vec![3; *size]).collect();
         std::thread::scope(|scope| {
