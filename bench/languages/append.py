@@ -8,11 +8,11 @@ native module costs at least.
 """
 
 import asyncio
+import collections
 import json
 import pathlib
 import shutil
 import sys
-import threading
 import time
 
 import cairnlog
@@ -52,23 +52,15 @@ def call(store, _body, messages):
 
 
 def flight(store, body, messages):
-    """Many on their way; each has been waited for in the end."""
+    """Many on their way, and each waited for."""
     append = store.queue(TOPIC, 0).append_async
-    places = threading.Semaphore(IN_FLIGHT)
-    failed = []
-
-    def done(future):
-        if future.exception() is not None:
-            failed.append(future.exception())
-        places.release()
-
+    flying = collections.deque()
     for _ in range(messages):
-        places.acquire()
-        append(body).add_done_callback(done)
-    for _ in range(IN_FLIGHT):
-        places.acquire()
-    if failed:
-        raise failed[0]
+        if len(flying) == IN_FLIGHT:
+            flying.popleft().result()
+        flying.append(append(body))
+    for future in flying:
+        future.result()
 
 
 async def tasks(store, body, messages):
