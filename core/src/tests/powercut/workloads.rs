@@ -17,7 +17,7 @@ pub(super) struct Workload {
 pub(super) const TOOL: &str = "tool";
 
 /// Every script.
-pub(super) const WORKLOADS: [Workload; 16] = [
+pub(super) const WORKLOADS: [Workload; 17] = [
     Workload { name: "sync-single", options: synced, script: single },
     Workload { name: "sync-group", options: synced, script: group },
     Workload { name: "async", options: unsynced, script: flushed },
@@ -30,6 +30,7 @@ pub(super) const WORKLOADS: [Workload; 16] = [
     Workload { name: "retention", options: small_queue_files, script: retention },
     Workload { name: "queues", options: small_index, script: queues },
     Workload { name: "queue-files", options: small_queue_files, script: queues },
+    Workload { name: "no-queues", options: without_queues, script: reopened },
     Workload { name: "batches", options: synced, script: batches },
     Workload { name: "batches-async", options: small_queue_files, script: batches },
     Workload { name: "config", options: synced, script: config },
@@ -50,6 +51,10 @@ fn pooled() -> StoreOptions {
 
 fn pooled_synced() -> StoreOptions {
     StoreOptions { transient_store_pool_enable: true, ..synced() }
+}
+
+fn without_queues() -> StoreOptions {
+    StoreOptions { consume_queue_enable: false, ..unsynced() }
 }
 
 /// Index files are full after some messages.
@@ -122,6 +127,23 @@ fn rollover(session: &mut Session) {
     session.open().unwrap();
     session.append(TOPIC, 0, 20_000);
     session.close();
+}
+
+/// Next offsets are kept from one closing to the next opening, and not over a kill.
+fn reopened(session: &mut Session) {
+    for round in 0..3 {
+        session.open().unwrap();
+        for number in 0..8 {
+            session.append(TOPIC, number % 2, 6000 * (round + 1));
+        }
+        if round == 1 {
+            session.flush();
+            session.append(TOPIC, 1, 500);
+            session.kill();
+            session.append(TOPIC, 0, 700);
+        }
+        session.close();
+    }
 }
 
 fn retention(session: &mut Session) {
