@@ -32,6 +32,7 @@ operations! {
     "open_crashed": asynchronous, crashed => open_and_append;
     "open_crashed_sync": synchronous, crashed => open_and_append;
     "open_unnoted": asynchronous, crashed_without_checkpoint => open_and_append;
+    "open_without_queues": without_queues, closed => open_and_append;
     "open_pool": pool, closed => open_and_append;
     "append_first": asynchronous, opened => append_some;
     "append": asynchronous, filled => append_some;
@@ -65,12 +66,19 @@ operations! {
     "transactions_sync": synchronous, filled => transactions;
     "close": asynchronous, filled => close;
     "close_sync": synchronous, filled => close;
+    "close_without_queues": without_queues, reopened => append_and_close;
     "close_pool": pool, with_files => close;
     "close_all": small_index, with_all => close;
 }
 
 fn asynchronous() -> Scene {
     Scene::new(FlushMode::Async)
+}
+
+fn without_queues() -> Scene {
+    let mut scene = asynchronous();
+    scene.options.consume_queue_enable = false;
+    scene
 }
 
 fn synchronous() -> Scene {
@@ -437,6 +445,11 @@ fn transactions(run: &mut Run) {
             run.unclear("t", body);
         }
     }
+}
+
+fn append_and_close(run: &mut Run) {
+    append_some(run);
+    close(run);
 }
 
 fn close(run: &mut Run) {

@@ -276,9 +276,20 @@ impl Run {
         );
     }
 
+    fn has_queues(&self) -> bool {
+        self.scene.options.consume_queue_enable
+    }
+
+    /// Waits for the dispatcher, on a disk that works.
+    fn check_dispatched(&self, store: &Store) {
+        let end = store.max_offset();
+        let dispatched = !self.has_queues() || store.wait_dispatched(end, PATIENCE).unwrap();
+        assert!(dispatched, "{:?}", store.dispatch_error());
+    }
+
     /// Waits for the dispatcher, which may be kept from going on.
     pub(super) fn wait_dispatched(&self) {
-        let Some(store) = &self.store else { return };
+        let Some(store) = self.store.as_ref().filter(|_| self.has_queues()) else { return };
         let patience = if self.errno.is_some() { Duration::from_millis(100) } else { PATIENCE };
         if !store.wait_dispatched(store.max_offset(), patience).unwrap()
             && let Some(error) = store.dispatch_error()
@@ -344,9 +355,7 @@ impl Run {
             self.errno = None;
             self.store().unwrap().flush().unwrap();
             self.flushed();
-            let store = self.store().unwrap();
-            let end = store.max_offset();
-            assert!(store.wait_dispatched(end, PATIENCE).unwrap(), "{:?}", store.dispatch_error());
+            self.check_dispatched(self.store().unwrap());
             self.check_queues();
         }
         // A batch may have waited for the first sync of a file that cannot be opened.
@@ -418,12 +427,18 @@ impl Run {
         }
     }
 
-    /// Each message that was acknowledged is in its queue at the index that was told.
+    /// Each message that was acknowledged is in its queue at the index that was told; without
+    /// queues none is given that index again.
     fn check_queues(&self) {
         let store = self.store.as_ref().unwrap();
         for (body, entry) in &self.entries {
             let Fate::Stored { index, offset } = entry.fate else { continue };
             if entry.delayed || offset.is_none_or(|offset| offset < store.min_offset().get()) {
+                continue;
+            }
+            if !self.has_queues() {
+                let next = store.next_queue_offset(&entry.topic, 0).get();
+                assert!(index < next, "{} goes on at {next}, not behind {index}", entry.topic);
                 continue;
             }
             let request = ReadRequest::new(&entry.topic, 0, index as i64).max_messages(1);
@@ -441,7 +456,7 @@ impl Run {
     fn check_content(&mut self) {
         let store = self.store.as_ref().expect("the store opens on a good disk");
         store.flush().unwrap();
-        assert!(store.wait_dispatched(store.max_offset(), PATIENCE).unwrap());
+        self.check_dispatched(store);
         self.check_bodies(store, &bodies(store));
         self.check_queues();
         if let Some((value, certain)) = self.offset {
@@ -479,7 +494,7 @@ impl Run {
         loop {
             store.deliver_due();
             store.flush().unwrap();
-            assert!(store.wait_dispatched(store.max_offset(), PATIENCE).unwrap());
+            self.check_dispatched(store);
             let batch = store.read(&ReadRequest::new("delayed", 0, 0).max_messages(1000)).unwrap();
             let arrived = |body: &&Vec<u8>| batch.messages().iter().any(|m| m.body() == **body);
             if waiting.iter().all(arrived) {
